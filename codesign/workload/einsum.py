@@ -55,14 +55,12 @@ class Axis(msgspec.Struct, frozen=True):
 
     def extent(self, ranks: Ranks) -> Extent:
         """Return how many coordinates the axis visits: a sliding window visits its union once."""
-        if len(self.terms) == 1 and self.offset == 0 and self.size is None:
+        if len(self.terms) == 1:
+            # one rank visits one coordinate per step, whatever its stride
             return ranks[self.terms[0][0]]
         last: Extent = self.offset
         for rank, stride in self.terms:
             last = last + stride * (ranks[rank] - 1)
-        if len(self.terms) == 1:
-            # a strided axis without a window skips coordinates: it visits one per rank step
-            return np.minimum(last, ranks[self.terms[0][0]]) if self.size is None else ranks[self.terms[0][0]]
         visited = last - max(0, self.offset) + 1
         if self.size is None:
             return visited

@@ -11,17 +11,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import msgspec
+import numpy as np
 
 from codesign.workload.einsum import PERSISTENT, Einsum, Extent, Lookup, Op, Role, Tensor, op_inputs, op_output, op_ranks
 
 
 class Group(msgspec.Struct, frozen=True, eq=False):
-    """Operators that run as one kernel. ``family`` selects the efficiency of the cost model."""
+    """Operators that run as one kernel.
+
+    ``family`` (gemm, conv, attention, moe, vector, collective, ...) selects the efficiency that the cost
+    model assumes; a group on another ``stream`` than "main" runs beside the main groups before it.
+    """
 
     name: str
     ops: tuple[Op, ...]
     family: str = "vector"
     launches: int = 1
+    stream: str = "main"
 
     def flops(self) -> Extent:
         """Return the FLOP of all operators."""
@@ -135,16 +141,14 @@ class Workload(msgspec.Struct, frozen=True, eq=False):
                 return phase
         raise KeyError(f"{self.name} has no phase {name!r}; it has {', '.join(p.name for p in self.phases)}")
 
-    def footprint(self, *roles: Role) -> Extent:
-        """Return the bytes of the distinct tensors of ``roles``, each at its largest view over the phases.
+    def footprint(self, *roles: Role, tier: str = "device") -> Extent:
+        """Return the bytes of the distinct tensors of ``roles`` in ``tier``, each at its largest view.
 
         A tensor of a repeated block exists once per repeat; two blocks that use one name share it (tied weights).
         """
-        import numpy as np
-
         largest: dict[str, Extent] = {}
         for phase in self.phases:
-            for name, size in phase_footprints(phase, roles).items():
+            for name, size in phase_footprints(phase, roles, tier).items():
                 largest[name] = np.maximum(largest[name], size) if name in largest else size
         return sum(largest.values(), start=0)
 
@@ -159,14 +163,12 @@ class Workload(msgspec.Struct, frozen=True, eq=False):
         return sum(seen.values(), start=0)
 
 
-def phase_footprints(phase: Phase, roles: tuple[Role, ...]) -> dict[str, Extent]:
-    """Return the bytes of each distinct tensor of ``roles`` in ``phase``, at the end of its sweep."""
-    import numpy as np
-
+def phase_footprints(phase: Phase, roles: tuple[Role, ...], tier: str = "device") -> dict[str, Extent]:
+    """Return the bytes of each distinct tensor of ``roles`` in ``phase`` and ``tier``, at the end of its sweep."""
     sizes: dict[str, Extent] = {}
     for block, group in phase.groups():
         for t, op, _ in group.memory_views():
-            if t.role not in roles:
+            if t.role not in roles or t.tier != tier:
                 continue
             ranks = op_ranks(op)
             if phase.steps is not None and phase.steps.rank in ranks:
