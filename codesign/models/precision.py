@@ -1,0 +1,79 @@
+"""Bits and compute dtypes of a model's tensors, from the name of a dtype.
+
+Effective bits include scales: nvfp4 has an fp8 scale per 16 elements, mxfp4 an 8-bit scale per 32, int4 a 16-bit scale
+per 64 [1]_. The name chooses what the matrix products of the layers store and compute in; norms, embeddings, router,
+attention and head keep the plain dtype (bf16 beside any quantised format), as serving engines keep them [2]_.
+
+.. [1] OCP Microscaling Formats specification 1.0; NVIDIA, Introducing NVFP4.
+.. [2] DeepSeek-V3 Technical Report, arXiv:2412.19437, section 3.3.1.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from codesign.errors import UsageError, nearest
+from codesign.workload.einsum import Compute, Extent
+
+BITS: dict[str, float] = {
+    "fp64": 64, "fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8,
+    "int4": 4.25, "nvfp4": 4.5, "mxfp4": 4.25,
+}  # fmt: skip
+
+PLAIN = {"fp64": "fp64", "fp32": "fp32", "tf32": "tf32", "fp16": "fp16"}
+"""Dtypes that a whole model runs in; beside any other the unquantised part is bf16."""
+
+WEIGHT_ONLY = frozenset({"int4"})
+"""Formats that store weights and compute at the plain dtype."""
+
+
+class Precision(msgspec.Struct, frozen=True):
+    """Storage bits per role and compute dtypes.
+
+    Attributes:
+        name: The dtype asked for.
+        weight_bits: Effective bits of the layers' matrices.
+        plain_bits: Bits of norms, embeddings, router, head.
+        activation_bits: Bits of activations between kernels.
+        kv_bits: Effective bits of cached keys and values.
+        compute: Compute dtype of the layers' matrix products.
+        plain: Compute dtype of attention, router and head.
+    """
+
+    name: str
+    weight_bits: Extent
+    plain_bits: Extent
+    activation_bits: Extent
+    kv_bits: Extent
+    compute: str
+    plain: str
+
+    @property
+    def product(self) -> Compute:
+        """Return the cost of a multiply-add in the layers."""
+        return Compute("tensor", self.compute)
+
+    @property
+    def plain_product(self) -> Compute:
+        """Return the cost of a multiply-add outside the quantised layers."""
+        return Compute("tensor", self.plain)
+
+
+def bits_of(dtype: str) -> float:
+    """Return the effective bits per element of ``dtype``."""
+    if dtype not in BITS:
+        raise UsageError(f"dtype {dtype!r} is unknown", nearest(dtype, BITS))
+    return BITS[dtype]
+
+
+def precision(dtype: str, kv_dtype: str | None = None) -> Precision:
+    """Return the precision named ``dtype``; the cache is plain unless ``kv_dtype`` names another."""
+    bits = bits_of(dtype)
+    plain = PLAIN.get(dtype, "bf16")
+    kv_bits = bits_of(kv_dtype) if kv_dtype is not None else bits_of(plain)
+    compute = plain if dtype in WEIGHT_ONLY else dtype
+    return Precision(dtype, _exact(bits), int(BITS[plain]), int(BITS[plain]), _exact(kv_bits), compute, plain)
+
+
+def _exact(bits: float) -> int | float:
+    return int(bits) if float(bits).is_integer() else bits
