@@ -114,18 +114,29 @@ class Column:
         column.slopes[index] = column.value
         return column
 
+    def slopes_for(self, dimensions: int) -> Array:
+        """Return the slopes with the factor axis ahead of ``dimensions`` point axes, ready to broadcast."""
+        missing = dimensions - (self.slopes.ndim - 1)
+        if missing <= 0:
+            return self.slopes
+        return self.slopes.reshape(len(self.slopes), *(1,) * missing, *self.slopes.shape[1:])
+
     def __add__(self, other: Column) -> Column:
-        return Column(self.value + other.value, self.slopes + other.slopes, self.variance + other.variance)
+        value = self.value + other.value
+        slopes = self.slopes_for(value.ndim) + other.slopes_for(value.ndim)
+        return Column(value, slopes, self.variance + other.variance)
 
     def __mul__(self, other: Column | float | Array) -> Column:
         if isinstance(other, Column):
+            value = self.value * other.value
             return Column(
-                self.value * other.value,
-                self.slopes * other.value + other.slopes * self.value,
+                value,
+                self.slopes_for(value.ndim) * other.value + other.slopes_for(value.ndim) * self.value,
                 self.variance * other.value**2 + other.variance * self.value**2,
             )
         scale = np.asarray(other, dtype=np.float64)
-        return Column(self.value * scale, self.slopes * scale, self.variance * scale**2)
+        value = self.value * scale
+        return Column(value, self.slopes_for(value.ndim) * scale, self.variance * scale**2)
 
     __rmul__ = __mul__
 
@@ -166,9 +177,10 @@ def soft_maximum(a: Column, b: Column, power: float = 4.0) -> Column:
     value = safe * ((a.value / safe) ** power + (b.value / safe) ** power) ** (1.0 / power)
     ratio = np.where(value > 0.0, value, 1.0)
     weight_a, weight_b = (a.value / ratio) ** (power - 1.0), (b.value / ratio) ** (power - 1.0)
+    slopes = a.slopes_for(value.ndim) * weight_a + b.slopes_for(value.ndim) * weight_b
     return Column(
         np.where(top > 0.0, value, 0.0),
-        a.slopes * weight_a + b.slopes * weight_b,
+        slopes,
         a.variance * weight_a**2 + b.variance * weight_b**2,
     )
 
