@@ -6,9 +6,14 @@ plain-torch modules read these structs, so a figure is written once. Lengths are
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from codesign.errors import DataError
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+Some = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 Activation = Literal["silu", "gelu", "relu"]
 Kind = Literal["causal-lm", "encoder", "vision", "seq2seq", "diffusion", "recommender", "captured"]
@@ -32,14 +37,14 @@ class Experts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         kept_groups: Groups a token may choose from.
     """
 
-    count: int
-    per_token: int
-    width: int
-    shared: int = 0
-    dense_layers: int = 0
+    count: Count
+    per_token: Count
+    width: Count
+    shared: Some = 0
+    dense_layers: Some = 0
     scoring: Literal["softmax", "sigmoid"] = "softmax"
-    groups: int = 1
-    kept_groups: int = 1
+    groups: Count = 1
+    kept_groups: Count = 1
 
 
 class Latent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,11 +58,11 @@ class Latent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         value_size: Size of a value head.
     """
 
-    query_rank: int
-    kv_rank: int
-    rope_size: int
-    plain_size: int
-    value_size: int
+    query_rank: Count
+    kv_rank: Count
+    rope_size: Count
+    plain_size: Count
+    value_size: Count
 
 
 class Decoder(Figures, frozen=True, tag="decoder"):
@@ -81,18 +86,18 @@ class Decoder(Figures, frozen=True, tag="decoder"):
         tied: Whether the head reuses the embedding.
     """
 
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    mlp_width: int
-    vocabulary: int
-    context: int
+    layers: Count
+    width: Count
+    heads: Count
+    kv_heads: Count
+    head_size: Count
+    mlp_width: Count
+    vocabulary: Count
+    context: Count
     norm: Literal["rms", "layer"] = "rms"
     gated: bool = True
     activation: Activation = "silu"
-    rope_base: float | None = 10000.0
+    rope_base: Annotated[float, msgspec.Meta(gt=1.0)] | None = 10000.0
     query_key_norm: bool = False
     attention_bias: bool = False
     mlp_bias: bool = False
@@ -104,27 +109,27 @@ class Decoder(Figures, frozen=True, tag="decoder"):
 class Encoder(Figures, frozen=True, tag="encoder"):
     """Bidirectional text encoder with post-norm layers (BERT), with pooler, without a task head."""
 
-    layers: int
-    width: int
-    heads: int
-    mlp_width: int
-    vocabulary: int
-    positions: int
-    segments: int = 2
+    layers: Count
+    width: Count
+    heads: Count
+    mlp_width: Count
+    vocabulary: Count
+    positions: Count
+    segments: Count = 2
     pooler: bool = True
 
 
 class VisionTransformer(Figures, frozen=True, tag="vision-transformer"):
     """Pre-norm vision transformer: patches, a class token, learned positions and a linear classifier."""
 
-    layers: int
-    width: int
-    heads: int
-    mlp_width: int
-    image: int
-    patch: int
-    channels: int = 3
-    classes: int = 1000
+    layers: Count
+    width: Count
+    heads: Count
+    mlp_width: Count
+    image: Count
+    patch: Count
+    channels: Count = 3
+    classes: Count = 1000
 
     @property
     def tokens(self) -> int:
@@ -140,13 +145,13 @@ class ResNet(Figures, frozen=True, tag="resnet"):
         widths: Inner channels of each stage; a bottleneck unit puts out four times as many.
     """
 
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
+    depths: tuple[Count, ...]
+    widths: tuple[Count, ...]
     bottleneck: bool
-    stem: int = 64
-    image: int = 224
-    channels: int = 3
-    classes: int = 1000
+    stem: Count = 64
+    image: Count = 224
+    channels: Count = 3
+    classes: Count = 1000
 
     @property
     def expansion(self) -> int:
@@ -163,15 +168,15 @@ class SpeechTransformer(Figures, frozen=True, tag="speech-transformer"):
         text_context: Longest text sequence.
     """
 
-    encoder_layers: int
-    decoder_layers: int
-    width: int
-    heads: int
-    mlp_width: int
-    vocabulary: int
-    mel_bins: int
-    frames: int
-    text_context: int
+    encoder_layers: Count
+    decoder_layers: Count
+    width: Count
+    heads: Count
+    mlp_width: Count
+    vocabulary: Count
+    mel_bins: Count
+    frames: Count
+    text_context: Count
 
     @property
     def audio_context(self) -> int:
@@ -194,16 +199,16 @@ class DiffusionUNet(Figures, frozen=True, tag="diffusion-unet"):
         steps: Denoising steps of one image.
     """
 
-    sample: int
-    channels: int
-    widths: tuple[int, ...]
+    sample: Count
+    channels: Count
+    widths: tuple[Count, ...]
     attention: tuple[bool, ...]
-    units: int
-    heads: int
-    context_width: int
-    context_length: int
-    norm_groups: int = 32
-    steps: int = 50
+    units: Count
+    heads: Count
+    context_width: Count
+    context_length: Count
+    norm_groups: Count = 32
+    steps: Count = 50
 
     @property
     def time_width(self) -> int:
@@ -222,12 +227,12 @@ class Recommender(Figures, frozen=True, tag="recommender"):
         lookups: Rows summed per table and sample.
     """
 
-    dense_features: int
-    bottom: tuple[int, ...]
-    top: tuple[int, ...]
-    tables: tuple[int, ...]
-    embedding_size: int
-    lookups: int = 1
+    dense_features: Count
+    bottom: tuple[Count, ...]
+    top: tuple[Count, ...]
+    tables: tuple[Count, ...]
+    embedding_size: Count
+    lookups: Count = 1
 
     @property
     def interaction_width(self) -> int:
@@ -239,6 +244,33 @@ class Recommender(Figures, frozen=True, tag="recommender"):
 AnyFigures = (
     Decoder | Encoder | VisionTransformer | ResNet | SpeechTransformer | DiffusionUNet | Recommender
 )
+
+
+def check(figures: AnyFigures, where: str) -> None:
+    """Refuse figures that contradict each other; ``where`` names the file."""
+    wrong: list[str] = []
+    if isinstance(figures, Decoder):
+        if figures.heads % figures.kv_heads:
+            wrong.append(f"heads {figures.heads} is no multiple of kv_heads {figures.kv_heads}")
+        e, m = figures.experts, figures.latent
+        if e is not None and e.per_token > e.count:
+            wrong.append(f"experts.per_token {e.per_token} exceeds experts.count {e.count}")
+        if e is not None and (e.dense_layers > figures.layers or e.count % e.groups):
+            wrong.append("experts.dense_layers must not exceed layers, and experts.count must be a multiple of groups")
+        if m is not None and figures.head_size != m.plain_size + m.rope_size:
+            wrong.append(f"head_size {figures.head_size} is not latent.plain_size + latent.rope_size")
+    if isinstance(figures, Encoder | VisionTransformer | SpeechTransformer) and figures.width % figures.heads:
+        wrong.append(f"width {figures.width} is no multiple of heads {figures.heads}")
+    if isinstance(figures, VisionTransformer) and figures.image % figures.patch:
+        wrong.append(f"image {figures.image} is no multiple of patch {figures.patch}")
+    if isinstance(figures, ResNet) and len(figures.depths) != len(figures.widths):
+        wrong.append("depths and widths differ in length")
+    if isinstance(figures, DiffusionUNet) and len(figures.widths) != len(figures.attention):
+        wrong.append("widths and attention differ in length")
+    if isinstance(figures, Recommender) and figures.bottom[-1] != figures.embedding_size:
+        wrong.append(f"bottom ends in {figures.bottom[-1]}, not in embedding_size {figures.embedding_size}")
+    if wrong:
+        raise DataError(f"{where}: {'; '.join(wrong)}", "correct the architecture figures")
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

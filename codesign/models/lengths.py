@@ -58,11 +58,12 @@ def size(name: str, value: Any) -> Extent:
     return int(array) if array.ndim == 0 else array
 
 
-def check_context(model: str, limit: int, run: Lengths) -> None:
+def check_context(model: str, limit: int, run: Lengths, mode: str) -> None:
     """Refuse sequences longer than the model supports."""
-    longest = int(np.max(np.asarray(run.context) + run.prompt + run.generate))
+    # an encoder and a training step have no output tokens; the last output token is never fed back
+    longest = int(np.max(np.asarray(run.context) + run.prompt + run.generate - 1))
     if longest > limit:
         raise UsageError(
-            f"{model} supports sequences of {limit:,} tokens, context + prompt + generate is {longest:,}",
-            "shorten one of them",
+            f"{model} supports sequences of {limit:,} tokens, {mode} asks for {longest:,}",
+            "shorten context, prompt or generate",
         )

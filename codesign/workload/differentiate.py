@@ -39,7 +39,9 @@ def backward_ops(op: Op) -> list[Op]:
         grad = tensor(f"d.{op.output.name}", "", bits=op.output.bits)
         grad = msgspec.structs.replace(grad, axes=op.output.axes)
         into = msgspec.structs.replace(op.output, name=f"d.{op.table.name}.rows", role=Role.GRADIENT)
-        return [Einsum(f"{op.name}.d", op.ranks, (grad,), into, vector(flops=1.0))]
+        # only the rows looked up take part: the table's own rank is not iterated
+        ranks = {rank: op.ranks[rank] for axis in op.output.axes for rank, _ in axis.terms}
+        return [Einsum(f"{op.name}.d", ranks, (grad,), into, vector(flops=1.0))]
     if not isinstance(op, Einsum):
         return [op]
     grad = gradient_of(op.output)
