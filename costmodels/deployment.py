@@ -1,0 +1,271 @@
+"""What a deployment costs: a model on a target, sharded, batched, served.
+
+The structure (model, target, dtype, degrees, nodes, execution, mode) decides the graph; batch, prompt,
+generated tokens, replicas and arrival rate are arrays. One call prices every point of a structure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.energy import device_energy
+from codesign.costmodels.estimate import Estimate, Metric
+from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
+from codesign.costmodels.latency import PhaseCost, largest_stage, phase_cost
+from codesign.costmodels.machine import Machine, machine
+from codesign.costmodels.serving import Service, continuous_service, static_service, with_arrivals
+from codesign.errors import UsageError
+from codesign.models import Model
+from codesign.quantity import Array, Column
+from codesign.targets import Target
+from codesign.workload.einsum import Role
+from codesign.workload.graph import Phase, Workload
+from codesign.workload.liveness import LASTING, carried_in, peak_activations
+from codesign.workload.mesh import Mesh, shard
+
+MEMORY_SHARE = 0.92
+"""Share of device memory that weights, caches and activations may fill (the rest: context, libraries)."""
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("ttft", "s", "request", title="time to first token"),
+        Metric("tpot", "s", "output token", title="time per output token"),
+        Metric("latency", "s", "output token", title="request latency over its output tokens"),
+        Metric("request_latency", "s", "request", title="request latency"),
+        Metric("throughput", "token/s", "deployment", "higher", "output tokens per second"),
+        Metric("tokens_per_device", "token/s", "device", "higher", "output tokens per second and device"),
+        Metric("tokens_per_user", "token/s", "user", "higher", "output tokens per second and user"),
+        Metric("memory", "B", "device", title="peak memory"),
+        Metric("energy_per_token", "J", "output token", title="energy"),
+        Metric("carbon_per_million_tokens", "gCO2e", "1e6 output tokens", title="carbon"),
+        Metric("cost_per_million_tokens", "$", "1e6 output tokens", title="cost"),
+        Metric("power", "W", "device", title="mean power"),
+        Metric("devices", "device", "deployment", title="devices"),
+    )
+}
+
+
+class Structure(msgspec.Struct, frozen=True):
+    """The structural part of a deployment: everything that decides the graph."""
+
+    dtype: str
+    tp: int = 1
+    pp: int = 1
+    ep: int = 1
+    nodes: int = 1
+    execution: str = "graph"
+    mode: str = "static"
+    chunk: int | None = None
+
+    @property
+    def devices(self) -> int:
+        """Devices of one replica."""
+        return self.tp * self.pp * self.ep
+
+    def axes(self) -> tuple[tuple[str, int], ...]:
+        """Mesh axes, innermost first."""
+        return (("tp", self.tp), ("ep", self.ep), ("pp", self.pp))
+
+
+class Load(msgspec.Struct, frozen=True, eq=False):
+    """The numeric part: arrays of shape (N,), or scalars. ``batch`` is the concurrent requests of a replica."""
+
+    batch: Any
+    prompt: Any
+    generate: Any
+    replicas: Any = 1
+    rate: Any = None
+
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
+        """Return (batch, prompt, generate, replicas), broadcast together."""
+        given = (self.batch, self.prompt, self.generate, self.replicas)
+        return tuple(np.atleast_1d(a).astype(np.float64) for a in np.broadcast_arrays(*given))  # type: ignore[return-value]
+
+
+class Priced(msgspec.Struct, frozen=True, eq=False):
+    """An estimate with the phase costs and memory parts behind it, for ``explain`` and the per-operator table."""
+
+    estimate: Estimate
+    prefill: PhaseCost
+    decode: PhaseCost
+    memory: dict[str, Array]
+    machine: Machine
+
+
+def check_structure(structure: Structure, target: Target) -> str:
+    """Return why this structure cannot run on this target, or an empty string."""
+    per_node = target.devices_per_node or 1
+    if structure.devices > structure.nodes * per_node:
+        return f"{structure.devices} devices exceed {structure.nodes} node(s) of {per_node}"
+    if structure.nodes > 1 and structure.devices % structure.nodes:
+        return f"{structure.devices} devices do not split over {structure.nodes} nodes"
+    if structure.nodes > structure.devices:
+        return f"{structure.nodes} nodes for {structure.devices} device(s)"
+    return ""
+
+
+def price(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Priced:
+    """Price every point of ``load`` under one structure.
+
+    Raises:
+        UsageError: the target lacks the compute dtype or a link, or the model has no prefill and decode phases.
+    """
+    site = site or Site()
+    batch, prompt, generate, replicas = load.arrays()
+    here = machine(target, structure.axes(), structure.nodes)
+    mesh = dict(structure.axes())
+    micro = np.ceil(batch / structure.pp)
+    full = _local(model, structure, micro, prompt, generate)
+    stage = {phase.name: largest_stage(phase, structure.pp) for phase in full.phases}
+    prefill = phase_cost(stage["prefill"], here, mesh, structure.execution)
+    decode = phase_cost(stage["decode"], here, mesh, structure.execution)
+    steps = np.maximum(generate - 1.0, 1.0)
+    send = _stage_send(full.phase("decode"), here, structure)
+    step = decode.seconds * (structure.pp / steps) + send
+    if structure.mode == "static":
+        # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
+        whole = prefill.seconds * float(2 * structure.pp - 1) + _stage_send(full.phase("prefill"), here, structure)
+        service = static_service(whole, step, batch, generate)
+        prefills, prefill_used = float(structure.pp), prefill
+    else:
+        prefill_used, whole = _single_prefill(model, structure, here, mesh, prompt, generate)
+        service = continuous_service(whole, step, batch, prompt, generate, structure.chunk)
+        prefills = batch
+    if load.rate is not None:
+        service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
+    memory = _memory(Workload(full.name, tuple(stage.values()), full.units), structure.pp)
+    columns = _columns(service, prefill_used, decode, prefills, here, structure, load, site)
+    needed = sum(memory.values(), start=np.zeros_like(batch))
+    columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
+    estimate = _with_limits(columns, here, needed, service, structure, batch, target)
+    return Priced(estimate, prefill_used, decode, memory, here)
+
+
+def _local(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Workload:
+    if "prefill" not in model.phases:
+        raise UsageError(f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode")
+    # decode of a single generated token is priced as one step, so that its rate stays defined
+    sizes = {"batch": batch, "prompt": prompt, "generate": np.maximum(generate, 2.0)}
+    return shard(model.workload(**sizes, dtype=structure.dtype), Mesh(dict(structure.axes())))
+
+
+def _single_prefill(
+    model: Model, structure: Structure, here: Machine, mesh: dict[str, int], prompt: Array, generate: Array
+) -> tuple[PhaseCost, Column]:
+    """Return the cost of prefilling one prompt (per group of ``ep`` prompts), and its time through all stages."""
+    one = _local(model, structure, np.full_like(prompt, float(structure.ep)), prompt, generate)
+    cost = phase_cost(largest_stage(one.phase("prefill"), structure.pp), here, mesh, structure.execution)
+    through = cost.seconds * float(structure.pp) + _stage_send(one.phase("prefill"), here, structure)
+    return cost, through * (1.0 / structure.ep)
+
+
+def _stage_send(phase: Phase, here: Machine, structure: Structure) -> Column:
+    """Return the time to hand activations through the pipeline once."""
+    from codesign.costmodels.factors import COUNT, F
+
+    if structure.pp == 1:
+        return Column.exact(0.0, COUNT)
+    main = max(phase.blocks, key=lambda b: b.repeat if isinstance(b.repeat, int) else 0)
+    carried = carried_in(main)
+    payload: Any = 0.0
+    for group in main.groups:
+        for t, op, is_write in group.memory_views():
+            if t.name in carried and t.role is Role.ACTIVATION and not is_write:
+                payload = np.maximum(payload, t.footprint(op.ranks))  # type: ignore[union-attr]
+    line = here.link("pp")
+    return Column.of_factor((structure.pp - 1) * (payload / line.bandwidth + line.latency), F.LINK, COUNT)
+
+
+def _memory(stage: Workload, microbatches: int) -> dict[str, Array]:
+    """Return the bytes on the fullest device by role; every microbatch keeps its own cache."""
+    parts: dict[str, Any] = {}
+    for role in LASTING:
+        size = stage.footprint(role)
+        if np.any(size):
+            parts[role.value] = np.asarray(size * (microbatches if role in (Role.KV, Role.STATE) else 1), dtype=np.float64)
+    passing: Any = 0.0
+    for phase in stage.phases:
+        passing = np.maximum(passing, peak_activations(phase))
+    parts["activation"] = np.asarray(passing, dtype=np.float64)
+    return parts
+
+
+def _columns(
+    service: Service,
+    prefill: PhaseCost,
+    decode: PhaseCost,
+    prefills: Any,
+    here: Machine,
+    structure: Structure,
+    load: Load,
+    site: Site,
+) -> dict[str, Column]:
+    batch, _, generate, replicas = load.arrays()
+    devices = structure.devices
+    tokens_per_second = service.requests_per_second * generate
+    # one round serves `batch` requests: the reserved time of a round, whatever waits in the queue
+    round_seconds = service.requests_per_second.reciprocal() * batch
+    work = PhaseCost(
+        "round",
+        round_seconds,
+        prefill.busy * prefills + decode.busy * float(structure.pp),
+        prefill.flops * prefills + decode.flops * structure.pp,
+        prefill.bytes * prefills + decode.bytes * structure.pp,
+        prefill.peak_seconds * prefills + decode.peak_seconds * structure.pp,
+        (),
+    )
+    joules = device_energy(work, round_seconds, here)
+    tokens = batch * generate
+    energy = joules * (devices / tokens)
+    columns = {
+        "ttft": service.ttft,
+        "tpot": service.tpot,
+        "latency": service.latency * (1.0 / generate),
+        "request_latency": service.latency,
+        "throughput": tokens_per_second * replicas,
+        "tokens_per_device": tokens_per_second * (1.0 / devices),
+        "tokens_per_user": service.tpot.reciprocal(),
+        "energy_per_token": energy,
+        "power": joules * round_seconds.reciprocal(),
+        "devices": Column.exact(devices * replicas, len(here.factors)),
+    }
+    carbon = operational_grams(energy, site)
+    embodied = embodied_grams(round_seconds, here, devices, site)
+    if embodied is not None:
+        carbon = carbon + embodied * (1.0 / tokens)
+    columns["carbon_per_million_tokens"] = carbon * 1e6
+    paid = dollars(round_seconds, here, devices)
+    if paid is not None:
+        columns["cost_per_million_tokens"] = paid * (1e6 / tokens)
+    return columns
+
+
+def _with_limits(
+    columns: dict[str, Column],
+    here: Machine,
+    needed: Array,
+    service: Service,
+    structure: Structure,
+    batch: Array,
+    target: Target,
+) -> Estimate:
+    """Attach feasibility: capacity first, then the token budget, then the arrival rate."""
+    reasons = ["", f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}", "chunk: budget leaves no room for prompt tokens",
+               "rate: utilisation at or above 1"]  # fmt: skip
+    code = np.zeros(batch.shape, dtype=np.int64)
+    if service.utilisation is not None:
+        code = np.where(service.utilisation >= 1.0, 3, code)
+    if structure.chunk is not None:
+        code = np.where(structure.chunk <= batch, 2, code)
+    code = np.where(needed > MEMORY_SHARE * here.capacity, 1, code)
+    problem = check_structure(structure, target)
+    if problem:
+        reasons.append(f"placement: {problem}")
+        code = np.full(batch.shape, len(reasons) - 1)
+    notes = () if here.embodied_grams is not None else ("embodied carbon not declared: carbon is operational only",)
+    metrics = {name: METRICS[name] for name in columns}
+    return Estimate(metrics, columns, here.factors, code == 0, code, tuple(reasons), notes)

@@ -1,0 +1,73 @@
+"""Efficiency of each operator family on each kind of target, read from ``efficiency.yaml``."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+
+from codesign.strict_yaml import decode_yaml
+
+
+class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``t = floor + max(FLOP / (rate * peak), bytes / (memory * bandwidth))`` for one operator family."""
+
+    kind: str
+    family: str
+    rate: float
+    memory: float
+    floor_us: float
+    shared: float
+    own: float
+    source: str
+    dtypes: tuple[str, ...] = ()
+
+
+class ExecutionDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How launches cost host time in each execution mode."""
+
+    eager_operators_per_group: float
+    graph_launch_us: float
+    graph_gap_us: float
+    source: str
+
+
+class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Average power as a function of busy time and FLOP rate, in shares of the thermal design power."""
+
+    active_share: float
+    flop_share: float
+    sigma: float
+    source: str
+    families: tuple[str, ...]
+    other_sigma: float
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    entries: tuple[Efficiency, ...]
+    execution: ExecutionDefaults
+    power: PowerDefaults
+
+
+@cache
+def table() -> Table:
+    """Return the shipped efficiency table."""
+    text = files("codesign.costmodels").joinpath("efficiency.yaml").read_text()
+    return decode_yaml(text, Table, "efficiency.yaml")
+
+
+def efficiency(kind: str, family: str, dtype: str) -> Efficiency:
+    """Return the entry for a target kind ("cpu" or any accelerator), an operator family and a compute dtype.
+
+    Families without an entry of their own (embedding, scan, ...) move bytes like vector operators.
+    """
+    group = "cpu" if kind == "cpu" else "accelerator"
+    entries = [entry for entry in table().entries if entry.kind == group]
+    for name in (family, "vector"):
+        for entry in entries:
+            if entry.family == name and (not entry.dtypes or dtype in entry.dtypes):
+                return entry
+    raise AssertionError(f"efficiency.yaml has no vector entry for {group}")

@@ -1,0 +1,41 @@
+"""Energy of a phase: idle power for the time, active power for the busy time, FLOP on top.
+
+``P = idle + (active - idle) * busy + flop_share * TDP * (FLOP rate / peak)``, at most the thermal design
+power. The two shares are a published least-squares fit (``efficiency.yaml``); with busy = 1 it is the form
+``P / TDP = a + c * u_flop``. Units: joules, watts, seconds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codesign.costmodels.efficiency import table
+from codesign.costmodels.factors import F
+from codesign.costmodels.latency import PhaseCost
+from codesign.costmodels.machine import Machine
+from codesign.quantity import Array, Column
+
+
+def device_energy(cost: PhaseCost, seconds: Column, machine: Machine, runs: Array | float = 1.0) -> Column:
+    """Return the joules one device draws while the phase occupies it for ``seconds``.
+
+    ``runs`` is how many times ``cost`` runs within ``seconds`` (pipeline stages run once per microbatch).
+    """
+    power = table().power
+    limit = machine.thermal_power
+    active = power.active_share * limit - machine.idle_power
+    drawn = (
+        seconds * machine.idle_power
+        + cost.busy * (runs * active)
+        + Column.exact(runs * cost.peak_seconds * power.flop_share * limit, len(machine.factors))
+    )
+    capped = drawn.value > limit * seconds.value
+    energy = Column(
+        np.where(capped, limit * seconds.value, drawn.value),
+        np.where(capped, limit * seconds.slopes, drawn.slopes),
+        np.where(capped, limit**2 * seconds.variance, drawn.variance),
+    )
+    # the power factor multiplies all of it
+    slopes = energy.slopes.copy()
+    slopes[F.POWER] += energy.value
+    return Column(energy.value, slopes, energy.variance)

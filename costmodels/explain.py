@@ -1,0 +1,137 @@
+"""Why an estimate is what it is: what binds each group, what comes next, and what moves each number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.deployment import Load, Priced, Structure, price
+from codesign.costmodels.factors import LABELS, F
+from codesign.costmodels.impact import Site
+from codesign.costmodels.latency import GroupCost, PhaseCost
+from codesign.errors import CodesignError
+from codesign.models import Model
+from codesign.targets import Target
+
+
+class GroupRow(msgspec.Struct, frozen=True):
+    """One operator group of one phase: its time, what binds it, and how far the next bottleneck is."""
+
+    phase: str
+    group: str
+    family: str
+    repeat: float
+    seconds: float
+    share: float
+    flops: float
+    bytes: float
+    binding: str
+    next_bottleneck: str
+    distance: float
+    """How many times the binding bound exceeds the next one: what speeding it up can buy at most."""
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A design one step away, and what it would change or which constraint excludes it."""
+
+    change: str
+    feasible: bool
+    reason: str
+    ratios: dict[str, float]
+    """New value over this design's value, per metric."""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Everything ``codesign explain`` prints."""
+
+    groups: tuple[GroupRow, ...]
+    elasticities: dict[str, dict[str, float]]
+    neighbours: tuple[Neighbour, ...]
+    memory: dict[str, float]
+    capacity: float
+
+
+EXPLAINED = ("ttft", "tpot", "energy_per_token", "carbon_per_million_tokens", "cost_per_million_tokens")
+
+
+def group_rows(cost: PhaseCost, point: int = 0) -> list[GroupRow]:
+    """Return the groups of a phase, the slowest first; swept groups are shown at their mean over the steps."""
+    rows = [_row(cost.name, group, point) for group in cost.groups]
+    whole = sum(row.seconds for row in rows) or 1.0
+    rows = [msgspec.structs.replace(row, share=row.seconds / whole) for row in rows]
+    return sorted(rows, key=lambda row: -row.seconds)
+
+
+def _row(phase: str, group: GroupCost, point: int) -> GroupRow:
+    arithmetic, memory = _at(group.arithmetic, point), _at(group.memory, point)
+    floor, link = _at(group.parts.get(F.FLOOR, 0.0), point), _at(group.parts.get(F.LINK, 0.0), point)
+    bounds = {LABELS[F.BANDWIDTH]: memory, LABELS[F.FLOOR]: floor, LABELS[F.LINK]: link}
+    rate = next((f for f in (F.ATTENTION, F.MATRIX, F.VECTOR) if f in group.parts), F.MATRIX)
+    bounds[LABELS[rate]] = arithmetic
+    ranked = sorted(bounds.items(), key=lambda item: -item[1])
+    (first, top), (second, below) = ranked[0], ranked[1]
+    repeat = _at(group.repeat, point)
+    return GroupRow(
+        phase, group.name, group.family, repeat, _at(group.seconds, point) * repeat, 0.0,
+        _at(group.flops, point) * repeat, _at(group.bytes, point) * repeat, first, second,
+        top / below if below > 0 else float("inf"),
+    )  # fmt: skip
+
+
+def _at(value: Any, point: int) -> float:
+    """Return one point of a scalar, of (N,) or of (nodes, N) values (mean over nodes)."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 2:
+        array = array.mean(axis=0)
+    return float(array) if array.ndim == 0 else float(array[min(point, array.shape[0] - 1)])
+
+
+def explain(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Explanation:
+    """Explain one design (one point)."""
+    priced = price(model, target, structure, load, site)
+    rows = tuple(row for cost in (priced.prefill, priced.decode) for row in group_rows(cost))
+    elasticities = {name: priced.estimate.elasticities(name) for name in EXPLAINED if name in priced.estimate.columns}
+    return Explanation(
+        rows,
+        elasticities,
+        tuple(neighbours(model, target, structure, load, site, priced)),
+        {name: float(np.max(size)) for name, size in priced.memory.items()},
+        priced.machine.capacity,
+    )
+
+
+def neighbours(
+    model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced
+) -> list[Neighbour]:
+    """Price the designs one doubling or halving away in each degree and in the batch."""
+    found = []
+    for name in ("tp", "pp", "ep"):
+        degree = getattr(structure, name)
+        for new in (degree // 2, degree * 2):
+            if new >= 1 and new != degree:
+                changed = msgspec.structs.replace(structure, **{name: new})
+                found.append(_neighbour(f"{name} {degree} -> {new}", model, target, changed, load, site, here))
+    batch = float(np.asarray(load.batch).reshape(-1)[0])
+    for new_batch in (batch / 2, batch * 2):
+        if new_batch >= 1:
+            changed_load = msgspec.structs.replace(load, batch=new_batch)
+            label = f"batch {batch:g} -> {new_batch:g}"
+            found.append(_neighbour(label, model, target, structure, changed_load, site, here))
+    return found
+
+
+def _neighbour(
+    change: str, model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced
+) -> Neighbour:
+    try:
+        there = price(model, target, structure, load, site).estimate
+    except CodesignError as error:
+        return Neighbour(change, False, error.message, {})
+    ratios = {
+        name: float(there.columns[name].value[0] / here.estimate.columns[name].value[0])
+        for name in ("ttft", "tpot", "tokens_per_device", "memory", *EXPLAINED[2:])
+        if name in there.columns
+    }
+    return Neighbour(change, bool(there.feasible[0]), there.reasons[int(there.reason[0])], ratios)

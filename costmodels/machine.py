@@ -1,0 +1,232 @@
+"""A target resolved for one placement: flat SI numbers that the formulas use, and its error factors.
+
+This is the one place where cost models read targets. Overlays (calibration of this card) change the
+numbers, the sigma and the method of single factors; they never edit the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels import efficiency as tables
+from codesign.costmodels.factors import COUNT, LABELS, F
+from codesign.errors import UsageError
+from codesign.quantity import Array, Column, Factor, Method, Origin, soft_maximum
+from codesign.targets import Target
+from codesign.workload.einsum import Compute
+
+VECTOR_FALLBACK = 1 / 16
+"""Vector rate as a share of the matrix rate where a target discloses none (assumed)."""
+
+CACHE_BYTES_PER_CORE_CYCLE = 32.0
+"""On-chip cache bandwidth per streaming multiprocessor and clock, bytes."""
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """Sustained shares and floor of one operator family."""
+
+    rate: float
+    memory: float
+    floor: float
+    own: float
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A link as one device sees it: B/s in one direction, seconds per hop."""
+
+    bandwidth: float
+    latency: float
+    name: str
+
+
+class Machine(msgspec.Struct, frozen=True, eq=False):
+    """Everything the latency, energy, carbon and price formulas need from a target."""
+
+    target: Target
+    lines: Mapping[str, Line]
+    bandwidth: float
+    capacity: float
+    cache_bytes: float
+    cache_bandwidth: float
+    dispatch: float
+    thermal_power: float
+    idle_power: float
+    price_per_second: float | None
+    embodied_grams: float | None
+    factors: tuple[Factor, ...]
+    scales: Mapping[F, float]
+
+    @property
+    def sigmas(self) -> Array:
+        """Standard deviation of the logarithm of each factor."""
+        return np.array([factor.sigma for factor in self.factors])
+
+    def peak(self, compute: Compute) -> float:
+        """Return the dense peak in FLOP/s of the unit and dtype that ``compute`` names."""
+        if compute.unit == "tensor":
+            return float(self.target.peak(compute.dtype).value)
+        return vector_peak(self.target)
+
+    def efficiency(self, family: str, compute: Compute | None) -> Curve:
+        """Return the curve of an operator family; softmax inside attention runs at the vector rate."""
+        dtype = compute.dtype if compute is not None else "fp32"
+        entry = tables.efficiency(self.target.kind, family, dtype)
+        rate = entry.rate
+        if compute is not None and compute.unit != "tensor":
+            rate = tables.efficiency(self.target.kind, "vector", dtype).rate
+        rate_factor = F.VECTOR if compute is None or compute.unit != "tensor" else _family_factor(family)
+        scale = self.scales.get
+        return Curve(
+            rate / scale(rate_factor, 1.0),
+            entry.memory / scale(F.BANDWIDTH, 1.0),
+            entry.floor_us * 1e-6 * scale(F.FLOOR, 1.0),
+            entry.own,
+        )
+
+    def link(self, axis: str) -> Line:
+        """Return the link that carries the collectives of a mesh axis ("host" is the link to host memory)."""
+        if axis not in self.lines:
+            raise UsageError(
+                f"target {self.target.id} declares no link for the {axis} axis",
+                "use a degree of 1, or a target with an interconnect",
+            )
+        return self.lines[axis]
+
+    def with_host(self, device: Column, launches: Any, execution: str) -> Column:
+        """Return the latency of launching ``launches`` kernels whose device time is ``device``."""
+        defaults = tables.table().execution
+        launches = np.asarray(launches, dtype=np.float64)
+        if launches.ndim and device.value.ndim > launches.ndim:
+            launches = launches[None]
+        if execution == "graph":
+            gaps = defaults.graph_launch_us * 1e-6 + launches * defaults.graph_gap_us * 1e-6
+            return device + self._host(np.broadcast_to(gaps, device.value.shape))
+        per_group = defaults.eager_operators_per_group if execution == "eager" else 1.0
+        host = np.broadcast_to(launches * per_group * self.dispatch, device.value.shape)
+        return soft_maximum(device, self._host(host))
+
+    def _host(self, seconds: Array) -> Column:
+        return Column.of_factor(seconds * self.scales.get(F.HOST, 1.0), F.HOST, COUNT)
+
+
+def _family_factor(family: str) -> F:
+    return F.ATTENTION if family.startswith("attention") else F.MATRIX
+
+
+def vector_peak(target: Target) -> float:
+    """Return the vector rate: the declared fp32 vector peak, or a share of the fastest matrix rate."""
+    for unit in target.units:
+        if unit.name == "vector" and "fp32" in unit.peak:
+            return float(unit.peak["fp32"].value)
+    return VECTOR_FALLBACK * max(float(target.peak(dtype).value) for dtype in target.dtypes)
+
+
+@lru_cache(maxsize=512)
+def machine(target: Target, axes: tuple[tuple[str, int], ...] = (), nodes: int = 1, family: str = "gemm") -> Machine:
+    """Resolve ``target`` for a mesh of ``axes`` over ``nodes`` nodes.
+
+    Axes are placed innermost first (tp, ep, pp, dp): an axis stays inside the node while the product of
+    extents up to it does not exceed the devices of the replica per node.
+    """
+    total = int(np.prod([extent for _, extent in axes])) if axes else 1
+    per_node = max(1, total // nodes)
+    lines: dict[str, Line] = {}
+    inner = 1
+    for axis, extent in axes:
+        inner *= extent
+        line = _line(target, "node" if inner <= per_node else "network")
+        if line is not None and extent > 1:
+            lines[axis] = line
+    host = _line(target, "host")
+    if host is not None:
+        lines["host"] = host
+    dtype = target.dtypes[0] if target.dtypes else "fp32"
+    return Machine(
+        target=target,
+        lines=lines,
+        bandwidth=float(target.memory_bandwidth),
+        capacity=float(target.memory_capacity),
+        cache_bytes=float(target.cache_bytes or 0.0),
+        cache_bandwidth=_cache_bandwidth(target),
+        dispatch=float(target.host.dispatch.value),
+        thermal_power=float(target.power.tdp.value),
+        idle_power=float(target.power.idle.value) if target.power.idle is not None else 0.15 * target.power.tdp.value,
+        price_per_second=target.price_per_hour.value / 3600.0 if target.price_per_hour is not None else None,
+        embodied_grams=float(target.embodied.value) if target.embodied is not None else None,
+        factors=factors_of(target, dtype),
+        scales={F(index): scale for index, scale in _scales(target).items()},
+    )
+
+
+def _line(target: Target, place: str) -> Line | None:
+    link = target.link(place)
+    if link is None:
+        return None
+    return Line(float(link.bandwidth.value), float(link.latency.value), link.name)
+
+
+def _cache_bandwidth(target: Target) -> float:
+    memory = float(target.memory_bandwidth)
+    if target.cores and target.clock:
+        return max(memory, CACHE_BYTES_PER_CORE_CYCLE * float(target.cores) * float(target.clock))
+    return memory
+
+
+def _scales(target: Target) -> dict[int, float]:
+    known = {label: index for index, label in LABELS.items()}
+    return {known[entry.name]: entry.scale for entry in target.calibration if entry.name in known}
+
+
+def factors_of(target: Target, dtype: str) -> tuple[Factor, ...]:
+    """Return the error factors of ``target`` in the order of ``F``, calibrated entries replacing defaults."""
+    kind = target.kind
+    power = tables.table().power
+    power_sigma = power.sigma if target.architecture in power.families else power.other_sigma
+    own_measurement = target.memory_bandwidth_value.origin is Origin.MEASURED
+    method = Method.CALIBRATED if own_measurement else Method.ANALYTICAL
+
+    def of(family: str, scale: float = 1.0) -> float:
+        return tables.efficiency(kind, family, dtype).shared * scale
+
+    defaults = {
+        F.MATRIX: (of("gemm"), method, Origin.PUBLISHED),
+        F.ATTENTION: (of("attention_prefill"), Method.ANALYTICAL, Origin.PUBLISHED),
+        F.VECTOR: (of("vector"), Method.ANALYTICAL, Origin.PUBLISHED),
+        F.BANDWIDTH: (0.10 if not own_measurement else 0.15, method, Origin.PUBLISHED),
+        F.FLOOR: (0.30, Method.ANALYTICAL, Origin.PUBLISHED),
+        F.HOST: (0.40, Method.ANALYTICAL, target.host.dispatch.origin),
+        F.LINK: (0.25, Method.ANALYTICAL, Origin.PUBLISHED),
+        F.POWER: (power_sigma, Method.SAME_FAMILY if power_sigma == power.sigma else Method.NEW_FAMILY,
+                  target.power.tdp.origin),
+        F.GRID: (0.06, Method.ANALYTICAL, Origin.PUBLISHED),
+        F.PUE: (0.06, Method.ANALYTICAL, Origin.ASSUMED),
+        F.EMBODIED: (_sigma_of(target.embodied, 0.4), Method.ANALYTICAL, _origin_of(target.embodied)),
+        F.PRICE: (_sigma_of(target.price_per_hour, 0.3), Method.ANALYTICAL, _origin_of(target.price_per_hour)),
+    }  # fmt: skip
+    calibrated = {entry.name: entry for entry in target.calibration}
+    factors = []
+    for index in F:
+        name = LABELS[index]
+        if name in calibrated:
+            entry = calibrated[name]
+            factors.append(Factor(name, entry.sigma, entry.method, Origin.MEASURED, entry.source))
+        else:
+            sigma, how, origin = defaults[index]
+            factors.append(Factor(name, sigma, how, origin))
+    return tuple(factors)
+
+
+def _origin_of(value: Any) -> Origin:
+    return value.origin if value is not None else Origin.ASSUMED
+
+
+def _sigma_of(value: Any, default: float) -> float:
+    """Return the log standard deviation that the value's own 90 % range implies."""
+    if value is None or not value.low or not value.high:
+        return default
+    return float(np.log(value.high / value.low) / (2 * 1.6448536269514722))

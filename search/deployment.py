@@ -1,0 +1,318 @@
+"""The deployment problem: which accelerator, precision, sharding, replicas and batch serve a model best.
+
+The space is a box: target, dtype, tensor/pipeline/expert degree, nodes, replicas, batch. Everything but the
+batch and the replicas is structural, and those two take few values: so the first time a structure is asked for,
+its whole (batch x replicas) table is priced in one array computation, and points are looked up in it.
+Searching then costs a gather per point whatever the engine, and the answer cannot depend on the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.costmodels.deployment import METRICS, Load, Structure, price
+from codesign.costmodels.impact import Site
+from codesign.errors import CodesignError, UsageError, nearest
+from codesign.models import Model, load_model
+from codesign.quantity import headline
+from codesign.search.constraints import parse_where, violations
+from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
+from codesign.search.quality import quality_loss
+from codesign.search.space import BoxSpace
+from codesign.targets import Target, load_target
+from codesign.workload.structure import by_structure
+
+BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+DEGREES = (1, 2, 4, 8)
+STAGES = (1, 2, 4)
+NODES = (1, 2, 4)
+REPLICAS = (1, 2, 4, 8)
+
+ALIASES = {
+    "energy": "energy_per_token",
+    "carbon": "carbon_per_million_tokens",
+    "cost": "cost_per_million_tokens",
+}
+"""Short names of objectives; everything else goes by the metric's own name."""
+
+STRUCTURAL = ("target", "dtype", "tp", "pp", "ep", "nodes")
+
+SHOWN = (
+    "ttft", "tpot", "request_latency", "throughput", "tokens_per_device", "tokens_per_user", "memory", "power",
+    "devices", "energy_per_token", "carbon_per_million_tokens", "cost_per_million_tokens",
+)  # fmt: skip
+
+
+class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a deployment search is asked; the whole of it is stored in ``run.json``."""
+
+    model: str
+    targets: tuple[str, ...]
+    objectives: tuple[str, ...] = ("latency", "energy", "carbon", "cost")
+    where: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    prompt: int = 1024
+    generate: int = 256
+    mode: str = "continuous"
+    chunk: int | None = None
+    rate: float | None = None
+    execution: str = "graph"
+    batches: tuple[int, ...] = BATCHES
+    degrees: tuple[int, ...] = DEGREES
+    stages: tuple[int, ...] = STAGES
+    nodes: tuple[int, ...] = NODES
+    replicas: tuple[int, ...] = REPLICAS
+    site: Site = Site()
+    overlay: str | None = None
+
+
+def objective_names() -> dict[str, str]:
+    """Return every accepted objective name with the metric it stands for."""
+    return {**{name: name for name in METRICS}, **ALIASES, "quality": "quality"}
+
+
+class _Block(msgspec.Struct, frozen=True, eq=False):
+    """Everything known about one structure on its (batch x replicas) grid."""
+
+    values: dict[str, NDArray[np.float64]]
+    low: dict[str, NDArray[np.float64]]
+    high: dict[str, NDArray[np.float64]]
+    sources: dict[str, str]
+    code: NDArray[np.int64]
+    reasons: tuple[str, ...]
+
+
+class Deployment(Problem):
+    """Deployments of one model as a search problem; deterministic."""
+
+    name = "deployment"
+    functional_unit = "output token"
+
+    def __init__(self, **spec: Any) -> None:
+        self.asked = msgspec.convert(spec, DeploymentSpec, strict=False)
+        asked = self.asked
+        if not asked.targets:
+            raise UsageError("no target given", "name at least one, for example --target h100-sxm")
+        self.model: Model = load_model(asked.model)
+        self.targets: dict[str, Target] = {}
+        for name in asked.targets:
+            target = load_target(name, overlay=asked.overlay)
+            self.targets[target.id] = target
+        dtypes = asked.dtypes or (self.model.checkpoint_dtype,)
+        self.frees_dtype = len(dtypes) > 1 or dtypes != (self.model.checkpoint_dtype,)
+        self.space = BoxSpace(self._parameters(dtypes))
+        self._blocks: dict[tuple[Any, ...], _Block] = {}
+        self.objectives = tuple(self._objective(name) for name in self._wanted())
+        chosen = {self._metric_of[o.name] for o in self.objectives}
+        self.metrics = tuple(
+            Metric(name, METRICS[name].unit, METRICS[name].per) for name in SHOWN if name not in chosen
+        ) + ((Metric("quality", "", "score lost"),) if self.frees_dtype and "quality" not in chosen else ())
+        units = {name: METRICS[m].unit if m in METRICS else "" for name, m in objective_names().items()}
+        units |= {"tp": "", "pp": "", "ep": "", "nodes": "", "replicas": "", "batch": ""}
+        self.constraints = tuple(parse_where(text, units) for text in asked.where)
+        self.title = f"{self.model.name} on {', '.join(self.targets)}"
+        self.question = (
+            f"Which deployment serves {self.model.name} best for {asked.prompt} prompt and "
+            f"{asked.generate} generated tokens ({asked.mode} batching)?"
+        )
+        self.views = self._views()
+        self.sources = tuple(
+            f"{target.id}: {factor.name} {factor.method.value}, {factor.origin.value} inputs, sigma {factor.sigma:.2f}"
+            for target in self.targets.values()
+            for factor in self._factors(target)
+        )
+
+    # --- set-up -------------------------------------------------------------------------------------------------
+
+    def _parameters(self, dtypes: Sequence[str]) -> list[Any]:
+        from codesign.search.parameters import Categorical, Ordinal
+
+        asked = self.asked
+        largest = max((target.devices_per_node or 1) for target in self.targets.values())
+        connected = any(target.link("node") is not None for target in self.targets.values())
+        degrees = tuple(d for d in asked.degrees if d <= largest) if connected else (1,)
+        spread = any(target.link("network") is not None for target in self.targets.values())
+        experts = self.model.experts is not None
+        stages = tuple(s for s in asked.stages if s <= max(1, largest)) if connected else (1,)
+        return [
+            Categorical("target", tuple(self.targets)),
+            Categorical("dtype", tuple(dict.fromkeys(dtypes))),
+            Ordinal("tp", degrees or (1,), "device"),
+            Ordinal("pp", stages or (1,), "stage"),
+            Ordinal("ep", (degrees or (1,)) if experts else (1,), "device"),
+            Ordinal("nodes", asked.nodes if spread else (1,), "node"),
+            Ordinal("replicas", asked.replicas, "replica"),
+            Ordinal("batch", asked.batches, "request"),
+        ]
+
+    def _wanted(self) -> tuple[str, ...]:
+        wanted = tuple(dict.fromkeys(self.asked.objectives))
+        if not wanted:
+            raise UsageError("no objective given", "for example --objectives latency,energy,carbon,cost")
+        return (*wanted, "quality") if self.frees_dtype and "quality" not in wanted else wanted
+
+    def _objective(self, name: str) -> Objective:
+        known = objective_names()
+        if name not in known:
+            raise UsageError(f"unknown objective {name!r}", nearest(name, known))
+        metric = known[name]
+        if metric == "quality":
+            return Objective("quality", "", "score lost")
+        entry = METRICS[metric]
+        return Objective(name, entry.unit, entry.per, entry.better)  # type: ignore[arg-type]
+
+    @property
+    def _metric_of(self) -> dict[str, str]:
+        return objective_names()
+
+    def _views(self) -> tuple[tuple[str, str], ...]:
+        names = [o.name for o in self.objectives]
+        pairs = [("tokens_per_user", "tokens_per_device")]
+        pairs += [(names[0], name) for name in names[1:]]
+        return tuple(pairs)
+
+    def _factors(self, target: Target) -> Any:
+        from codesign.costmodels.machine import factors_of
+
+        return factors_of(target, self.model.checkpoint_dtype)
+
+    # --- evaluation ---------------------------------------------------------------------------------------------
+
+    def structure(self, values: Mapping[str, Any]) -> Structure:
+        """Return the structural part of a design given by its parameter values."""
+        asked = self.asked
+        return Structure(
+            values["dtype"], int(values["tp"]), int(values["pp"]), int(values["ep"]), int(values["nodes"]),
+            asked.execution, asked.mode, asked.chunk,
+        )  # fmt: skip
+
+    def _block(self, structure: dict[str, Any]) -> _Block:
+        key = tuple(structure[name] for name in STRUCTURAL)
+        if key not in self._blocks:
+            self._blocks[key] = self._price(structure)
+        return self._blocks[key]
+
+    def _price(self, values: dict[str, Any]) -> _Block:
+        asked = self.asked
+        batch = np.repeat(np.asarray(asked.batches, np.float64), len(asked.replicas))
+        replicas = np.tile(np.asarray(asked.replicas, np.float64), len(asked.batches))
+        load = Load(batch, asked.prompt, asked.generate, replicas, asked.rate)
+        try:
+            priced = price(self.model, self.targets[values["target"]], self.structure(values), load, asked.site)
+        except CodesignError as error:
+            return _Block({}, {}, {}, {}, np.ones(len(batch), np.int64), ("", error.message))
+        estimate = priced.estimate
+        shape = batch.shape
+        columns, low, high, sources = {}, {}, {}, {}
+        for name, column in estimate.columns.items():
+            columns[name] = np.broadcast_to(column.value, shape)
+            low[name], high[name] = (np.broadcast_to(end, shape) for end in estimate.interval(name))
+            sources[name] = headline(np.abs(column.slopes).reshape(len(estimate.factors), -1).mean(axis=1), estimate.factors)
+        return _Block(columns, low, high, sources, np.broadcast_to(estimate.reason, shape), estimate.reasons)
+
+    def evaluate(self, points: Points, stage: int = 0) -> Results:
+        """Return the results of ``points``: a gather from the tables of their structures."""
+        values = self.space.decode(points)
+        count = len(points)
+        batches = np.searchsorted(np.asarray(self.asked.batches), values["batch"])
+        replicas = np.searchsorted(np.asarray(self.asked.replicas), values["replicas"])
+        cell = batches * len(self.asked.replicas) + replicas
+        names = [self._metric_of[o.name] for o in self.objectives]
+        wanted = [*names, *(m.name for m in self.metrics)]
+        wanted += [c for c in (self._metric_of.get(k.metric, k.metric) for k in self.constraints) if c not in wanted]
+        value = {name: np.full(count, np.nan) for name in wanted}
+        low = {name: np.full(count, np.nan) for name in names}
+        high = {name: np.full(count, np.nan) for name in names}
+        reasons: dict[str, int] = {}
+        why = np.full(count, -1, np.int32)
+        source = np.zeros((count, len(names)), np.int16)
+        texts: dict[str, int] = {}
+        for structure, index in by_structure(values, STRUCTURAL):
+            block = self._block(structure)
+            at = cell[index]
+            for name in wanted:
+                if name in block.values:
+                    value[name][index] = block.values[name][at]
+            for position, name in enumerate(names):
+                if name in block.values:
+                    low[name][index], high[name][index] = block.low[name][at], block.high[name][at]
+                    source[index, position] = texts.setdefault(block.sources[name], len(texts))
+            if "quality" in wanted:
+                loss = quality_loss(self.model.name, structure["dtype"], self.model.checkpoint_dtype)
+                value["quality"][index] = np.nan if loss is None else loss
+            table = np.array([-1, *(reasons.setdefault(r, len(reasons)) for r in block.reasons[1:])], np.int32)
+            why[index] = table[block.code[at]]
+        columns = {**{k: v for k, v in values.items() if k in ("tp", "pp", "ep", "nodes", "replicas", "batch")}, **value}
+        columns |= {alias: columns[name] for alias, name in self._metric_of.items() if name in columns}
+        return self._results(value, low, high, names, why, reasons, source, texts, columns)
+
+    def _results(
+        self,
+        value: dict[str, Any],
+        low: dict[str, Any],
+        high: dict[str, Any],
+        names: list[str],
+        why: NDArray[np.int32],
+        reasons: dict[str, int],
+        source: NDArray[np.int16],
+        texts: dict[str, int],
+        columns: dict[str, Any],
+    ) -> Results:
+        count = len(why)
+        unknown = np.isnan(value["quality"]) if "quality" in value else np.zeros(count, np.bool_)
+        if "quality" in names:
+            # unknown quality is drawn apart: it takes no part in the ranking, so its rank value is a constant
+            value = {**value, "quality": np.where(unknown, 0.0, value["quality"])}
+            low = {**low, "quality": value["quality"]}
+            high = {**high, "quality": value["quality"]}
+        sign = np.array([o.sign for o in self.objectives])
+        objectives = np.stack([value[name] for name in names], axis=1) * sign
+        ends = [np.stack([end[name] for name in names], axis=1) * sign for end in (low, high)]
+        status = np.where(why >= 0, np.uint8(Status.INFEASIBLE), np.uint8(Status.OK))
+        missing = ~np.isfinite(objectives).all(axis=1)
+        # a target without a price has no cost: the point cannot be ranked, and says so
+        lacking = reasons.setdefault("an objective is not declared for this target (price or embodied carbon)", len(reasons))
+        why = np.where(missing & (why < 0), np.int32(lacking), why)
+        status = np.where(missing & (status == Status.OK), np.uint8(Status.INVALID), status)
+        return Results.make(
+            objectives,
+            low=np.minimum(*ends),
+            high=np.maximum(*ends),
+            violations=violations(self.constraints, columns, count) if self.constraints else None,
+            constraints=self.constraints,
+            status=status,
+            reason=why,
+            reasons=tuple(reasons),
+            metrics={m.name: value[m.name] for m in self.metrics},
+            source=source,
+            sources=tuple(texts) or ("analytical",),
+            apart=unknown,
+        )
+
+    # --- what reports ask ---------------------------------------------------------------------------------------
+
+    def baseline(self) -> Points | None:
+        """Return the plainest design: first target and dtype, one device, the smallest batch that the space has."""
+        return self.space.enumerate(0, 1)
+
+    def describe(self, point: Points) -> Details:
+        """Return breakdowns and serving commands of one design."""
+        from codesign.search.deployment_details import details
+
+        return details(self, self.space.rows(np.atleast_2d(point))[0])
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return the digest of each input."""
+        from codesign.search.deployment_details import fingerprint
+
+        return fingerprint(self)
+
+    def spec(self) -> dict[str, Any]:
+        """Return the whole question as JSON types."""
+        built: dict[str, Any] = msgspec.to_builtins(self.asked)
+        return built

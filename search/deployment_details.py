@@ -1,0 +1,79 @@
+"""What a report shows of one deployment: breakdowns, the commands that realise and reproduce it, its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.deployment import Load, price
+from codesign.costmodels.explain import group_rows
+from codesign.costmodels.factors import LABELS, TIME_FACTORS
+from codesign.search.problem import Breakdown, Command, Details, Item
+from codesign.search.serving_commands import engines, serving_command
+
+if TYPE_CHECKING:
+    from codesign.search.deployment import Deployment
+
+
+def details(problem: Deployment, values: dict[str, Any]) -> Details:
+    """Return the details of the design with these parameter values."""
+    asked = problem.asked
+    structure = problem.structure(values)
+    load = Load(values["batch"], asked.prompt, asked.generate, values["replicas"], asked.rate)
+    priced = price(problem.model, problem.targets[values["target"]], structure, load, asked.site)
+    breakdowns = []
+    for title, cost in (("prefill", priced.prefill), ("decode, all steps", priced.decode)):
+        rows = group_rows(cost)[:12]
+        items = tuple(Item(row.group, row.seconds) for row in rows)
+        breakdowns.append(Breakdown(f"Device time of {title} by kernel", "s", items))
+        slopes = cost.seconds.take(slice(0, 1)).slopes[:, 0]
+        bound = tuple(Item(LABELS[f], float(slopes[f])) for f in TIME_FACTORS if slopes[f] > 0)
+        breakdowns.append(Breakdown(f"Time of {title} by what binds it", "s", bound))
+    memory = tuple(Item(name, float(np.max(size))) for name, size in priced.memory.items())
+    breakdowns.append(Breakdown("Memory of the fullest device", "B", memory))
+    carbon = priced.estimate.shares("carbon_per_million_tokens")
+    breakdowns.append(Breakdown("What carries the uncertainty of carbon", "", tuple(Item(k, v) for k, v in carbon.items())))
+    point = {
+        **values,
+        "checkpoint": problem.model.checkpoint or problem.model.name,
+        "context": asked.prompt + asked.generate,
+        "execution": asked.execution,
+        "mode": asked.mode,
+        "chunk": asked.chunk,
+    }
+    commands = [Command("reproduce this estimate", reproduce(problem, values))]
+    commands += [serving_command(engine, point) for engine in engines()]
+    return Details(tuple(breakdowns), tuple(commands), priced.estimate.notes)
+
+
+def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
+    """Return the ``codesign estimate`` command of a design."""
+    asked = problem.asked
+    words = ["codesign estimate", asked.model, f"--target {values['target']}", f"--dtype {values['dtype']}"]
+    words += [f"--{name} {values[name]}" for name in ("tp", "pp", "ep", "nodes", "replicas") if values[name] != 1]
+    words += [f"--batch {values['batch']}", f"--prompt {asked.prompt}", f"--generate {asked.generate}"]
+    words += [f"--mode {asked.mode}", f"--execution {asked.execution}"]
+    words += [f"--chunk {asked.chunk}"] if asked.chunk else []
+    words += [f"--rate {asked.rate:g}"] if asked.rate else []
+    return " ".join(words)
+
+
+def fingerprint(problem: Deployment) -> dict[str, str]:
+    """Return input name -> digest of content: model, targets, question, package version."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        package = version("codesign")
+    except PackageNotFoundError:
+        package = "source tree"
+    inputs: dict[str, Any] = {
+        "question": msgspec.to_builtins(problem.asked),
+        "package": package,
+        "model": problem.model.describe(),
+    }
+    inputs |= {f"target {name}": msgspec.to_builtins(target) for name, target in problem.targets.items()}
+    return {name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+            for name, value in inputs.items()}  # fmt: skip
