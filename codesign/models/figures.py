@@ -290,6 +290,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         source: Public document that states the architecture figures.
         parameters: Published parameter count, by which ours is checked.
         active_parameters: Published count of parameters used per token, for mixtures of experts.
+        checkpoint: Name under which serving engines find the weights (Hugging Face); empty if none.
         checkpoint_dtype: Dtype of the published weights.
         figures: The architecture.
     """
@@ -300,4 +301,5 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     parameters: Published
     checkpoint_dtype: Literal["fp32", "fp16", "bf16", "fp8"]
     figures: AnyFigures
+    checkpoint: str = ""
     active_parameters: Published | None = None

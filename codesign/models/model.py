@@ -50,6 +50,21 @@ class Model(Protocol):
     def checkpoint_dtype(self) -> str:
         """Dtype of the published weights."""
 
+    @property
+    def checkpoint(self) -> str:
+        """Name of the published weights as serving engines take it; empty where there is none."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the phases of an inference run."""
+
+    @property
+    def experts(self) -> fig.Experts | None:
+        """Mixture-of-experts figures, if any."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything the model is made of as plain data."""
+
     def workload(self, **sizes: Any) -> Workload:
         """Return what a run computes."""
 
@@ -126,6 +141,33 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
     def checkpoint_dtype(self) -> str:
         """Return the dtype of the published weights."""
         return self.preset.checkpoint_dtype
+
+    @property
+    def checkpoint(self) -> str:
+        """Return the name of the published weights as serving engines take it; empty where there is none."""
+        return self.preset.checkpoint
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Return the names of the phases of an inference run."""
+        return tuple(phase.name for phase in self._smallest().phases)
+
+    @property
+    def experts(self) -> fig.Experts | None:
+        """Return the mixture-of-experts figures, if any."""
+        return self.figures.experts if isinstance(self.figures, fig.Decoder) else None
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything the model is made of as plain data: figures, counts, published counts, sources."""
+        stated: dict[str, Any] = msgspec.to_builtins(self.preset)
+        counted = {
+            "parameters": self.parameters,
+            "active_parameters": self.active_parameters,
+            "kv_bytes_per_token": self.kv_bytes_per_token(),
+            "published_parameters": stated["parameters"],
+            "published_active_parameters": stated["active_parameters"],
+        }
+        return {"name": self.name, **stated, **counted, "phases": list(self.phases), "longest_sequence": self.longest}
 
     @property
     def sizes(self) -> dict[str, int]:

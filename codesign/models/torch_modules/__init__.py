@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from codesign.models import figures as fig
 from codesign.models.torch_modules.decoder import DecoderModel
@@ -37,21 +38,35 @@ def build(figures: fig.Figures, device: str = "cpu", dtype: torch.dtype = torch.
 
     ``device="meta"`` allocates nothing, so full configurations can be counted and traced anywhere.
     """
-    with torch.device("meta"):
+    # built outside any fake mode, which batch norms cannot be built in; the storage below is then fake where one is on
+    with unset_fake_temporarily(), torch.device("meta"):
         module = CLASSES[type(figures)](figures)
-    module = module.to(dtype).eval()
-    if device == "meta":
-        return module
-    module = module.to_empty(device=device)
-    generator = torch.Generator(device=device).manual_seed(seed)
-    fill(module, generator)
+    module = materialised(module, device, dtype).eval()
+    if device != "meta":
+        fill(module, torch.Generator(device=device).manual_seed(seed))
+    return module
+
+
+def materialised(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
+    """Give every parameter and buffer of ``module`` its own empty storage; shared parameters stay shared.
+
+    ``Module.to_empty`` would unshare tied weights, and fails while tensors are faked.
+    """
+    made: dict[int, torch.Tensor] = {}
+    for part in module.modules():
+        for held in (part._parameters, part._buffers):
+            for name, old in held.items():
+                if old is None:
+                    continue
+                if id(old) not in made:
+                    empty = torch.empty(old.shape, device=device, dtype=dtype if old.is_floating_point() else old.dtype)
+                    made[id(old)] = nn.Parameter(empty, old.requires_grad) if isinstance(old, nn.Parameter) else empty
+                held[name] = made[id(old)]  # type: ignore[assignment]
     return module
 
 
 def fill(module: nn.Module, generator: torch.Generator) -> None:
     """Fill every parameter and buffer: matrices at random, norms to one, biases and means to zero."""
-    if hasattr(module, "tie"):
-        module.tie()  # to_empty gives shared parameters storages of their own
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim > 1:
@@ -60,7 +75,7 @@ def fill(module: nn.Module, generator: torch.Generator) -> None:
                 parameter.fill_(0.0 if name.endswith(("bias", "correction")) else 1.0)
         for name, buffer in module.named_buffers():
             buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
-    if hasattr(module, "reset_fixed"):
+    if isinstance(module, SpeechModel):
         module.reset_fixed()
 
 

@@ -70,11 +70,7 @@ class DecoderModel(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(figures, layer) for layer in range(figures.layers))
         self.norm = normalisation(figures)
         self.head = nn.Linear(figures.width, figures.vocabulary, bias=False)
-        self.tie()
-
-    def tie(self) -> None:
-        """Share the embedding with the head where the figures say so."""
-        if self.figures.tied:
+        if figures.tied:
             self.head.weight = self.embedding.weight
 
     def new_cache(self, capacity: int) -> Cache:

@@ -6,6 +6,10 @@ captured) and the work is exactly ``per_token`` experts per token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -80,3 +84,16 @@ class MixtureOfExperts(nn.Module):
 def grouped_product(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
     """Return ``rows`` (R, m) times the matrix (m, n) of its group; group ``i`` ends at row ``ends[i]``."""
     return F.grouped_mm(rows, weight, offs=ends)
+
+
+def grouped_flops() -> dict[Any, Callable[..., int]]:
+    """Return the FLOP formula of grouped products for ``FlopCounterMode(custom_mapping=...)``, which lacks it.
+
+    Each of the R rows meets one matrix (m, n): ``2 R m n``, whatever the groups.
+    """
+
+    def formula(rows: Any, weight: Any, *rest: Any, **names: Any) -> int:
+        # the counter passes shapes
+        return int(2 * prod(rows[:-1]) * weight[-2] * weight[-1])
+
+    return {torch.ops.aten._grouped_mm: formula}
