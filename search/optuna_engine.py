@@ -15,10 +15,10 @@ import numpy as np
 
 from codesign.errors import EnvironmentLacks, UsageError, nearest
 from codesign.search.engine import pack, unpack
-from codesign.search.parameters import Categorical, Integer, Real
+from codesign.search.parameters import Categorical, Real
 from codesign.search.problem import Points, Results
 from codesign.search.space import BoxSpace, Space
-from codesign.search.unseen import generator_of
+from codesign.search.unseen import Unseen, generator_of
 
 if TYPE_CHECKING:
     import optuna
@@ -85,8 +85,9 @@ class OptunaEngine:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._study = optuna.create_study(directions=["minimize"] * self.objectives, sampler=self._make(0))
+        self._distributions = _distributions(self.space)
         self._batches = 0
-        self._seen: set[int] = set()
+        self._unseen = Unseen(self.space, self.seed)
         self._pending: dict[int, optuna.Trial] = {}
         self._told: list[tuple[int, Points, Any, Any]] = []
 
@@ -120,71 +121,61 @@ class OptunaEngine:
             warnings.simplefilter("ignore")
             self._study.sampler = self._make(self._batches)
             for _ in range(count):
-                if self.space.size is not None and len(self._seen) >= self.space.size:
+                if self._unseen.exhausted:
                     break
                 row, key, trial = self._suggest()
                 for _ in range(_TRIES):
-                    if key not in self._seen:
+                    if not self._unseen.knows(key):
                         break
                     self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
                     row, key, trial = self._suggest()
-                if key in self._seen:
+                if self._unseen.knows(key):
                     self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                    row = self._random_unseen(generator)
-                    if not len(row):
-                        break
-                    key = int(self.space.key(row)[0])
+                    row = self._unseen.fill(generator, 1)
                 else:
                     self._pending[key] = trial
-                self._seen.add(key)
+                    self._unseen.note(row)
                 rows.append(row)
         return np.concatenate(rows) if rows else self.space.sample(generator, 0)
 
-    def _random_unseen(self, generator: np.random.Generator) -> Points:
-        from codesign.search.unseen import Unseen
-
-        unseen = Unseen(self.space, self.seed)
-        unseen._seen = self._seen
-        row = unseen.fill(generator, 1)
-        return row
-
     def _suggest(self) -> tuple[Points, int, optuna.Trial]:
+        """Return one suggestion: its point, key and trial."""
         trial = self._study.ask()
         row = self.space.low[None, :].copy()
-        for index, p in enumerate(self.space.parameters):
-            if not self.space.active(row)[0, index]:
-                continue
-            if isinstance(p, Categorical):
-                row[0, index] = trial.suggest_categorical(p.name, range(len(p.values)))
-            elif isinstance(p, Real):
-                row[0, index] = trial.suggest_float(p.name, p.low, p.high, log=p.log)
-            elif isinstance(p, Integer):
-                row[0, index] = trial.suggest_int(p.name, 0, (p.count or 1) - 1)
-            else:
-                row[0, index] = trial.suggest_int(p.name, 0, len(p.values) - 1)
+        for index, (name, distribution) in enumerate(self._distributions.items()):
+            if self.space.active(row)[0, index]:
+                row[0, index] = trial._suggest(name, distribution)
         row = self.space.repair(row)
         return row, int(self.space.key(row)[0]), trial
 
     def tell(self, points: Points, results: Results) -> None:
         """Tell Optuna; points it did not suggest are added to its study, failures are told as failures."""
+        self._unseen.note(points)
         self._told.append((self._batches, points, results.objectives, results.violation))
         for row, key, values, violation in zip(
             points, self.space.key(points).tolist(), results.objectives.tolist(), results.violation.tolist(), strict=True
         ):
-            self._seen.add(key)
             self._tell_one(row[None, :], self._pending.pop(key, None), values, violation)
 
     def _tell_one(self, row: Points, trial: Any, values: list[float], violation: float) -> None:
         import optuna
 
-        state = optuna.trial.TrialState.COMPLETE if np.isfinite(values).all() else optuna.trial.TrialState.FAIL
-        done = state == optuna.trial.TrialState.COMPLETE
-        if trial is None:
-            trial = self._study.ask(fixed_distributions={})
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            return
-        trial.set_user_attr("violation", violation if np.isfinite(violation) else 1e30)
-        self._study.tell(trial, values if done else None, state=state)
+        complete = bool(np.isfinite(values).all())
+        state = optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.FAIL
+        amount = violation if np.isfinite(violation) else 1e30
+        if trial is not None:
+            trial.set_user_attr("violation", amount)
+            self._study.tell(trial, values if complete else None, state=state)
+        elif complete:
+            active = self.space.active(row)[0]
+            codes = {n: row[0, i] for i, n in enumerate(self._distributions) if active[i]}
+            params = {n: float(c) if self.space.real[self.space.names.index(n)] else int(c) for n, c in codes.items()}
+            distributions = {n: self._distributions[n] for n in params}
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=params, distributions=distributions, values=values, user_attrs={"violation": amount}
+                )
+            )
 
     def state(self) -> dict[str, Any]:
         """Return everything told so far: replaying it gives the study again."""
@@ -202,6 +193,21 @@ class OptunaEngine:
                 self.ask(len(rows))
             self.tell(rows, _results(values, amount))
         self._batches = int(state["batches"])
+
+
+def _distributions(space: BoxSpace) -> dict[str, Any]:
+    """Return Optuna's distribution of every parameter's code."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {}
+    for p in space.parameters:
+        if isinstance(p, Real):
+            found[p.name] = FloatDistribution(p.low, p.high, log=p.log)
+        elif isinstance(p, Categorical):
+            found[p.name] = CategoricalDistribution(range(len(p.values)))
+        else:
+            found[p.name] = IntDistribution(0, (p.count or 1) - 1)
+    return found
 
 
 def _results(values: Any, violation: Any) -> Results:

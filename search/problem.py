@@ -306,6 +306,8 @@ class Problem:
     constraints: tuple[Constraint, ...] = ()
     stages: tuple[Stage, ...] = (Stage("evaluate"),)
     deterministic: bool = True
+    isolated: bool = False
+    """True when an evaluation may crash or hang: it then runs in a worker process even with one worker."""
     block: int = 8192
     """Points per call of ``evaluate``; fixed, so that results do not depend on how many workers share them."""
     views: tuple[tuple[str, str], ...] = ()

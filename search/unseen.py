@@ -57,6 +57,10 @@ class Unseen:
         """True when every point of a finite space was handed out."""
         return self.space.size is not None and len(self._seen) >= self.space.size
 
+    def knows(self, key: int) -> bool:
+        """Return whether the point of this key was handed out."""
+        return key in self._seen
+
     def take(self, points: Points, count: int) -> Points:
         """Return up to ``count`` of ``points`` that are new and mutually distinct, and mark them as seen."""
         chosen = []
