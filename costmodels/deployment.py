@@ -90,8 +90,7 @@ class Priced(msgspec.Struct, frozen=True, eq=False):
     """An estimate with the phase costs and memory parts behind it, for ``explain`` and the per-operator table."""
 
     estimate: Estimate
-    prefill: PhaseCost
-    decode: PhaseCost
+    phases: tuple[PhaseCost, ...]
     memory: dict[str, Array]
     machine: Machine
 
@@ -142,7 +141,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     needed = sum(memory.values(), start=np.zeros_like(batch))
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
     estimate = _with_limits(columns, here, needed, service, structure, batch, target)
-    return Priced(estimate, prefill_used, decode, memory, here)
+    return Priced(estimate, (prefill_used, decode), memory, here)
 
 
 def _local(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Workload:

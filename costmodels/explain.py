@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.deployment import Load, Priced, Structure, price
+from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.design import price_design
 from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.impact import Site
 from codesign.costmodels.latency import GroupCost, PhaseCost
@@ -53,7 +54,8 @@ class Explanation(msgspec.Struct, frozen=True):
     capacity: float
 
 
-EXPLAINED = ("ttft", "tpot", "energy_per_token", "carbon_per_million_tokens", "cost_per_million_tokens")
+NOT_EXPLAINED = ("devices", "memory", "tokens_per_user", "tokens_per_device", "request_latency")
+"""Metrics without uncertainty, or that repeat another one."""
 
 
 def group_rows(cost: PhaseCost, point: int = 0) -> list[GroupRow]:
@@ -90,9 +92,11 @@ def _at(value: Any, point: int) -> float:
 
 def explain(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Explanation:
     """Explain one design (one point)."""
-    priced = price(model, target, structure, load, site)
-    rows = tuple(row for cost in (priced.prefill, priced.decode) for row in group_rows(cost))
-    elasticities = {name: priced.estimate.elasticities(name) for name in EXPLAINED if name in priced.estimate.columns}
+    priced = price_design(model, target, structure, load, site)
+    rows = tuple(row for cost in priced.phases for row in group_rows(cost))
+    elasticities = {
+        name: priced.estimate.elasticities(name) for name in priced.estimate.columns if name not in NOT_EXPLAINED
+    }
     return Explanation(
         rows,
         elasticities,
@@ -126,12 +130,12 @@ def _neighbour(
     change: str, model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced
 ) -> Neighbour:
     try:
-        there = price(model, target, structure, load, site).estimate
+        there = price_design(model, target, structure, load, site).estimate
     except CodesignError as error:
         return Neighbour(change, False, error.message, {})
     ratios = {
         name: float(there.columns[name].value[0] / here.estimate.columns[name].value[0])
-        for name in ("ttft", "tpot", "tokens_per_device", "memory", *EXPLAINED[2:])
-        if name in there.columns
+        for name in there.columns
+        if name not in ("devices", "request_latency", "tokens_per_user")
     }
     return Neighbour(change, bool(there.feasible[0]), there.reasons[int(there.reason[0])], ratios)

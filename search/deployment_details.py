@@ -25,7 +25,7 @@ def details(problem: Deployment, values: dict[str, Any]) -> Details:
     load = Load(values["batch"], asked.prompt, asked.generate, values["replicas"], asked.rate)
     priced = price(problem.model, problem.targets[values["target"]], structure, load, asked.site)
     breakdowns = []
-    for title, cost in (("prefill", priced.prefill), ("decode, all steps", priced.decode)):
+    for title, cost in zip(("prefill", "decode, all steps"), priced.phases, strict=True):
         rows = group_rows(cost)[:12]
         items = tuple(Item(row.group, row.seconds) for row in rows)
         breakdowns.append(Breakdown(f"Device time of {title} by kernel", "s", items))

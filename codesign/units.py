@@ -1,0 +1,132 @@
+"""Units in text: ``3350 GB/s`` to SI floats and back, strictly.
+
+A quantity in a file is a number and a unit; the unit must have the dimension that its field asks for, and
+nothing is guessed. Inside everything is SI: B, B/s, FLOP/s, s, W, J, Hz, m2 stays mm2 (silicon), g of CO2e.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from codesign.errors import UsageError, nearest
+
+PREFIXES = {"": 1.0, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+
+
+def _family(unit: str, prefixes: str, dimension: str | None = None) -> dict[str, tuple[str, float]]:
+    names = {f"{p}{unit}": (dimension or unit, PREFIXES[p]) for p in ("", *prefixes)}
+    if unit in ("B", "B/s"):
+        names |= {f"{p}{unit}": (dimension or unit, scale) for p, scale in BINARY.items()}
+    return names
+
+
+UNITS: dict[str, tuple[str, float]] = {
+    **_family("B", "kMGTP"),
+    **_family("B/s", "kMGTP"),
+    **_family("FLOP/s", "kMGTPE"),
+    **_family("OP/s", "kMGTPE", "FLOP/s"),
+    **_family("FLOP", "kMGTPE"),
+    **_family("s", "pnum"),
+    "min": ("s", 60.0),
+    "h": ("s", 3600.0),
+    **_family("W", "mkM"),
+    **_family("J", "pnumkMG"),
+    "kWh": ("J", 3.6e6),
+    "Wh": ("J", 3600.0),
+    **_family("Hz", "kMG"),
+    "mm2": ("mm2", 1.0),
+    "cm2": ("mm2", 100.0),
+    "nm": ("nm", 1.0),
+    "gCO2e": ("gCO2e", 1.0),
+    "kgCO2e": ("gCO2e", 1e3),
+    "tCO2e": ("gCO2e", 1e6),
+    "gCO2e/kWh": ("gCO2e/kWh", 1.0),
+    "kgCO2e/kWh": ("gCO2e/kWh", 1e3),
+    "$": ("$", 1.0),
+    "$/h": ("$/h", 1.0),
+    "%": ("", 0.01),
+    "": ("", 1.0),
+    **_family("token/s", "kM"),
+    "token": ("token", 1.0),
+    "device": ("device", 1.0),
+    "year": ("year", 1.0),
+    "years": ("year", 1.0),
+}
+"""Unit text -> (SI unit, how many SI units it is)."""
+
+_QUANTITY = re.compile(r"\s*(\$?)\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+)\s*(.*?)\s*")
+
+
+def parse_quantity(text: object, unit: str, where: str = "value") -> float:
+    """Return ``text`` (``"50 ms"``) in the SI ``unit`` (``"s"``).
+
+    A bare number is accepted only where ``unit`` is dimensionless or a count.
+
+    Raises:
+        UsageError: no number, not finite, or a unit of another dimension.
+    """
+    if isinstance(text, bool) or text is None:
+        raise UsageError(f"{where}: found {text!r}, expected a quantity in {unit or 'no unit'}")
+    match = _QUANTITY.fullmatch(str(text))
+    if match is None:
+        raise UsageError(f"{where}: found {str(text)!r}, expected a number and a unit", f"for example {example(unit)}")
+    dollar, digits, name = match.groups()
+    name = (f"${name}" if dollar else name).replace("µ", "u").replace("μ", "u").replace("²", "2")
+    number = float(digits.replace("_", "").replace(",", ""))
+    if not math.isfinite(number):
+        raise UsageError(f"{where}: {text!r} is not finite", f"for example {example(unit)}")
+    if name == "" and unit not in ("", "token", "device", "%"):
+        raise UsageError(f"{where}: {text!r} has no unit", f"write it with one, for example {example(unit)}")
+    found = UNITS.get(name) or (None if name else ("", 1.0))
+    if found is None:
+        fitting = [known for known, (si, _) in UNITS.items() if si == unit and known]
+        raise UsageError(f"{where}: unknown unit {name!r} in {text!r}", nearest(name, fitting or list(UNITS)))
+    si, scale = found
+    if si != unit and not (name == "" or (si == "" and unit == "")):
+        raise UsageError(f"{where}: {text!r} is in {name}, expected {unit or 'a plain number'}", f"for example {example(unit)}")
+    return number * scale
+
+
+def example(unit: str) -> str:
+    """Return an example quantity of a unit, for error hints."""
+    examples = {
+        "s": "'50 ms'", "B": "'80 GiB'", "B/s": "'3350 GB/s'", "FLOP/s": "'989 TFLOP/s'", "W": "'700 W'", "J": "'0.2 J'",
+        "$": "'2.5 $'", "$/h": "'2.5 $/h'", "gCO2e": "'164 kgCO2e'", "gCO2e/kWh": "'369 gCO2e/kWh'", "mm2": "'814 mm2'",
+        "Hz": "'1.83 GHz'", "token/s": "'50 token/s'",
+    }  # fmt: skip
+    return examples.get(unit, "'8'")
+
+
+def format_si(value: float, unit: str, digits: int = 3) -> str:
+    """Return ``value`` with ``digits`` significant digits and a prefix that keeps it readable."""
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "inf"
+    if unit == "B":
+        for name, scale in (("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10)):
+            if abs(value) >= scale:
+                return f"{_digits(value / scale, digits)} {name}"
+        return f"{_digits(value, digits)} B"
+    prefixable = unit in ("s", "J", "W", "B/s", "FLOP/s", "FLOP", "Hz", "gCO2e", "token/s")
+    if not prefixable or value == 0.0:
+        return f"{_digits(value, digits)} {unit}".rstrip()
+    small = unit in ("s", "J", "W", "gCO2e")
+    steps = [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)]
+    steps += [("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12)] if small else []
+    if unit == "s":
+        steps = steps[6:]
+    for prefix, scale in steps:
+        if abs(value) >= scale * 0.9995:
+            return f"{_digits(value / scale, digits)} {prefix}{unit}"
+    prefix, scale = steps[-1]
+    return f"{_digits(value / scale, digits)} {prefix}{unit}"
+
+
+def _digits(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-12))
+    return f"{value:,.{min(decimals, 6)}f}"

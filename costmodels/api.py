@@ -1,0 +1,100 @@
+"""The public calls of the cost models: names in, estimates out.
+
+``estimate`` prices deployments of language models, and single passes of everything else, under one set of
+names. Every argument that is a number may be an array over designs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.design import generates, price_design
+from codesign.costmodels.explain import Explanation
+from codesign.costmodels.explain import explain as explain_design
+from codesign.costmodels.impact import Site
+from codesign.errors import UsageError, nearest
+from codesign.models import Model, load_model
+from codesign.targets import Target, load_target
+
+STRUCTURAL = tuple(field.name for field in msgspec.structs.fields(Structure))
+NUMERIC = tuple(field.name for field in msgspec.structs.fields(Load))
+PLACES = tuple(field.name for field in msgspec.structs.fields(Site))
+EXECUTIONS = ("eager", "compiled", "graph")
+MODES = ("static", "continuous")
+LARGEST_DEGREE = 4096
+
+
+def estimate(model: str | Model, target: str | Target, *, overlay: str | None = None, **options: Any) -> Priced:
+    """Return the priced designs of ``model`` on ``target``.
+
+    Args:
+        model: a preset, ``py:``, ``pt2:`` or ``hf:`` source, or a loaded model.
+        target: an id, a path of a YAML file, or a loaded target.
+        overlay: path of a calibration overlay of the target.
+        **options: ``dtype, tp, pp, ep, nodes, execution, mode, chunk`` (structure); ``batch, prompt, generate,
+            replicas, rate`` (numbers or arrays); ``grid, pue, lifetime_years, utilisation`` (site).
+
+    Raises:
+        UsageError: unknown name or absurd value; the message names the nearest known.
+    """
+    loaded, machine = _loaded(model, target, overlay)
+    structure, load, site = split(loaded, options)
+    return price_design(loaded, machine, structure, load, site)
+
+
+def explain(model: str | Model, target: str | Target, *, overlay: str | None = None, **options: Any) -> Explanation:
+    """Explain one design: binding resources, next bottlenecks, elasticities, neighbours. Arguments as ``estimate``."""
+    loaded, machine = _loaded(model, target, overlay)
+    structure, load, site = split(loaded, options)
+    return explain_design(loaded, machine, structure, load, site)
+
+
+def _loaded(model: str | Model, target: str | Target, overlay: str | None) -> tuple[Model, Target]:
+    loaded = load_model(model) if isinstance(model, str) else model
+    machine = load_target(target, overlay=overlay) if isinstance(target, str) else target
+    return loaded, machine
+
+
+def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]:
+    """Sort ``options`` into structure, load and site, checked."""
+    known = {*STRUCTURAL, *NUMERIC, *PLACES}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"unknown option {name!r}", nearest(name, known))
+    given = {name: value for name, value in options.items() if value is not None}
+    structure = Structure(**{"dtype": model.checkpoint_dtype, **{k: given[k] for k in STRUCTURAL if k in given}})
+    check_structure_values(structure)
+    defaults = {"batch": 1, "prompt": 1024, "generate": 256} if generates(model) else {"batch": 1, "prompt": None, "generate": None}
+    load = Load(**{**defaults, **{k: given[k] for k in NUMERIC if k in given}})
+    site = Site(**{k: float(given[k]) for k in PLACES if k in given})
+    check_site(site)
+    return structure, load, site
+
+
+def check_structure_values(structure: Structure) -> None:
+    """Refuse degrees below one or absurd, and unknown modes."""
+    for name in ("tp", "pp", "ep", "nodes"):
+        value = getattr(structure, name)
+        if not 1 <= value <= LARGEST_DEGREE:
+            raise UsageError(f"{name} is {value}", f"expected a whole number from 1 to {LARGEST_DEGREE}")
+    if structure.execution not in EXECUTIONS:
+        raise UsageError(f"unknown execution {structure.execution!r}", nearest(structure.execution, EXECUTIONS))
+    if structure.mode not in MODES:
+        raise UsageError(f"unknown mode {structure.mode!r}", nearest(structure.mode, MODES))
+    if structure.chunk is not None and structure.chunk < 1:
+        raise UsageError(f"chunk is {structure.chunk}", "expected a token budget of at least 1")
+
+
+def check_site(site: Site) -> None:
+    """Refuse impossible sites; intensities above 2,500 g/kWh are taken for a wrong unit."""
+    if not 0 <= site.grid <= 2500:
+        raise UsageError(f"grid is {site.grid:g} gCO2e/kWh", "expected 0 to 2500 g per kWh, not kg")
+    if not 1 <= site.pue <= 5:
+        raise UsageError(f"pue is {site.pue:g}", "expected 1 to 5: facility energy over IT energy")
+    if not 0 < site.lifetime_years <= 50:
+        raise UsageError(f"lifetime is {site.lifetime_years:g} years", "expected above 0, at most 50")
+    if not 0 < site.utilisation <= 1:
+        raise UsageError(f"utilisation is {site.utilisation:g}", "expected above 0, at most 1")

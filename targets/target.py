@@ -1,0 +1,158 @@
+"""What a target is: a header (identity, power, price, embodied carbon) and a machine (a device graph).
+
+Everything is SI: FLOP/s, B, B/s, s, W, g CO2e, $/h. Every number is a ``Value`` that knows its source, whether
+a public document confirms it, and an interval where one is known. What is not known is absent, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from codesign.errors import UsageError, nearest
+from codesign.quantity import Method, Origin
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A number of a target, in the SI unit of its field."""
+
+    value: float
+    unit: str
+    source: str = ""
+    verified: bool = False
+    origin: Origin = Origin.PUBLISHED
+    low: float | None = None
+    high: float | None = None
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A compute unit: dense peak in FLOP/s per dtype, a multiply-add counting 2."""
+
+    name: str
+    peak: Mapping[str, Value]
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """A memory level: capacity in bytes, bandwidth in B/s where known."""
+
+    name: str
+    capacity: Value
+    bandwidth: Value | None = None
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A link of one device: sustained B/s in one direction, seconds per hop. ``place`` is node, network or host."""
+
+    place: str
+    name: str
+    bandwidth: Value
+    latency: Value
+
+
+class Host(msgspec.Struct, frozen=True):
+    """The processor that launches work: seconds to dispatch one eager operator."""
+
+    dispatch: Value
+
+
+class Power(msgspec.Struct, frozen=True):
+    """Thermal design power, and power when reserved but idle, in watts."""
+
+    tdp: Value
+    idle: Value | None = None
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """One calibrated factor: a multiplier of the model's seconds (or joules), with its spread and origin."""
+
+    name: str
+    scale: float
+    sigma: float
+    method: Method
+    source: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A device that workloads run on."""
+
+    id: str
+    name: str
+    vendor: str
+    kind: str
+    architecture: str
+    units: tuple[Unit, ...]
+    memories: tuple[Memory, ...]
+    links: tuple[Link, ...]
+    host: Host
+    power: Power
+    year: int | None = None
+    aliases: tuple[str, ...] = ()
+    cores: float | None = None
+    clock: float | None = None
+    devices_per_node: int = 1
+    price_per_hour: Value | None = None
+    embodied: Value | None = None
+    process: str = ""
+    die_area: Value | None = None
+    calibration: tuple[Calibration, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        """Hash by identity of content that matters for caching: the id and the overlay."""
+        return hash((self.id, self.calibration, self.memories[0].capacity.value))
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Compute dtypes with a known peak."""
+        return tuple(dict.fromkeys(dtype for unit in self.units for dtype in unit.peak))
+
+    def supports(self, dtype: str) -> bool:
+        """Return whether the target computes in ``dtype``."""
+        return dtype in self.dtypes
+
+    def peak(self, dtype: str) -> Value:
+        """Return the highest dense peak of ``dtype`` over the units.
+
+        Raises:
+            UsageError: the target has no such dtype; the message names those it has.
+        """
+        found = [unit.peak[dtype] for unit in self.units if dtype in unit.peak]
+        if not found:
+            raise UsageError(f"dtype: {self.id} has no {dtype}", f"it computes in {', '.join(self.dtypes)}")
+        return max(found, key=lambda value: value.value)
+
+    @property
+    def memory_capacity(self) -> float:
+        """Bytes of the main memory."""
+        return self.memories[0].capacity.value
+
+    @property
+    def memory_bandwidth_value(self) -> Value:
+        """Bandwidth of the main memory with its source."""
+        bandwidth = self.memories[0].bandwidth
+        if bandwidth is None:
+            raise UsageError(f"{self.id} declares no memory bandwidth", "add memory.bandwidth to its file")
+        return bandwidth
+
+    @property
+    def memory_bandwidth(self) -> float:
+        """B/s of the main memory."""
+        return self.memory_bandwidth_value.value
+
+    @property
+    def cache_bytes(self) -> float | None:
+        """Bytes of the last-level cache, where known."""
+        return self.memories[1].capacity.value if len(self.memories) > 1 else None
+
+    def link(self, place: str) -> Link | None:
+        """Return the link at ``place`` (node, network, host), or None."""
+        return next((link for link in self.links if link.place == place), None)
+
+
+def known_place(place: str) -> str:
+    """Return ``place`` if links may stand there."""
+    places = ("node", "network", "host")
+    if place not in places:
+        raise UsageError(f"unknown link place {place!r}", nearest(place, places))
+    return place
