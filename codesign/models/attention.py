@@ -1,8 +1,8 @@
 """Attention as groups of kernels: grouped-query, latent, and plain multi-head with biases.
 
-Ranks: ``b`` batch, ``s`` new tokens, ``c`` tokens attended to, ``d`` residual width, ``kv`` key-value heads, ``g`` query
-heads per key-value head, ``k`` head size, ``h`` heads where keys are not shared. Keys and values carry ``kv`` but not
-``g``, so the cache is read once for all the queries that share it.
+Ranks: ``b`` batch, ``s`` new tokens, ``c`` tokens attended to, ``d`` residual width, ``kv`` key-value heads, ``g``
+query heads per key-value head, ``k`` head size, ``h`` heads where keys are not shared. Keys and values carry ``kv`` but
+not ``g``, so the cache is read once for all the queries that share it.
 
 Causal density: of the ``s * c`` pairs, a pass with ``p`` cached tokens executes ``s * p + s (s + 1) / 2``
 (notes on closed forms: the mask includes the diagonal).
@@ -89,9 +89,7 @@ def grouped(kernels: Kernels, source: Tensor, run: Pass, bias: bool, rotary: boo
         groups.append(Group("rope_cache", tuple(write), "vector"))
     mixed = kernels.activation("attention", "b s kv g k")
     all_keys, all_values = (kernels.cache(f"{part}.cache", "b c kv k", run.kv_role) for part in ("k", "v"))
-    groups.append(
-        core(kernels, [(query, all_keys)], all_values, mixed, "b kv g s c", run.density, run.family)
-    )
+    groups.append(core(kernels, [(query, all_keys)], all_values, mixed, "b kv g s c", run.density, run.family))
     ops, _ = kernels.project(mixed, "output", "kv g k", "d", bias=bias)
     return [*groups, Group("output", tuple(ops), "gemm")]
 
@@ -99,8 +97,8 @@ def grouped(kernels: Kernels, source: Tensor, run: Pass, bias: bool, rotary: boo
 def latent(kernels: Kernels, source: Tensor, run: Pass) -> list[Group]:
     """Return multi-head latent attention of ``source`` (DeepSeek-V2, arXiv:2405.04434, section 2.1).
 
-    Ranks: ``rq`` query rank, ``rkv`` cached latent, ``p`` rotary part, ``n`` plain part, ``w`` value size. A prompt (and
-    training) expands the latent into keys and values; decode folds the expansion into query and output.
+    Ranks: ``rq`` query rank, ``rkv`` cached latent, ``p`` rotary part, ``n`` plain part, ``w`` value size. A prompt
+    (and training) expands the latent into keys and values; decode folds the expansion into query and output.
     """
     k = kernels
     down_q, query_low = k.project(source, "query_down", "d", "rq")
@@ -199,9 +197,7 @@ def plain(
         groups = [Group(f"{prefix}qkv", (*ops, *side), "gemm")]
     mixed = k.activation(f"{prefix}attention", "b s h k")
     scores = f"b h s {tokens}"
-    groups.append(
-        core(k, [(query, keys)], values, mixed, scores, run.density, run.family, f"{prefix}attention")
-    )
+    groups.append(core(k, [(query, keys)], values, mixed, scores, run.density, run.family, f"{prefix}attention"))
     ops, _ = k.project(mixed, f"{prefix}output", "h k", "d", bias=True)
     return [*groups, Group(f"{prefix}output", tuple(ops), "gemm")]
 

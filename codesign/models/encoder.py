@@ -45,7 +45,11 @@ def bert(name: str, figures: Encoder, run: Lengths, precision: Precision) -> Wor
 
 def _words(k: Kernels) -> Group:
     rows = k.sizes["b"] * k.sizes["s"]
-    words, places, segments = k.activation("words", "b s d"), k.activation("places", "s d"), k.activation("kinds", "b s d")
+    words, places, segments = (
+        k.activation("words", "b s d"),
+        k.activation("places", "s d"),
+        k.activation("kinds", "b s d"),
+    )
     total = k.activation("total", "b s d")
     ops: list[Op] = [
         k.lookup("words", k.weight("table", "v d", plain=True), rows, words),

@@ -1,7 +1,7 @@
 """Mixture of experts as groups of kernels, with uniform routing.
 
-Each of ``T`` tokens picks ``k`` distinct experts of ``E``. Under uniform routing an expert is left idle by one token with
-probability ``1 - k/E``, so by all with ``(1 - k/E)^T``: the expected share of experts whose weights are read is
+Each of ``T`` tokens picks ``k`` distinct experts of ``E``. Under uniform routing an expert is left idle by one token
+with probability ``1 - k/E``, so by all with ``(1 - k/E)^T``: the expected share of experts whose weights are read is
 ``touched = 1 - (1 - k/E)^T``. (With replacement it would be ``1 - (1 - 1/E)^(T k)``, slightly less.) Work is exact:
 ``m = T k / E`` rows per expert. All weights stay stored; a mesh axis ``ep`` divides the experts (rank ``e``).
 
@@ -24,7 +24,7 @@ def touched(experts: Experts, tokens: Extent) -> Extent:
 
 
 def mixture(kernels: Kernels, source: Tensor, experts: Experts) -> list[Group]:
-    """Return router, dispatch, experts and combine for ``source`` (b, s, d); the result is ``<block>.down`` (b, s, d)."""
+    """Return router, dispatch, experts and combine of ``source`` (b, s, d); their result is ``<block>.down``."""
     tokens = kernels.sizes["b"] * kernels.sizes["s"]
     k = kernels.resized(
         e=experts.count, m=tokens * experts.per_token / experts.count, f=experts.width,
@@ -52,7 +52,8 @@ def _router(k: Kernels, source: Tensor, experts: Experts) -> list[Group]:
 
 
 def _dispatch(k: Kernels, source: Tensor) -> Group:
-    return Group("dispatch", (k.elementwise("dispatch", (source,), k.activation("routed", "b s top d"), 0.0),), "vector")
+    copy = k.elementwise("dispatch", (source,), k.activation("routed", "b s top d"), 0.0)
+    return Group("dispatch", (copy,), "vector")
 
 
 def _experts(k: Kernels, share: Extent) -> Group:
@@ -74,8 +75,11 @@ def _experts(k: Kernels, share: Extent) -> Group:
 
 
 def _combine(k: Kernels) -> Group:
-    """Weighted sum of a token's rows. The rank ``h`` of extent 1 stands for the shards of a tensor-parallel expert:
-    sharding finds it summed over, and adds the all-reduce of (b, s, d)."""
+    """Return the weighted sum of a token's rows.
+
+    The rank ``h`` of extent 1 stands for the shards of a tensor-parallel expert: sharding finds it summed over, and
+    adds the all-reduce of (b, s, d).
+    """
     rows, shares = k.activation("expert.rows", "b s top d"), k.activation("shares", "b s top")
     op = k.einsum("combine", (rows, shares), k.activation("down", "b s d"), vector(flops=2.0), over="h")
     return Group("combine", (op,), "vector")

@@ -241,9 +241,7 @@ class Recommender(Figures, frozen=True, tag="recommender"):
         return self.embedding_size + vectors * (vectors - 1) // 2
 
 
-AnyFigures = (
-    Decoder | Encoder | VisionTransformer | ResNet | SpeechTransformer | DiffusionUNet | Recommender
-)
+AnyFigures = Decoder | Encoder | VisionTransformer | ResNet | SpeechTransformer | DiffusionUNet | Recommender
 
 
 def check(figures: AnyFigures, where: str) -> None:

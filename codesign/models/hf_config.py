@@ -107,8 +107,7 @@ def _decoder(config: Config) -> dict[str, Any]:
     """Fields that Llama and its descendants share."""
     config.refuse("hidden_act", (None, "silu"), "is no SiLU-gated MLP")
     width, heads = config.need("hidden_size"), config.need("num_attention_heads")
-    sliding = config.get("sliding_window") is not None and config.get("use_sliding_window", default=True)
-    if sliding:
+    if config.get("use_sliding_window", default=True):
         config.refuse("sliding_window", (None,), "needs a windowed mask")
     return {
         "layers": config.need("num_hidden_layers"),
@@ -133,13 +132,19 @@ def _qwen3(config: Config) -> dict[str, Any]:
 def _qwen3_experts(config: Config) -> dict[str, Any]:
     config.refuse("decoder_sparse_step", (None, 1), "mixes dense and sparse layers")
     config.refuse("mlp_only_layers", (None, []), "mixes dense and sparse layers")
-    count, top = config.need("num_experts"), config.need("num_experts_per_tok")
-    return {**_qwen3(config), "experts": {"count": count, "per_token": top, "width": config.need("moe_intermediate_size")}}
+    return {**_qwen3(config), "experts": _experts(config, "num_experts", "moe_intermediate_size")}
 
 
 def _mixtral(config: Config) -> dict[str, Any]:
-    count, top = config.need("num_local_experts"), config.need("num_experts_per_tok")
-    return {**_decoder(config), "experts": {"count": count, "per_token": top, "width": config.need("intermediate_size")}}
+    return {**_decoder(config), "experts": _experts(config, "num_local_experts", "intermediate_size")}
+
+
+def _experts(config: Config, count: str, width: str) -> dict[str, Any]:
+    return {
+        "count": config.need(count),
+        "per_token": config.need("num_experts_per_tok"),
+        "width": config.need(width),
+    }
 
 
 def _deepseek(config: Config) -> dict[str, Any]:

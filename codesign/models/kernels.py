@@ -131,9 +131,8 @@ class Kernels:
         self, source: Tensor, name: str, ranks: str, kind: str = "layer", over: str = "d", output: Tensor | None = None
     ) -> tuple[list[Op], Tensor]:
         """Return the normalisation of ``source`` over its ranks ``over``, and the result."""
-        scale = (self.weight(f"{name}.scale", over, plain=True),)
-        if kind == "layer":
-            scale += (self.weight(f"{name}.shift", over, plain=True),)
+        parts = ("scale", "shift") if kind == "layer" else ("scale",)
+        scale = tuple(self.weight(f"{name}.{part}", over, plain=True) for part in parts)
         result = output if output is not None else self.activation(name, ranks)
         return [self.elementwise(name, (source, *scale), result, NORM_FLOPS[kind])], result
 

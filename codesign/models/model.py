@@ -15,7 +15,7 @@ from codesign.errors import UsageError, nearest
 from codesign.models import decoder, encoder, recommender, resnet, speech, unet
 from codesign.models import figures as fig
 from codesign.models.lengths import DEFAULTS, Lengths, check_context, lengths
-from codesign.models.precision import Precision, precision
+from codesign.models.precision import Precision, bits_of, plain_dtype, precision
 from codesign.models.shorten import shortened
 from codesign.workload.differentiate import differentiate
 from codesign.workload.einsum import Extent, Role, op_ranks
@@ -43,6 +43,10 @@ class Model(Protocol):
         """One of causal-lm, encoder, vision, seq2seq, diffusion, recommender, captured."""
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes an inference run takes, with their defaults."""
+
+    @property
     def parameters(self) -> int:
         """Number of stored parameters; tied ones count once."""
 
@@ -65,16 +69,26 @@ class Model(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return everything the model is made of as plain data."""
 
-    def workload(self, **sizes: Any) -> Workload:
-        """Return what a run computes."""
+    def workload(self, *args: Any, **sizes: Any) -> Workload:
+        """Return what a run computes (sizes as ``sizes`` names them, ``mode``, ``dtype``, ``kv_dtype``)."""
 
     def kv_bytes_per_token(self, bits: float | None = None) -> float:
         """Return bytes of cache per token of one sequence, over all layers."""
 
-    def module(self, layers: int | None = None, device: str = "cpu", dtype: str | None = None) -> torch.nn.Module:
+    def module(
+        self, layers: int | None = None, device: str = "cpu", dtype: str | None = None, seed: int = 0
+    ) -> torch.nn.Module:
         """Return a torch module with random weights."""
 
-    def example_inputs(self, batch: int = 1, prompt: int | None = None, device: str = "cpu") -> tuple[Any, ...]:
+    def example_inputs(
+        self,
+        batch: int = 1,
+        prompt: int | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+        layers: int | None = None,
+        dtype: str | None = None,
+    ) -> tuple[Any, ...]:
         """Return inputs of one forward pass of the module."""
 
 
@@ -194,7 +208,8 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
         return float(sum(seen.values()))
 
     def _smallest(self) -> Workload:
-        return self.workload(**{name: 1 for name in self.sizes if name != "context"})
+        ones: dict[str, Any] = {name: 1 for name in self.sizes if name != "context"}
+        return self.workload(**ones)
 
     def workload(
         self,
@@ -243,9 +258,11 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
         return f.text_context if isinstance(f, fig.SpeechTransformer) else None
 
     def kv_bytes_per_token(self, bits: float | None = None) -> float:
-        """Return bytes of cache per token of one sequence over all layers, at ``bits`` per element (default bf16/fp16/fp32
-        as the plain dtype of the checkpoint)."""
-        width = bits if bits is not None else float(precision(self.checkpoint_dtype).kv_bits)  # type: ignore[arg-type]
+        """Return bytes of cache per token of one sequence over all layers.
+
+        ``bits`` is the storage of an element; default that of the checkpoint's plain dtype.
+        """
+        width = bits if bits is not None else bits_of(plain_dtype(self.checkpoint_dtype))
         f = self.figures
         if isinstance(f, fig.Decoder) and f.latent is not None:
             return f.layers * (f.latent.kv_rank + f.latent.rope_size) * width / 8

@@ -66,10 +66,15 @@ def bits_of(dtype: str) -> float:
     return BITS[dtype]
 
 
+def plain_dtype(dtype: str) -> str:
+    """Return the dtype of what stays unquantised beside ``dtype``."""
+    return PLAIN.get(dtype, "bf16")
+
+
 def precision(dtype: str, kv_dtype: str | None = None) -> Precision:
     """Return the precision named ``dtype``; the cache is plain unless ``kv_dtype`` names another."""
     bits = bits_of(dtype)
-    plain = PLAIN.get(dtype, "bf16")
+    plain = plain_dtype(dtype)
     kv_bits = bits_of(kv_dtype) if kv_dtype is not None else bits_of(plain)
     compute = plain if dtype in WEIGHT_ONLY else dtype
     return Precision(dtype, _exact(bits), int(BITS[plain]), int(BITS[plain]), _exact(kv_bits), compute, plain)

@@ -34,12 +34,7 @@ def load_preset(name: str) -> Preset:
 
 def decode(text: str, where: str) -> Preset:
     """Return the preset that ``text`` states; ``where`` names the file in errors."""
-    import msgspec
-    import yaml
+    # imported here: reading YAML costs more than the rest of this package
+    from codesign.strict_yaml import decode_yaml
 
-    from codesign.errors import DataError
-
-    try:
-        return msgspec.convert(yaml.load(text, Loader=yaml.CSafeLoader), Preset)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise DataError(f"{where}: {error}", "correct the field named") from None
+    return decode_yaml(text, Preset, where)

@@ -37,9 +37,7 @@ def _mlp(kernels: Kernels, inputs: int, widths: tuple[int, ...], last: str) -> t
     for index, width in enumerate(widths):
         k = kernels.resized(**{"in": inputs, "out": width})
         activation = last if index + 1 == len(widths) else "relu"
-        ops, result = k.project(
-            source, f"layer{index}", "in", "out", keep="b", bias=True, activation=activation
-        )
+        ops, result = k.project(source, f"layer{index}", "in", "out", keep="b", bias=True, activation=activation)
         groups.append(Group(f"layer{index}", tuple(ops), "gemm"))
         # the next layer reads the result under its own rank name
         source = k.activation(f"layer{index}", "b in")

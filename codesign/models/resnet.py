@@ -83,7 +83,9 @@ def convolution(
     return Group(name, tuple(ops), "conv")
 
 
-def unit(block: str, figures: ResNet, inner: int, stage: int, stride: int, side: int, run: Lengths, p: Precision) -> Block:
+def unit(
+    block: str, figures: ResNet, inner: int, stage: int, stride: int, side: int, run: Lengths, p: Precision
+) -> Block:
     """Return one residual unit that reads ``x`` and writes ``x``."""
     width = figures.widths[stage]
     outer = width * figures.expansion

@@ -1,9 +1,9 @@
 """The U-Net of Stable Diffusion 1.x as a workload: one denoising step, repeated.
 
 Classifier-free guidance evaluates every image twice (with and without text), as pipelines do by default, so the rank
-``b`` is twice the images (training evaluates once). Group norm and SiLU are one kernel, the convolution after it another
-with bias, time embedding or residual addition. Ranks: in and out channels, y x output pixels, ky kx kernel; tokens of
-the transformers are ``s`` pixels of width ``d``, text is ``u`` tokens of width ``l``.
+``b`` is twice the images (training evaluates once). Group norm and SiLU are one kernel, the convolution after it
+another with bias, time embedding or residual addition. Ranks: in and out channels, y x output pixels, ky kx kernel;
+tokens of the transformers are ``s`` pixels of width ``d``, text is ``u`` tokens of width ``l``.
 """
 
 from __future__ import annotations
@@ -166,10 +166,9 @@ class Builder:
         source = self.flow
         if stride == 1:
             k = self.kernels(block, Shape(self.width, self.width, 1, 1, 2 * self.side))
-            small = {"ys": self.side, "xs": self.side}
-            copy = k.resized(**small).elementwise(
-                "upsample", (pixels(source, self.precision, "b out ys xs"),), pixels(f"{block}.larger", self.precision), 0.0
-            )
+            small = pixels(source, self.precision, "b out ys xs")
+            large = pixels(f"{block}.larger", self.precision)
+            copy = k.resized(ys=self.side, xs=self.side).elementwise("upsample", (small,), large, 0.0)
             groups.append(Group("upsample", (copy,), "vector"))
             source, self.side = f"{block}.larger", 2 * self.side
         shape = Shape(self.width, self.width, 3, stride, self.side)

@@ -79,7 +79,9 @@ def fill(module: nn.Module, generator: torch.Generator) -> None:
         module.reset_fixed()
 
 
-def inputs(figures: fig.Figures, batch: int, length: int, device: str = "cpu", seed: int = 0) -> tuple[torch.Tensor, ...]:
+def inputs(
+    figures: fig.Figures, batch: int, length: int, device: str = "cpu", seed: int = 0
+) -> tuple[torch.Tensor, ...]:
     """Return inputs of one forward pass for ``batch`` samples and, where there is text, ``length`` tokens."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
 

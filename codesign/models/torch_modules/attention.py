@@ -4,11 +4,14 @@ Shapes: ``b`` batch, ``s`` new tokens, ``c`` cached plus new tokens, ``h`` heads
 a checkpoint. Causal masks follow the key length, so a step with a cache sees everything before it.
 """
 
+# mypy: disable-error-code="no-any-return"
+# (torch types the call of a submodule as Any)
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from codesign.models.figures import Decoder, Latent
 
@@ -49,11 +52,11 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
     new, total = q.shape[2], k.shape[2]
     shared = q.shape[1] != k.shape[1]
     if new == total:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=shared)
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=shared)
     mask = None
     if new > 1:
         mask = torch.ones(new, total, dtype=torch.bool, device=q.device).tril(total - new)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=shared)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=shared)
 
 
 class GroupedAttention(nn.Module):
@@ -187,5 +190,5 @@ class PlainAttention(nn.Module):
                 cache.held[self.layer] = (k, v)
             elif cache is not None:
                 k, v = cache.append(self.layer, k, v)
-        mixed = causal_attention(q, k, v) if self.causal else F.scaled_dot_product_attention(q, k, v)
+        mixed = causal_attention(q, k, v) if self.causal else functional.scaled_dot_product_attention(q, k, v)
         return self.out(mixed.transpose(1, 2).reshape(x.shape[0], x.shape[1], -1))

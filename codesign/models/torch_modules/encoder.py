@@ -1,5 +1,8 @@
 """BERT and ViT in plain torch: bidirectional transformers over words and over image patches."""
 
+# mypy: disable-error-code="no-any-return"
+# (torch types the call of a submodule as Any)
+
 from __future__ import annotations
 
 import torch

@@ -4,6 +4,9 @@ Tokens are sorted by expert and the products run over ragged groups, so shapes n
 captured) and the work is exactly ``per_token`` experts per token.
 """
 
+# mypy: disable-error-code="no-any-return"
+# (torch types the call of a submodule as Any)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from codesign.models.figures import Experts
 
@@ -31,7 +34,7 @@ class GatedMlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., width) of ``x`` (..., width)."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(functional.silu(gate) * up)
 
 
 class MixtureOfExperts(nn.Module):
@@ -72,9 +75,9 @@ class MixtureOfExperts(nn.Module):
         tokens = x.reshape(-1, x.shape[-1])
         weight, chosen = self.route(tokens)
         order = chosen.flatten().argsort(stable=True)
-        ends = F.one_hot(chosen.flatten(), self.experts.count).sum(dim=0).cumsum(0).to(torch.int32)
+        ends = functional.one_hot(chosen.flatten(), self.experts.count).sum(dim=0).cumsum(0).to(torch.int32)
         gate, up = grouped_product(tokens[order // self.experts.per_token], self.gate_up, ends).chunk(2, dim=-1)
-        rows = grouped_product(F.silu(gate) * up, self.down, ends)
+        rows = grouped_product(functional.silu(gate) * up, self.down, ends)
         rows = rows * weight.flatten()[order].unsqueeze(-1)
         mixed = torch.zeros_like(rows).index_copy(0, order, rows).view(-1, self.experts.per_token, x.shape[-1]).sum(1)
         mixed = mixed.view(x.shape)
@@ -83,7 +86,7 @@ class MixtureOfExperts(nn.Module):
 
 def grouped_product(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
     """Return ``rows`` (R, m) times the matrix (m, n) of its group; group ``i`` ends at row ``ends[i]``."""
-    return F.grouped_mm(rows, weight, offs=ends)
+    return functional.grouped_mm(rows, weight, offs=ends)
 
 
 def grouped_flops() -> dict[Any, Callable[..., int]]:

@@ -1,9 +1,12 @@
 """Residual networks in plain torch (v1.5: a bottleneck strides on its 3x3 convolution)."""
 
+# mypy: disable-error-code="no-any-return"
+# (torch types the call of a submodule as Any)
+
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from codesign.models.figures import ResNet
 
@@ -35,8 +38,8 @@ class ResidualUnit(nn.Module):
         for index, convolution in enumerate(self.convolutions):
             out = convolution(out)
             if index + 1 < len(self.convolutions):
-                out = F.relu(out)
-        return F.relu(out + self.shortcut(x))
+                out = functional.relu(out)
+        return functional.relu(out + self.shortcut(x))
 
 
 class ResNetModel(nn.Module):
@@ -58,5 +61,5 @@ class ResNetModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (b, classes) of ``images`` (b, channels, image, image)."""
-        x = F.max_pool2d(F.relu(self.stem(images)), 3, 2, 1)
+        x = functional.max_pool2d(functional.relu(self.stem(images)), 3, 2, 1)
         return self.head(self.units(x).mean(dim=(2, 3)))

@@ -1,12 +1,15 @@
 """Whisper in plain torch: an encoder over the mel spectrogram and a decoder with cross attention."""
 
+# mypy: disable-error-code="no-any-return"
+# (torch types the call of a submodule as Any)
+
 from __future__ import annotations
 
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from codesign.models.figures import SpeechTransformer
 from codesign.models.torch_modules.attention import Cache, PlainAttention
@@ -74,7 +77,7 @@ class SpeechModel(nn.Module):
 
     def encode(self, mel: Tensor) -> Tensor:
         """Return audio features (b, audio_context, width) of ``mel`` (b, mel_bins, frames)."""
-        x = F.gelu(self.second(F.gelu(self.first(mel)))).transpose(1, 2) + self.audio_positions
+        x = functional.gelu(self.second(functional.gelu(self.first(mel)))).transpose(1, 2) + self.audio_positions
         for layer in self.encoder:
             x = layer(x)
         return self.encoder_norm(x)
@@ -87,7 +90,7 @@ class SpeechModel(nn.Module):
             x = layer(x, audio, cache)
         if cache is not None:
             cache.length += ids.shape[1]
-        return F.linear(self.decoder_norm(x[:, -1:]), self.embedding.weight)
+        return functional.linear(self.decoder_norm(x[:, -1:]), self.embedding.weight)
 
     def forward(self, mel: Tensor, ids: Tensor) -> Tensor:
         """Return logits (b, 1, vocabulary) of the last of ``ids`` (b, s) given ``mel`` (b, mel_bins, frames)."""

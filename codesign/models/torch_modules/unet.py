@@ -1,12 +1,15 @@
 """The U-Net of Stable Diffusion 1.x in plain torch: residual units and transformers with cross attention."""
 
+# mypy: disable-error-code="no-any-return"
+# (torch types the call of a submodule as Any)
+
 from __future__ import annotations
 
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from codesign.models.figures import DiffusionUNet
 from codesign.models.torch_modules.attention import PlainAttention
@@ -26,9 +29,9 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Return (b, outer, y, x) of ``x`` (b, inner, y, x) and ``time`` (b, time_width)."""
-        hidden = self.first(F.silu(self.first_norm(x)))
-        hidden = hidden + self.time(F.silu(time))[:, :, None, None]
-        return self.second(F.silu(self.second_norm(hidden))) + self.shortcut(x)
+        hidden = self.first(functional.silu(self.first_norm(x)))
+        hidden = hidden + self.time(functional.silu(time))[:, :, None, None]
+        return self.second(functional.silu(self.second_norm(hidden))) + self.shortcut(x)
 
 
 class SpatialTransformer(nn.Module):
@@ -50,7 +53,7 @@ class SpatialTransformer(nn.Module):
         tokens = tokens + self.attention(self.self_norm(tokens))
         tokens = tokens + self.cross(self.cross_norm(tokens), text)
         up, gate = self.gate_up(self.mlp_norm(tokens)).chunk(2, dim=-1)
-        tokens = tokens + self.down(up * F.gelu(gate))
+        tokens = tokens + self.down(up * functional.gelu(gate))
         return x + self.out(tokens.transpose(1, 2).reshape(x.shape))
 
 
@@ -122,5 +125,5 @@ class UNetModel(nn.Module):
             x = unit(torch.cat((x, skips.pop()), dim=1), time, text)
             level, last = divmod(index + 1, f.units + 1)
             if last == 0 and level <= len(self.grow):
-                x = self.grow[level - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return self.out(F.silu(self.norm(x)))
+                x = self.grow[level - 1](functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.out(functional.silu(self.norm(x)))

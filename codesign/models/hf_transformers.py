@@ -1,0 +1,52 @@
+"""Model types we hold no figures for: built by the optional package transformers from the same ``config.json``.
+
+The configuration alone decides the module: random weights, no code from a repository, no network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codesign.errors import DataError, EnvironmentLacks
+
+if TYPE_CHECKING:
+    from codesign.models.hf_config import Config
+    from codesign.models.model import Model
+
+
+def load_transformers(path: str, config: Config) -> Model:
+    """Return the model of a ``config.json`` whose type only transformers knows, captured from its module."""
+    kind = str(config.get("model_type"))
+    try:
+        import transformers  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        from codesign.models.hf_config import FAMILIES
+
+        raise EnvironmentLacks(
+            f"{config.where}: model_type {kind!r} is none of {', '.join(sorted(FAMILIES))}",
+            "others need the package transformers: pip install 'codesign[hf]'",
+        ) from None
+    from codesign.models.capture import captured_module
+
+    def build() -> Any:
+        return module_of(transformers, path, config)
+
+    return captured_module(build, name=kind, source=f"hf:{path}")
+
+
+def module_of(transformers: Any, path: str, config: Config) -> Any:
+    """Return the transformers module with random weights; nothing is fetched and no remote code runs."""
+    folder = Path(path)
+    folder = folder if folder.is_dir() else folder.parent
+    try:
+        stated = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        auto = transformers.AutoModelForCausalLM if _generates(config) else transformers.AutoModel
+        return auto.from_config(stated, trust_remote_code=False, attn_implementation="eager").eval()
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{config.where}: transformers cannot build it: {first}", "give the module with py:") from None
+
+
+def _generates(config: Config) -> bool:
+    return any(str(name).endswith("ForCausalLM") for name in config.get("architectures", default=[]))
