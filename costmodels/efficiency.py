@@ -33,6 +33,16 @@ class ExecutionDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     source: str
 
 
+class LinkDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sustained share of a link's rate by place; ``pcie`` where devices of a node share PCIe."""
+
+    node: float
+    pcie: float
+    network: float
+    host: float
+    source: str
+
+
 class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Average power as a function of busy time and FLOP rate, in shares of the thermal design power."""
 
@@ -49,6 +59,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     entries: tuple[Efficiency, ...]
     execution: ExecutionDefaults
+    links: LinkDefaults
     power: PowerDefaults
 
 

@@ -159,7 +159,7 @@ def machine(target: Target, axes: tuple[tuple[str, int], ...] = (), nodes: int =
         price_per_second=target.price_per_hour.value / 3600.0 if target.price_per_hour is not None else None,
         embodied_grams=float(target.embodied.value) if target.embodied is not None else None,
         factors=factors_of(target, dtype),
-        scales={F(index): scale for index, scale in _scales(target).items()},
+        scales=_scales(target),
     )
 
 
@@ -167,7 +167,9 @@ def _line(target: Target, place: str) -> Line | None:
     link = target.link(place)
     if link is None:
         return None
-    return Line(float(link.bandwidth.value), float(link.latency.value), link.name)
+    share = tables.table().links
+    sustained = share.pcie if place == "node" and link.name == "PCIe" else getattr(share, place)
+    return Line(link.bandwidth.value * sustained, link.latency.value, link.name)
 
 
 def _cache_bandwidth(target: Target) -> float:
@@ -177,7 +179,8 @@ def _cache_bandwidth(target: Target) -> float:
     return memory
 
 
-def _scales(target: Target) -> dict[int, float]:
+def _scales(target: Target) -> dict[F, float]:
+    """Return how much slower (or hungrier) than modelled each calibrated factor was measured to be."""
     known = {label: index for index, label in LABELS.items()}
     return {known[entry.name]: entry.scale for entry in target.calibration if entry.name in known}
 
