@@ -6,7 +6,6 @@ way people read them: an objective that is better when higher is negated back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from codesign.search.problem import Problem, Status
 from codesign.search.problems import PROBLEMS, make_problem
 from codesign.search.replay import Replay, replay
 from codesign.search.rows import Rows
+from codesign.search.space import BoxSpace, Space
 
 if TYPE_CHECKING:
     import polars
@@ -41,7 +41,6 @@ class Derived:
     feasible: int
     front_size: int
     hypervolume: Measure
-    status_counts: dict[str, int]
     reasons: dict[str, int]
 
 
@@ -56,6 +55,7 @@ def rebuild(run: Run, problem: Problem | None = None) -> Derived:
     header = run.meta["spec"]["search"]
     found = replay(run.journal_path, header)
     problem = problem if problem is not None else _stored_problem(run)
+    space = problem.space if problem is not None else _stored_space(run)
     rows = found.rows()
     meta = run.meta["problem"]
     signs = np.array([-1.0 if o["better"] == "higher" else 1.0 for o in meta["objectives"]])
@@ -64,33 +64,31 @@ def rebuild(run: Run, problem: Problem | None = None) -> Derived:
     reference = _reference(header, main.values, signs)
     series, volume = _history(found, rows, reference)
     recorder = found.recorder
-    columns: dict[str, list[Any]] = {}
+    columns = _empty_columns(meta)
     details: dict[str, Any] = {}
     if rows is not None:
         front = rows.take(np.isin(rows.ids, np.concatenate([known.ids, apart.ids])))
-        columns = _columns(front, meta, signs, problem, header)
+        columns = _columns(front, meta, signs, space)
         best = int(main.ids[knee(main.values)]) if len(main) else -1
         columns["knee"] = [i == best for i in columns["id"]]
         details = _details(front, main.values, main.ids, best, meta, problem)
-        _write_trials(run, found, rows, front, meta, signs, problem, header)
-    document = {
+        _write_trials(run, found, rows, front, meta, signs, space)
+    document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "columns": columns or _empty_columns(meta, header),
+        "columns": columns,
         "history": series,
         "hypervolume": {"value": volume.value, "method": volume.method, "error": volume.error},
         "reference_point": None if reference is None else (reference * signs).tolist(),
         "details": details,
         "status_counts": {s.name.lower(): int(n) for s, n in zip(Status, recorder.counts, strict=True)},
-        "reasons": dict(sorted(recorder.reasons.items(), key=lambda item: -item[1])),
+        "reasons": dict(sorted(recorder.reasons.items(), key=lambda item: (-item[1], item[0]))),
         "verification": None,
     }
     write_file(run.path / "front.json", msgspec.json.encode(document))
-    _write_csv(run, document["columns"])
+    _write_csv(run, columns)
     run.__dict__.pop("front", None)
     meta["reference_point"] = document["reference_point"]
-    return Derived(
-        recorder.evaluations, recorder.feasible, recorder.front_size, volume, document["status_counts"], document["reasons"]
-    )
+    return Derived(recorder.evaluations, recorder.feasible, recorder.front_size, volume, recorder.reasons)
 
 
 def _stored_problem(run: Run) -> Problem | None:
@@ -98,6 +96,14 @@ def _stored_problem(run: Run) -> Problem | None:
     try:
         return make_problem(name, run.meta["spec"]["spec"]) if name in PROBLEMS else None
     except CodesignError:
+        return None
+
+
+def _stored_space(run: Run) -> Space | None:
+    """Return the box that ``run.json`` lists the parameters of; None for other spaces."""
+    try:
+        return BoxSpace.from_json(run.meta["problem"])
+    except (CodesignError, msgspec.ValidationError):
         return None
 
 
@@ -123,15 +129,13 @@ def _history(found: Replay, rows: Rows | None, reference: Any) -> tuple[list[dic
     ], volume
 
 
-def _columns(
-    rows: Rows, meta: dict[str, Any], signs: NDArray[np.float64], problem: Problem | None, header: dict[str, Any]
-) -> dict[str, list[Any]]:
+def _columns(rows: Rows, meta: dict[str, Any], signs: NDArray[np.float64], space: Space | None) -> dict[str, list[Any]]:
     """Return ``rows`` as named columns."""
     r = rows.results
     columns: dict[str, list[Any]] = {"id": rows.ids.tolist()}
     names = [p["name"] for p in meta["parameters"]]
-    if problem is not None:
-        decoded = problem.space.rows(rows.points)
+    if space is not None:
+        decoded = space.rows(rows.points)
         columns |= {name: [row.get(name) for row in decoded] for name in names}
     for index, objective in enumerate(meta["objectives"]):
         name, sign = objective["name"], signs[index]
@@ -148,7 +152,7 @@ def _columns(
     return columns
 
 
-def _empty_columns(meta: dict[str, Any], header: dict[str, Any]) -> dict[str, list[Any]]:
+def _empty_columns(meta: dict[str, Any]) -> dict[str, list[Any]]:
     names = ["id", *(p["name"] for p in meta["parameters"])]
     for objective in meta["objectives"]:
         names += [objective["name"] + end for end in ("", "_low", "_high", "_source")]
@@ -199,8 +203,7 @@ def _write_trials(
     front: Rows,
     meta: dict[str, Any],
     signs: NDArray[np.float64],
-    problem: Problem | None,
-    header: dict[str, Any],
+    space: Space | None,
 ) -> None:
     """Write the rows that ``--keep`` asks for: the front, the baseline and the sample."""
     import io
@@ -208,7 +211,7 @@ def _write_trials(
     keep = np.isin(rows.ids, front.ids) | found.recorder.sampler.members(rows.ids)
     keep |= rows.ids == (-1 if meta["baseline"] is None else meta["baseline"])
     chosen = rows.take(keep)
-    columns = _columns(chosen, meta, signs, problem, header)
+    columns = _columns(chosen, meta, signs, space)
     reasons = chosen.results.reasons
     ends = np.array([b.evaluations for b in found.batches], np.int64)
     batch = np.array([b.number for b in found.batches])[np.searchsorted(ends, chosen.ids, side="right")]
@@ -221,7 +224,7 @@ def _write_trials(
     write_file(run.path / "trials.parquet", sink.getvalue())
 
 
-def _frame(columns: dict[str, Sequence[Any]] | dict[str, list[Any]]) -> polars.DataFrame:
+def _frame(columns: dict[str, list[Any]]) -> polars.DataFrame:
     """Return a data frame; a column of mixed types becomes text."""
     import polars
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from codesign.errors import CodesignError, DataError, Interrupted
 from codesign.run import Journal, Run, create_run, load_run
 from codesign.search.derive import Derived, rebuild
 from codesign.search.engine import Engine
-from codesign.search.engines import make_engine
 from codesign.search.executor import Executor
 from codesign.search.outcome import check_feasible, check_fingerprint, fingerprint_of
 from codesign.search.problem import Points, Problem, Results
@@ -116,7 +116,7 @@ def run_search(
         workers=workers,
         problem=problem,
     )
-    make_engine(engine, problem.space, seed=seed, evaluations=asked.evaluations, objectives=asked.objectives, options=options)
+    asked.make_engine(problem)  # an engine that cannot search this space is refused before anything is written
     run = create_run(
         directory,
         problem.name,
@@ -190,14 +190,7 @@ class _Search:
     ) -> None:
         self.problem, self.asked, self.run, self.journal, self.progress = problem, asked, run, journal, progress
         self.workers = workers
-        self.engine: Engine = make_engine(
-            asked.engine,
-            problem.space,
-            seed=asked.seed,
-            evaluations=asked.sized_for,
-            objectives=asked.objectives,
-            options=asked.options,
-        )
+        self.engine: Engine = asked.make_engine(problem)
         self.recorder = Recorder(asked.objectives, asked.kept, asked.seed)
         self.batch = 0
         self.began = time.perf_counter()
@@ -215,7 +208,8 @@ class _Search:
         digests, known = self._restore(before)
         if before is None:
             points = self.problem.space.sample(np.random.Generator(np.random.Philox(key=0)), 0)
-            self.journal.append({"kind": "start", "schema_version": 1, "points": points.dtype.str, "dear": self.problem.dear})
+            header = {"kind": "start", "schema_version": 1, "points": points.dtype.str, "dear": self.problem.dear}
+            self.journal.append(header)
         status = "interrupted"
         stopped = False
         try:
@@ -356,7 +350,5 @@ class _Search:
         return derived
 
     def _mark(self, status: str) -> None:
-        try:
+        with suppress(CodesignError):  # the error on its way out says why
             self.run.update(status=status, evaluations=self.recorder.evaluations, wall_s=round(self.seconds, 3))
-        except CodesignError:
-            pass  # the error on its way out says why

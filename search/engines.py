@@ -36,7 +36,13 @@ def check_engine(name: str) -> None:
 
 
 def make_engine(
-    name: str, space: Space, *, seed: int, evaluations: int | None, objectives: int, options: Mapping[str, Any] | None = None
+    name: str,
+    space: Space,
+    *,
+    seed: int,
+    evaluations: int | None,
+    objectives: int,
+    options: Mapping[str, Any] | None = None,
 ) -> Engine:
     """Return the engine ``name`` for ``space``.
 
@@ -63,5 +69,5 @@ def make_engine(
     known = set(signature(factory).parameters) - {"space", "seed", "evaluations", *fixed}
     for option in given:
         if option not in known:
-            raise UsageError(f"engine {name} has no option {option!r}", nearest(option, known) if known else "it has none")
+            raise UsageError(f"engine {name} has no option {option!r}", nearest(option, known))
     return factory(space, seed=seed, evaluations=evaluations, **fixed, **given)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -211,14 +212,12 @@ class _Worker:
         self.task, self.began = task, time.perf_counter()
         self._allowed = np.inf if timeout is None else timeout * len(task.points)
         self.deadline = np.inf if fresh else self.began + self._allowed  # imports of a fresh worker do not count
-        try:
+        with suppress(BrokenPipeError):  # it died: reading finds out
             assert self._process.stdin is not None
             if fresh:
                 self._process.stdin.write(msgspec.json.encode(self._hello) + b"\n")
             self._process.stdin.write(msgspec.json.encode({"stage": task.stage, "points": pack(task.points)}) + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died: reading finds out
 
     def receive(self) -> Any:
         """Return the answer, None when the process died, ``_WAIT`` when the answer is not complete."""
@@ -250,8 +249,6 @@ class _Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(OSError):
                     pipe.close()
-                except OSError:
-                    pass
         self._process = None

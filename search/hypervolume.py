@@ -115,7 +115,8 @@ def reference_point(front: Floats) -> Floats:
     """
     worst, span = front.max(axis=0), np.ptp(front, axis=0)
     size = np.where(np.abs(worst) > 0.0, np.abs(worst), 1.0)
-    return worst + 0.1 * np.where(span > 0.0, span, size)
+    corner: Floats = worst + 0.1 * np.where(span > 0.0, span, size)
+    return corner
 
 
 def measure(front: Floats, reference: Floats) -> Measure:

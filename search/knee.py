@@ -16,7 +16,8 @@ Floats = NDArray[np.float64]
 def scaled(values: Floats) -> Floats:
     """Return front objectives (K, M) scaled to [0, 1]; an objective that does not vary is 0."""
     span = np.ptp(values, axis=0)
-    return (values - values.min(axis=0)) / np.where(span > 0.0, span, 1.0)
+    unit: Floats = (values - values.min(axis=0)) / np.where(span > 0.0, span, 1.0)
+    return unit
 
 
 def depth(values: Floats) -> Floats:
@@ -25,7 +26,8 @@ def depth(values: Floats) -> Floats:
         return np.zeros(0)
     unit = scaled(values)
     vary = max(1, int((np.ptp(values, axis=0) > 0.0).sum()))
-    return (1.0 - unit.sum(axis=1)) / np.sqrt(vary)
+    below: Floats = (1.0 - unit.sum(axis=1)) / np.sqrt(vary)
+    return below
 
 
 def knee(values: Floats) -> int:

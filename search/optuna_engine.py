@@ -153,7 +153,11 @@ class OptunaEngine:
         self._unseen.note(points)
         self._told.append((self._batches, points, results.objectives, results.violation))
         for row, key, values, violation in zip(
-            points, self.space.key(points).tolist(), results.objectives.tolist(), results.violation.tolist(), strict=True
+            points,
+            self.space.key(points).tolist(),
+            results.objectives.tolist(),
+            results.violation.tolist(),
+            strict=True,
         ):
             self._tell_one(row[None, :], self._pending.pop(key, None), values, violation)
 

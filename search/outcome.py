@@ -46,7 +46,8 @@ def check_feasible(run: Run, derived: Derived) -> None:
     """Raise ``LimitCrossed`` with the counts by reason when no point is feasible."""
     if derived.feasible:
         return
-    top = [f"{number} x {reason}" for reason, number in list(derived.reasons.items())[:4]]
+    ordered = sorted(derived.reasons.items(), key=lambda item: (-item[1], item[0]))
+    top = [f"{number} x {reason}" for reason, number in ordered[:4]]
     more = len(derived.reasons) - len(top)
     raise LimitCrossed(
         f"none of {derived.evaluations} points is feasible: {'; '.join(top) or 'no point was evaluated'}"

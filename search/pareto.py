@@ -43,8 +43,8 @@ def _filter(rows: Floats) -> NDArray[np.intp]:
     left = np.arange(len(rows))
     if len(rows) > 64:  # a few strong rows remove most of the rest
         span = np.ptp(rows, axis=0)
-        strong = np.argsort(((rows - rows.min(axis=0)) / np.where(span > 0.0, span, 1.0)).sum(axis=1), kind="stable")[:16]
-        for pick in strong.tolist():
+        score = ((rows - rows.min(axis=0)) / np.where(span > 0.0, span, 1.0)).sum(axis=1)
+        for pick in np.argsort(score, kind="stable")[:16].tolist():
             worse = (rows[left] >= rows[pick]).all(axis=1) & (left != pick)
             equal_earlier = (left < pick) & (rows[left] == rows[pick]).all(axis=1)
             left = left[~worse | equal_earlier]
@@ -60,8 +60,9 @@ def _filter(rows: Floats) -> NDArray[np.intp]:
 
 
 def _beaten(rows: Floats, by: Floats, *, strict: bool) -> Mask:
-    """Return which ``rows`` some row of ``by`` dominates or equals; ``strict`` compares a sorted set with itself,
-    where only an earlier row counts.
+    """Return which ``rows`` some row of ``by`` dominates or equals.
+
+    ``strict`` compares a sorted set with itself: only an earlier row counts there.
     """
     result = np.zeros(len(rows), dtype=np.bool_)
     step = max(1, _CELLS // max(1, len(by)))

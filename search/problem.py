@@ -133,7 +133,8 @@ class Results:
     @property
     def ok(self) -> NDArray[np.bool_]:
         """(N,) true where the point is feasible and has values."""
-        return self.status == Status.OK
+        good: NDArray[np.bool_] = self.status == Status.OK
+        return good
 
     @property
     def violation(self) -> Floats:

@@ -67,7 +67,8 @@ class Sampler:
         mine = self.priorities(ids)
         joined = np.concatenate([self._lowest, mine])
         self._lowest = np.sort(joined)[:limit]
-        return mine <= self._lowest[-1]
+        chosen: NDArray[np.bool_] = mine <= self._lowest[-1]
+        return chosen
 
     def members(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which ids are in the sample now."""

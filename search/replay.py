@@ -83,7 +83,8 @@ def replay(path: Path, header: Mapping[str, Any], *, until_state: bool = False) 
                 found.state, folding = record, False
             found.seconds = max(found.seconds, float(record.get("seconds", 0.0)))
         except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: not a {kind} record of a search: {error!r}", "restore it") from None
+            message = f"{path}, line {number}: not a {kind} record of a search: {error!r}"
+            raise DataError(message, "restore the journal, or start a new run") from None
     if found.evaluations and not until_state:
         _fold_evaluations(found)
     return found

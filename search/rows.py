@@ -45,7 +45,11 @@ class Rows:
 def encode(rows: Rows) -> dict[str, Any]:
     """Return ``rows`` as JSON types for the journal."""
     r = rows.results
-    record: dict[str, Any] = {"id": rows.ids.tolist(), "point": rows.points.tolist(), "objectives": r.objectives.tolist()}
+    record: dict[str, Any] = {
+        "id": rows.ids.tolist(),
+        "point": rows.points.tolist(),
+        "objectives": r.objectives.tolist(),
+    }
     if r.low is not r.objectives and not np.array_equal(r.low, r.objectives):
         record["low"] = r.low.tolist()
     if r.high is not r.objectives and not np.array_equal(r.high, r.objectives):

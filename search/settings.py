@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from codesign.errors import UsageError
-from codesign.search.engines import check_engine
+from codesign.search.engine import Engine
+from codesign.search.engines import check_engine, make_engine
 from codesign.search.problem import Problem
 from codesign.search.recorder import Keep
 
@@ -98,6 +99,17 @@ class Settings(msgspec.Struct, frozen=True):
         if time_limit is not None:
             settings = msgspec.structs.replace(settings, time_limit=time_limit)
         return settings
+
+    def make_engine(self, problem: Problem) -> Engine:
+        """Return the engine as these settings size it."""
+        return make_engine(
+            self.engine,
+            problem.space,
+            seed=self.seed,
+            evaluations=self.sized_for,
+            objectives=self.objectives,
+            options=self.options,
+        )
 
     def stored(self) -> dict[str, Any]:
         """Return the settings as JSON types."""

@@ -248,8 +248,8 @@ class BoxSpace:
         point = np.atleast_2d(point)
         around = self.repair(variation.neighbours(self, point))
         keys, first = np.unique(self.key(around), return_index=True)
-        around = around[np.sort(first[keys != self.key(point)[0]])]
-        return around
+        others: Codes = around[np.sort(first[keys != self.key(point)[0]])]
+        return others
 
     # --- files --------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Unseen:
 
     def take(self, points: Points, count: int) -> Points:
         """Return up to ``count`` of ``points`` that are new and mutually distinct, and mark them as seen."""
-        chosen = []
+        chosen: list[int] = []
         for row, key in enumerate(self.space.key(points).tolist()):
             if len(chosen) >= count:
                 break

@@ -12,6 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -156,7 +157,5 @@ class Journal:
         if kind is None:
             self.close()
             return
-        try:
+        with suppress(CodesignError):  # the error on its way out says more
             self.close()
-        except CodesignError:
-            pass  # the error on its way out says more

@@ -71,7 +71,8 @@ def sanitise_argv(argv: Sequence[str]) -> list[str]:
 
 def shorten_paths(text: str) -> str:
     """Return ``text`` with absolute paths shortened as ``sanitise_argv`` says."""
-    return _ABSOLUTE.sub(lambda match: _shorten(match.group()), re.sub(r"(?<=[:=])(?=/(?!/))", "\0", text)).replace("\0", "")
+    marked = re.sub(r"(?<=[:=])(?=/(?!/))", "\0", text)  # --flag=/path and py:/path, but not http://
+    return _ABSOLUTE.sub(lambda match: _shorten(match.group()), marked).replace("\0", "")
 
 
 def _shorten(text: str) -> str:
