@@ -92,6 +92,8 @@ def group_cost(group: Group, repeat: Any, internal: frozenset[str], machine: Mac
             floor, memory_share, own = curve.floor, curve.memory, curve.own
         elif isinstance(op, Collective):
             participants = mesh.get(op.axis, 1)
+            if participants == 1:
+                continue
             line = machine.link(op.axis)
             payload = op.payload / participants if op.kind == "all_to_all" else op.payload
             link = link + collective_seconds(op.kind, payload, participants, line.bandwidth, line.latency)
