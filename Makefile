@@ -1,0 +1,44 @@
+# make demo: install and run the main job.  make test: install and run every check.
+# Both need git, make and Python >= 3.11 only, and leave everything inside .venv.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.PHONY: demo test lint install clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# Processor-only builds of torch: a tenth of the size. For a CUDA build: make TORCH_INDEX=https://pypi.org/simple
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PYTEST_ARGS ?= -n auto
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+# works without HOME: the tools keep their caches inside the clone or nowhere
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+install: $(STAMP)
+
+# the moment of the last change of these files decides whether to install again
+$(STAMP): pyproject.toml setup.py constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 3; }
+	"$(PYTHON)" -m venv "$(VENV)"
+	@# the processor-only index may be out of reach: then the normal one serves the same version
+	"$(BIN)/python" -m pip install --quiet --retries 0 --timeout 20 --no-deps --extra-index-url "$(TORCH_INDEX)" -c constraints.txt torch \
+		|| "$(BIN)/python" -m pip install --quiet --no-deps -c constraints.txt torch
+	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch "$(STAMP)"
+
+demo: $(STAMP)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh ./demo.sh
+
+lint: $(STAMP)
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+
+test: lint
+	"$(BIN)/python" -m pytest -q $(PYTEST_ARGS)
+
+clean:
+	rm -rf "$(VENV)" build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

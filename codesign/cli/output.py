@@ -1,0 +1,180 @@
+"""The one renderer of every command: tables for people, one JSON envelope for programs.
+
+The result goes to stdout; notes and progress go to stderr and fall silent under ``--quiet``. Cells are plain text
+to rich (never markup), so a name cannot colour, link or hide anything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from codesign.units import format_si
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from codesign.quantity import Quantity
+
+SCHEMA_VERSION = 1
+"""Version of the JSON envelope; it grows when a key changes meaning or goes."""
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+"""The ``--json`` option of every command that prints a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows to show.
+
+    Attributes:
+        title: Line above the table; empty for none.
+        columns: Column heads; one that starts with ``>`` is aligned right.
+        rows: Cells, shown by ``cell``.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[object]]
+
+
+def number(value: float | None, unit: str = "", digits: int = 3) -> str:
+    """Return an SI ``value`` with its unit, ``digits`` significant digits; ``-`` where unknown."""
+    return "-" if value is None else format_si(float(value), unit, digits)
+
+
+def count(value: float) -> str:
+    """Return a plain count: exact below a million, ``8.03 billion`` and ``124 million`` above."""
+    scale, name = next(((s, n) for s, n in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")) if value >= s), (1.0, ""))
+    return f"{value / scale:,.4g}{name}" if name else f"{value:,.6g}"
+
+
+def quantity(q: Quantity, digits: int = 3) -> str:
+    """Return ``value [low to high]`` with the unit, the interval left out where the value is exact."""
+    value = number(q.value, q.unit, digits)
+    if q.low == q.high:
+        return value
+    return f"{value} [{number(q.low, q.unit, digits)} to {number(q.high, q.unit, digits)}]"
+
+
+def cell(value: object) -> str:
+    """Return what a table shows for ``value``, on one line and without control characters."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def show(
+    ctx: typer.Context,
+    results: Any,
+    tables: Iterable[Table] = (),
+    *,
+    as_json: bool = False,
+    units: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Print the result of a command.
+
+    Args:
+        ctx: Context of the command; gives its name and ``--quiet``.
+        results: What ``--json`` prints under ``results``: plain data, structs, dataclasses or arrays.
+        tables: What is printed otherwise.
+        as_json: The command's ``--json`` flag.
+        units: Field of ``results`` -> unit, for numbers that do not carry one; SI where not named.
+        notes: Lines for people after the tables, on stderr.
+    """
+    if as_json:
+        sys.stdout.write(envelope(ctx, results, units or {}) + "\n")
+        return
+    console = _console(sys.stdout)
+    for position, table in enumerate(tables):
+        if position:
+            console.print()
+        _print_table(console, table)
+    for line in notes:
+        note(ctx, line)
+
+
+def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str]) -> str:
+    """Return the JSON envelope of ``results``: what ran, where, in which units."""
+    import msgspec
+
+    from codesign.run import host_info, sanitise_argv, versions
+
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "command": command_name(ctx),
+        "argv": sanitise_argv(sys.argv),
+        "versions": versions(),
+        "host": host_info(),
+        "units": dict(units),
+        "results": results,
+    }
+    return msgspec.json.format(msgspec.json.encode(content, enc_hook=_plain), indent=2).decode()
+
+
+def command_name(ctx: typer.Context) -> str:
+    """Return the words of the command without the program: ``models list``."""
+    return ctx.command_path.partition(" ")[2]
+
+
+def note(ctx: typer.Context, text: str) -> None:
+    """Print one line for people on stderr, unless ``--quiet``."""
+    if not is_quiet(ctx):
+        print(text, file=sys.stderr)
+
+
+def is_quiet(ctx: typer.Context) -> bool:
+    """Say whether ``--quiet`` was given."""
+    return bool(ctx.find_root().params.get("quiet"))
+
+
+def progress_console(ctx: typer.Context) -> Console:
+    """Return the console of progress: stderr, silent under ``--quiet``, live only on a terminal."""
+    return _console(sys.stderr, quiet=is_quiet(ctx))
+
+
+def _console(stream: Any, quiet: bool = False) -> Console:
+    from rich.console import Console
+
+    # rich alone keeps bold and dim under NO_COLOR when FORCE_COLOR is set too; no colour system means no codes at all
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return Console(file=stream, quiet=quiet, color_system=None if plain else "auto", highlight=False, emoji=False)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    from rich import box
+    from rich import table as rich_table
+    from rich.text import Text
+
+    if table.title:
+        console.print(Text(table.title, style="bold"))
+    plain = os.environ.get("TERM") == "dumb"
+    drawn = rich_table.Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for place, head in enumerate(table.columns):
+        side: Literal["left", "right"] = "right" if head.startswith(">") else "left"
+        # a name is kept whole so that it can be copied into the next command, a number so that it can be read
+        drawn.add_column(Text(head.removeprefix(">")), justify=side, overflow="fold", no_wrap=place == 0 or side == "right")
+    for row in table.rows:
+        drawn.add_row(*(Text(cell(value)) for value in row))
+    console.print(drawn)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars and arrays, and paths, into what JSON knows."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise NotImplementedError(f"no JSON form of {type(value).__name__}")

@@ -1,0 +1,53 @@
+"""``codesign validate``: our numbers beside their references."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from codesign.cli.lazy import command_app
+from codesign.cli.output import JsonFlag, Table, count, number, show
+from codesign.errors import LimitCrossed
+
+app = command_app()
+
+
+@app.command()
+def validate(
+    ctx: typer.Context,
+    topic: Annotated[list[str] | None, typer.Argument(help="Topics to check; all of them when left out.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Check our numbers against published and measured references.
+
+    Exits 4 when a number is outside its tolerance.
+
+    \b
+    Examples:
+      codesign validate
+      codesign validate models --json
+    """
+    from codesign.validation import Check, run_checks
+
+    checks = run_checks(topic or ())
+    missed = [check for check in checks if not check.passed]
+    results: list[dict[str, Any]] = [
+        {**msgspec.to_builtins(check), "error": check.error, "passed": check.passed} for check in checks
+    ]
+
+    def row(check: Check) -> tuple[object, ...]:
+        shown = [number(v, check.unit, 4) if check.unit else count(v) for v in (check.expected, check.found)]
+        return check.name, *shown, f"{check.error:+.2%}", f"{check.tolerance:.1%}", "ok" if check.passed else "MISS"
+
+    heads = ("check", ">expected", ">found", ">error", ">within", "")
+    tables = [
+        Table(name, heads, [row(check) for check in checks if check.topic == name])
+        for name in dict.fromkeys(check.topic for check in checks)
+    ]
+    note = f"{len(checks) - len(missed)} of {len(checks)} checks within tolerance; --json names the source of each reference"
+    show(ctx, results, tables, as_json=json, notes=[note])
+    if missed:
+        worst = max(missed, key=lambda check: abs(check.error))
+        raise LimitCrossed(f"{len(missed)} of {len(checks)} checks missed", f"worst: {worst.topic}, {worst.name}")
