@@ -51,6 +51,10 @@ class Model(Protocol):
         """Number of stored parameters; tied ones count once."""
 
     @property
+    def active_parameters(self) -> float:
+        """Parameters one token reads; fewer than stored in a mixture of experts."""
+
+    @property
     def checkpoint_dtype(self) -> str:
         """Dtype of the published weights."""
 

@@ -22,10 +22,7 @@ def load_preset(name: str) -> Preset:
     """Return the preset called ``name``."""
     known = list_presets()
     if name not in known:
-        raise UsageError(
-            f"model {name!r} is unknown",
-            f"{nearest(name, known)} Other forms: hf:PATH, py:package.module:factory, pt2:FILE",
-        )
+        raise UsageError(f"preset {name!r} is unknown", nearest(name, known))
     text = resources.files("codesign.models").joinpath(FOLDER, f"{name}.yaml").read_text(encoding="utf-8")
     preset = decode(text, f"{name}.yaml")
     check(preset.figures, f"{name}.yaml")

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from codesign.models import ArchitectureModel, list_models, preset_model
+from codesign.models import ArchitectureModel, preset_model
+from codesign.models.presets import list_presets
 from codesign.models.shorten import shortened
 from codesign.workload import Einsum, Phase
 
@@ -49,7 +50,7 @@ def counted(call: Any) -> int:
     return int(counter.get_total_flops())
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_presets())
 def test_forward_pass(name: str) -> None:
     layers = 4 if name == "deepseek-v3" else 2
     model = short(name, layers)

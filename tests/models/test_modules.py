@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from codesign.errors import UsageError
-from codesign.models import ArchitectureModel, list_models, preset_model
+from codesign.models import ArchitectureModel, preset_model
 from codesign.models.figures import Experts, Latent
+from codesign.models.presets import list_presets
 
 torch = pytest.importorskip("torch")
 
@@ -88,7 +89,7 @@ def test_tied_weights_stay_tied() -> None:
     assert module.head.weight is module.embedding.weight
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_presets())
 def test_modules_build_under_fake_tensors(name: str) -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 

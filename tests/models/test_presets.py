@@ -6,10 +6,10 @@ import pytest
 
 from codesign.errors import DataError, UsageError
 from codesign.models import list_models, load_model, preset_model
-from codesign.models.presets import decode
+from codesign.models.presets import decode, list_presets
 from codesign.workload import Einsum, Role
 
-LANGUAGE = [name for name in list_models() if preset_model(name).kind == "causal-lm"]
+LANGUAGE = [name for name in list_presets() if preset_model(name).kind == "causal-lm"]
 
 EXPECTED = {
     "llama-3.2-1b", "llama-3.1-8b", "llama-3.1-70b", "qwen3-8b", "qwen3-30b-a3b", "mixtral-8x7b", "deepseek-v3", "gpt2",
@@ -18,10 +18,11 @@ EXPECTED = {
 
 
 def test_every_promised_preset_is_there() -> None:
+    assert set(list_presets()) >= EXPECTED
     assert set(list_models()) >= EXPECTED
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_presets())
 def test_parameters_match_the_published_count_and_the_torch_module(name: str) -> None:
     model = preset_model(name)
     published = model.preset.parameters
@@ -136,3 +137,23 @@ def test_unknown_names_suggest_the_nearest() -> None:
         load_model("  ")
     with pytest.raises(UsageError, match="inputs"):
         load_model("gpt2", inputs=["1x8:int64"])
+    with pytest.raises(UsageError, match="inputs"):
+        load_model("hf:somewhere", inputs=["1x8:int64"])
+    assert load_model("GPT2", inputs=None).name == "gpt2"
+
+
+def test_other_packages_add_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    from codesign.models import catalog
+
+    ours = preset_model("gpt2")
+    point = metadata.EntryPoint("ours", "nowhere:model", "codesign.models")
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: lambda: ours)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point] if group == "codesign.models" else [])
+    catalog.registry.cache_clear()
+    try:
+        assert "ours" in list_models()
+        assert load_model("ours") is ours
+    finally:
+        catalog.registry.cache_clear()

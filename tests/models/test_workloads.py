@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from codesign.errors import UsageError
-from codesign.models import list_models, preset_model
+from codesign.models import preset_model
+from codesign.models.presets import list_presets
 from codesign.workload import Collective, Einsum, Lookup, Mesh, Phase, Role, Workload, at, quadrature, shard
 
 LLAMA = preset_model("llama-3.1-8b")
@@ -145,7 +146,7 @@ def test_experts_reduce_once_after_the_combine(name: str) -> None:
     assert {float(op.payload) for op in exchanged} == {2 * 64 * top * width * 2.0}
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_presets())
 def test_one_producer_and_no_dangling_input(name: str) -> None:
     """Every activation that is read is made earlier, or is an input of the model or a cache."""
     outside = {"image", "mel", "latent", "text", "bottom.input", "time.wave"}
