@@ -99,33 +99,33 @@ def example(unit: str) -> str:
     return examples.get(unit, "'8'")
 
 
+def scale_of(value: float, unit: str) -> tuple[float, str]:
+    """Return (how many SI units one shown unit is, its text) for a readable display of ``value``."""
+    magnitude = abs(value)
+    if unit == "B":
+        steps = [("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10), ("B", 1.0)]
+        return next(((scale, name) for name, scale in steps if magnitude >= scale), (1.0, "B"))
+    if unit not in ("s", "J", "W", "B/s", "FLOP/s", "FLOP", "Hz", "gCO2e", "token/s") or magnitude == 0.0:
+        return 1.0, unit
+    large = [] if unit == "s" else [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)]
+    small = [("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12)] if unit in ("s", "J", "W", "gCO2e") else []
+    steps = [*large, ("", 1.0), *small]
+    prefix, scale = next((step for step in steps if magnitude >= step[1] * 0.9995), steps[-1])
+    return scale, f"{prefix}{unit}"
+
+
 def format_si(value: float, unit: str, digits: int = 3) -> str:
     """Return ``value`` with ``digits`` significant digits and a prefix that keeps it readable."""
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
-        return "inf"
-    if unit == "B":
-        for name, scale in (("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10)):
-            if abs(value) >= scale:
-                return f"{_digits(value / scale, digits)} {name}"
-        return f"{_digits(value, digits)} B"
-    prefixable = unit in ("s", "J", "W", "B/s", "FLOP/s", "FLOP", "Hz", "gCO2e", "token/s")
-    if not prefixable or value == 0.0:
-        return f"{_digits(value, digits)} {unit}".rstrip()
-    small = unit in ("s", "J", "W", "gCO2e")
-    steps = [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)]
-    steps += [("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12)] if small else []
-    if unit == "s":
-        steps = steps[6:]
-    for prefix, scale in steps:
-        if abs(value) >= scale * 0.9995:
-            return f"{_digits(value / scale, digits)} {prefix}{unit}"
-    prefix, scale = steps[-1]
-    return f"{_digits(value / scale, digits)} {prefix}{unit}"
+        return "inf" if value > 0 else "-inf"
+    scale, name = scale_of(value, unit)
+    return f"{format_digits(value / scale, digits)} {name}".rstrip()
 
 
-def _digits(value: float, digits: int) -> str:
+def format_digits(value: float, digits: int = 3) -> str:
+    """Return ``value`` with ``digits`` significant digits and thousands separators."""
     if value == 0:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-12))

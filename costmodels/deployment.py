@@ -32,13 +32,13 @@ MEMORY_SHARE = 0.92
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("ttft", "s", "request", title="time to first token"),
-        Metric("tpot", "s", "output token", title="time per output token"),
-        Metric("latency", "s", "output token", title="request latency over its output tokens"),
-        Metric("request_latency", "s", "request", title="request latency"),
-        Metric("throughput", "token/s", "deployment", "higher", "output tokens per second"),
-        Metric("tokens_per_device", "token/s", "device", "higher", "output tokens per second and device"),
-        Metric("tokens_per_user", "token/s", "user", "higher", "output tokens per second and user"),
+        Metric("ttft", "s", "request", title="first token"),
+        Metric("tpot", "s", "output token", title="each further token"),
+        Metric("latency", "s", "output token", title="latency per token"),
+        Metric("request_latency", "s", "request", title="whole request"),
+        Metric("throughput", "token/s", "deployment", "higher", "throughput"),
+        Metric("tokens_per_device", "token/s", "device", "higher", "throughput per device"),
+        Metric("tokens_per_user", "token/s", "user", "higher", "speed per user"),
         Metric("memory", "B", "device", title="peak memory"),
         Metric("energy_per_token", "J", "output token", title="energy"),
         Metric("carbon_per_million_tokens", "gCO2e", "1e6 output tokens", title="carbon"),

@@ -17,6 +17,7 @@ from codesign.cli.lazy import Entry, lazy_group
 from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
+    "estimate": Entry("codesign.cli.estimate", "Estimate latency, energy, carbon, cost and memory of a design."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against published and measured references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),

@@ -83,6 +83,7 @@ def show(
     as_json: bool = False,
     units: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    details: Any = None,
 ) -> None:
     """Print the result of a command.
 
@@ -93,9 +94,10 @@ def show(
         as_json: The command's ``--json`` flag.
         units: Field of ``results`` -> unit, for numbers that do not carry one; SI where not named.
         notes: Lines for people after the tables, on stderr.
+        details: What ``--json`` prints beside ``results``.
     """
     if as_json:
-        sys.stdout.write(envelope(ctx, results, units or {}) + "\n")
+        sys.stdout.write(envelope(ctx, results, units or {}, details) + "\n")
         return
     console = _console(sys.stdout)
     for position, table in enumerate(tables):
@@ -106,7 +108,7 @@ def show(
         note(ctx, line)
 
 
-def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str]) -> str:
+def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str], details: Any = None) -> str:
     """Return the JSON envelope of ``results``: what ran, where, in which units."""
     import msgspec
 
@@ -120,6 +122,7 @@ def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str]) -> str:
         "host": host_info(),
         "units": dict(units),
         "results": results,
+        **({} if details is None else {"details": details}),
     }
     return msgspec.json.format(msgspec.json.encode(content, enc_hook=_plain), indent=2).decode()
 

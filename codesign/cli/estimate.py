@@ -1,0 +1,72 @@
+"""``codesign estimate``: latency, energy, carbon, cost and memory of a design."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from codesign.cli import design_options as o
+from codesign.cli.lazy import command_app
+from codesign.cli.output import JsonFlag, show
+
+app = command_app()
+
+
+@app.command("estimate")
+def estimate_command(
+    ctx: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="A preset, or py:, pt2:, hf: and a source.")] = None,
+    target: o.TargetOption = "",
+    dtype: o.Dtype = None,
+    batch: o.Batch = 1,
+    prompt: o.Prompt = None,
+    generate: o.Generate = None,
+    tp: o.Degree = 1,
+    pp: o.Degree = 1,
+    ep: o.Degree = 1,
+    nodes: o.Nodes = 1,
+    replicas: o.Replicas = 1,
+    mode: o.Mode = "static",
+    execution: o.Execution = "graph",
+    chunk: o.Chunk = None,
+    rate: o.Rate = None,
+    grid: o.Grid = None,
+    pue: o.Pue = None,
+    lifetime: o.Lifetime = None,
+    utilisation: o.Utilisation = None,
+    overlay: o.OverlayOption = None,
+    inputs: o.Inputs = None,
+    where: Annotated[list[str] | None, typer.Option(help="Limit, for example 'ttft <= 0.5 s'; crossed is exit 4.")] = None,
+    queries: Annotated[str | None, typer.Option(help="CSV of designs to price instead of one.")] = None,
+    out: Annotated[str | None, typer.Option(help="File for the priced rows of --queries; default stdout.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Estimate what a design costs, each number with its 90 % interval and source.
+
+    \b
+    Examples:
+      codesign estimate llama-3.1-8b --target h100-sxm --batch 8 --prompt 2048 --generate 256
+      codesign estimate --queries designs.csv --out prices.csv
+    """
+    from codesign.cli import estimate_view as view
+
+    options: dict[str, Any] = {
+        "dtype": dtype, "batch": batch, "prompt": prompt, "generate": generate, "tp": tp, "pp": pp, "ep": ep,
+        "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
+        "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
+    }  # fmt: skip
+    if queries is not None:
+        view.price_queries(ctx, queries, out, {"model": model, "target": target or None, **options}, overlay)
+        return
+    loaded, name = view.named(model, inputs), o.one_target(target)
+    from codesign.costmodels.api import estimate
+
+    priced = estimate(loaded, name, overlay=overlay, **options)
+    o.check_fits(priced, priced.machine.target.id)
+    title = f"{loaded.name} on {priced.machine.target.name}\n{view.design_line(loaded, options)}"
+    show(
+        ctx, priced.estimate.quantities(), [view.metric_table(title, priced.estimate), *view.operator_tables(priced)],
+        as_json=json, details=view.details(priced), notes=view.closing_notes(priced.estimate),
+    )  # fmt: skip
+    view.check_limits(priced, where or [])

@@ -1,0 +1,148 @@
+"""What ``codesign estimate`` shows beside its numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from codesign.cli.design_options import loaded
+from codesign.cli.output import Table, note, number
+from codesign.errors import EnvironmentLacks, LimitCrossed, UsageError
+from codesign.units import format_digits, scale_of
+
+SHOWN_GROUPS = 8
+
+REPEATED = ("latency_per_token",)
+"""Metrics that repeat another one and are left to ``--json``."""
+
+SHORT = {"output token": "token", "1e6 output tokens": "Mtoken", "deployment": "", "run": "", "device": "", "user": ""}
+"""Functional units as the table writes them."""
+
+ASSUMED = "* assumed inputs (power, price, embodied carbon or host) carry at least 5 % of this number"
+
+
+def named(model: str | None, inputs: Sequence[str] | None) -> Any:
+    """Return the model, refusing none."""
+    if model is None:
+        raise UsageError("no model given", "name a preset (`codesign models list`), or --queries FILE.csv")
+    return loaded(model, inputs)
+
+
+def design_line(model: Any, options: dict[str, Any]) -> str:
+    """Return the design in a few words."""
+    words = [options["dtype"] or model.checkpoint_dtype]
+    words += [f"{k} {options[k]}" for k in ("tp", "pp", "ep", "nodes", "replicas") if options[k] != 1]
+    words += [f"{k} {options[k]}" for k in ("batch", "prompt", "generate", "chunk", "rate") if options[k] is not None]
+    return ", ".join([*words, f"{options['mode']} batching" if model.kind == "causal-lm" else "one run", options["execution"]])
+
+
+def metric_table(title: str, estimate: Any) -> Table:
+    """Return the metrics of the first point, value and interval in one unit, 80 columns wide."""
+    rows = []
+    single = "devices" in estimate.columns and float(estimate.columns["devices"].value.reshape(-1)[0]) == 1.0
+    for name, q in estimate.quantities().items():
+        if name in REPEATED or (single and name in ("devices", "tokens_per_device")):
+            continue
+        metric = estimate.metrics[name]
+        scale, unit = scale_of(q.value, q.unit)
+        ends = "" if q.low == q.high else f"{format_digits(q.low / scale)} to {format_digits(q.high / scale)}"
+        source = q.source.replace(", assumed inputs", "*")
+        per = SHORT.get(metric.per, metric.per)
+        per = f"{unit}/{per}" if per and "/" not in unit else unit
+        rows.append((metric.title or name, format_digits(q.value / scale), ends, per, source if ends else "exact"))
+    return Table(title, ("metric", ">value", ">90 % interval", "unit", "source"), rows)
+
+
+def operator_tables(priced: Any) -> list[Table]:
+    """Return the slowest kernels of each phase, and the memory by role."""
+    from codesign.costmodels.explain import group_rows
+
+    tables = []
+    for cost in priced.phases:
+        rows = [
+            (r.group, f"{r.repeat:g}", number(r.seconds, "s"), f"{r.share:.0%}", r.binding,
+             number(r.flops, "FLOP"), number(r.bytes, "B"))
+            for r in group_rows(cost)[:SHOWN_GROUPS]
+        ]  # fmt: skip
+        heads = ("kernel", ">runs", ">time", ">share", "bound by", ">work", ">moved")
+        tables.append(Table(f"{cost.name}: slowest kernels, device time of one {step_name(cost.name)}", heads, rows))
+    parts = [(name, number(float(size.max()), "B")) for name, size in priced.memory.items() if float(size.max())]
+    capacity = number(priced.machine.capacity, "B")
+    tables.append(Table(f"memory of the fullest device, of {capacity}", ("part", ">size"), parts))
+    return tables
+
+
+def closing_notes(estimate: Any) -> list[str]:
+    """Return the lines below the tables: what is assumed, what is not declared, what to do next."""
+    assumed = any("assumed" in q.source for q in estimate.quantities().values())
+    following = "Why: `codesign explain` with the same options. Better designs: `codesign search deployment`."
+    return [*([ASSUMED] if assumed else []), *estimate.notes, following]
+
+
+def step_name(phase: str) -> str:
+    """Return what one cost row of a phase stands for."""
+    return "step" if phase == "decode" else "pass"
+
+
+def details(priced: Any) -> dict[str, Any]:
+    """Return what ``--json`` adds: per-kernel rows, memory parts, error factors and their shares."""
+    from codesign.costmodels.explain import group_rows
+
+    estimate = priced.estimate
+    return {
+        "target": priced.machine.target.id,
+        "operators": [row for cost in priced.phases for row in group_rows(cost)],
+        "memory": {name: float(size.max()) for name, size in priced.memory.items()},
+        "factors": list(estimate.factors),
+        "shares": {name: estimate.shares(name) for name in estimate.columns},
+        "notes": list(estimate.notes),
+    }
+
+
+def check_limits(priced: Any, limits: Sequence[str]) -> None:
+    """Raise ``LimitCrossed`` where a stated limit is crossed."""
+    from codesign.search.constraints import parse_where
+    from codesign.search.deployment import ALIASES
+
+    estimate = priced.estimate
+    units = {name: metric.unit for name, metric in estimate.metrics.items()}
+    units |= {alias: units[name] for alias, name in ALIASES.items() if name in units}
+    for text in limits:
+        limit = parse_where(text, units)
+        value = estimate.columns[ALIASES.get(limit.metric, limit.metric) if limit.metric not in estimate.columns else limit.metric].value
+        if float(limit.violation(value).max()) > 0:
+            found = number(float(value.reshape(-1)[0]), limit.unit)
+            raise LimitCrossed(f"limit crossed: {text}, estimated {found}", "see `codesign explain` for what moves it")
+
+
+def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[str, Any], overlay: str | None) -> None:
+    """Price the designs of a CSV and write the rows as they come."""
+    from codesign.costmodels.queries import price_file
+
+    rows = 0
+    try:
+        sink = Path(out).open("wb") if out is not None else sys.stdout.buffer
+        with sink if out is not None else _kept_open(sink) as stream:
+            for position, frame in enumerate(price_file(path, options, overlay)):
+                stream.write(frame.write_csv(include_header=position == 0).encode())
+                rows += len(frame)
+    except OSError as error:
+        raise EnvironmentLacks(f"{out}: {error.strerror}", "choose a folder that can be written") from None
+    note(ctx, f"{rows:,} designs priced" + (f" into {out}" if out else ""))
+
+
+class _kept_open:  # noqa: N801
+    """A context that leaves stdout open."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> Any:
+        return self.stream
+
+    def __exit__(self, *error: object) -> None:
+        self.stream.flush()

@@ -1,0 +1,127 @@
+"""Many designs at once: a CSV of designs in, the same rows with their prices out.
+
+Columns are named as the options of ``estimate``: ``model`` and ``target`` are required, the rest take the
+command's defaults. Rows that share a structure are priced in one array computation; a row that cannot run is
+kept, with ``feasible`` false and the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.costmodels.api import NUMERIC, STRUCTURAL, split
+from codesign.costmodels.design import price_design
+from codesign.errors import CodesignError, DataError, nearest
+from codesign.models import load_model
+from codesign.targets import load_target
+from codesign.workload.structure import by_structure
+
+if TYPE_CHECKING:
+    import polars
+
+CHUNK = 65536
+"""Rows priced at a time: memory stays bounded whatever the file's length."""
+
+KEYS = ("model", "target", *STRUCTURAL)
+TEXT = frozenset({"model", "target", "dtype", "execution", "mode"})
+KNOWN = ("id", *KEYS, *(name for name in NUMERIC if name != "rate"))
+
+
+def price_file(path: str, defaults: Mapping[str, Any], overlay: str | None = None) -> Iterator[polars.DataFrame]:
+    """Yield the priced rows of the CSV at ``path``, chunk by chunk.
+
+    Raises:
+        DataError: the file cannot be read, or a column is missing, unknown or of the wrong type.
+    """
+    frame = _read(path)
+    unknown = [name for name in frame.columns if name not in KNOWN]
+    if unknown:
+        raise DataError(f"{path}: unknown column {unknown[0]!r}", nearest(unknown[0], KNOWN))
+    for name in ("model", "target"):
+        if name not in frame.columns and name not in defaults:
+            raise DataError(f"{path}: column {name!r} is missing", f"add it, or give --{name}")
+    for start in range(0, len(frame), CHUNK):
+        yield _priced(frame.slice(start, CHUNK), path, start, defaults, overlay)
+
+
+def _read(path: str) -> polars.DataFrame:
+    import polars as pl
+
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        frame = pl.read_csv(path, infer_schema_length=None)
+    except Exception as error:  # polars raises many kinds for broken files
+        raise DataError(f"{path}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+    if frame.is_empty():
+        raise DataError(f"{path}: no rows", "a header line and at least one design")
+    return frame
+
+
+def _priced(
+    frame: polars.DataFrame, path: str, start: int, defaults: Mapping[str, Any], overlay: str | None
+) -> polars.DataFrame:
+    import polars as pl
+
+    count = len(frame)
+    columns: dict[str, NDArray[Any]] = {}
+    for name in KNOWN[1:]:
+        if name in frame.columns:
+            columns[name] = _column(frame, name, path, start)
+        elif defaults.get(name) is not None:
+            columns[name] = np.full(count, defaults[name])
+    results: dict[str, NDArray[Any]] = {
+        "feasible": np.zeros(count, np.bool_),
+        "reason": np.full(count, "", dtype=object),
+    }
+    keys = [name for name in KEYS if name in columns]
+    for structure, index in by_structure(columns, keys):
+        numbers = {name: values[index] for name, values in columns.items() if name not in keys}
+        _price_structure(structure, numbers, index, results, overlay)
+    return frame.with_columns([pl.Series(name, values.tolist()) for name, values in results.items()])
+
+
+def _column(frame: polars.DataFrame, name: str, path: str, start: int) -> NDArray[Any]:
+    values = frame[name]
+    if values.null_count():
+        row = start + 2 + int(values.is_null().arg_max() or 0)
+        raise DataError(f"{path}:{row}: {name} is empty", "give a value in every row, or leave the column out")
+    if name in TEXT:
+        return values.cast(str).to_numpy().astype(str)
+    if not values.dtype.is_numeric():
+        bad = next((v for v in values if not str(v).replace(".", "", 1).isdigit()), values[0])
+        raise DataError(f"{path}: {name}: found {bad!r}, expected a number")
+    return values.to_numpy()
+
+
+def _price_structure(
+    structure: dict[str, Any],
+    numbers: dict[str, NDArray[Any]],
+    index: NDArray[np.intp],
+    results: dict[str, NDArray[Any]],
+    overlay: str | None,
+) -> None:
+    count = len(results["feasible"])
+    try:
+        model = load_model(structure["model"])
+        target = load_target(structure["target"], overlay=overlay)
+        options = {k: v for k, v in structure.items() if k not in ("model", "target")}
+        whole, load, site = split(model, {**options, **numbers})
+        estimate = price_design(model, target, whole, load, site).estimate
+    except CodesignError as error:
+        results["reason"][index] = str(error)
+        return
+    shape = (len(index),)
+    for name, column in estimate.columns.items():
+        low, high = estimate.interval(name)
+        for key, values in ((name, column.value), (f"{name}_low", low), (f"{name}_high", high)):
+            if key not in results:
+                results[key] = np.full(count, np.nan)
+            results[key][index] = np.broadcast_to(values, shape)
+    results["feasible"][index] = np.broadcast_to(estimate.feasible, shape)
+    results["reason"][index] = np.array(estimate.reasons, dtype=object)[np.broadcast_to(estimate.reason, shape)]
