@@ -57,8 +57,13 @@ def core(
     return Group(name, tuple(ops), family)
 
 
-def grouped(kernels: Kernels, source: Tensor, run: Pass, bias: bool, rotary: bool, head_norm: bool) -> list[Group]:
-    """Return grouped-query attention of ``source`` (b, s, d): qkv, rotary and cache write, attention, output."""
+def grouped(
+    kernels: Kernels, source: Tensor, run: Pass, bias: tuple[bool, bool], rotary: bool, head_norm: bool
+) -> list[Group]:
+    """Return grouped-query attention of ``source`` (b, s, d): qkv, rotary and cache write, attention, output.
+
+    ``bias`` says whether query, key and value have one, and whether the output has.
+    """
     head = {"q": "kv g k", "k": "kv k", "v": "kv k"}
     ops: list[Op] = []
     made: dict[str, Tensor] = {}
@@ -67,7 +72,7 @@ def grouped(kernels: Kernels, source: Tensor, run: Pass, bias: bool, rotary: boo
     for part, ranks in head.items():
         # without rotary embedding the projection itself writes the cache
         target = {"k": keys, "v": values}.get(part) if direct else None
-        more, made[part] = kernels.project(source, part, "d", ranks, bias=bias, output=target)
+        more, made[part] = kernels.project(source, part, "d", ranks, bias=bias[0], output=target)
         ops += more
     groups = [Group("qkv", tuple(ops), "gemm")]
     query = made["q"]
@@ -90,7 +95,7 @@ def grouped(kernels: Kernels, source: Tensor, run: Pass, bias: bool, rotary: boo
     mixed = kernels.activation("attention", "b s kv g k")
     all_keys, all_values = (kernels.cache(f"{part}.cache", "b c kv k", run.kv_role) for part in ("k", "v"))
     groups.append(core(kernels, [(query, all_keys)], all_values, mixed, "b kv g s c", run.density, run.family))
-    ops, _ = kernels.project(mixed, "output", "kv g k", "d", bias=bias)
+    ops, _ = kernels.project(mixed, "output", "kv g k", "d", bias=bias[1])
     return [*groups, Group("output", tuple(ops), "gemm")]
 
 

@@ -121,7 +121,8 @@ def layer(figures: Decoder, kernels: Kernels, run: Pass, sparse: bool) -> tuple[
         groups = attention.latent(k, n, run)
     else:
         rotary = figures.rope_base is not None
-        groups = attention.grouped(k, n, run, figures.attention_bias, rotary, figures.query_key_norm)
+        bias = (figures.attention_bias, figures.biased_output)
+        groups = attention.grouped(k, n, run, bias, rotary, figures.query_key_norm)
     middle, normed = k.activation("x.middle", "b s d"), k.activation("n.middle", "b s d")
     groups.append(residual_norm(k, "mlp_norm", x, [k.activation("output", "b s d")], middle, normed, figures.norm))
     results = [k.activation("down", "b s d")]

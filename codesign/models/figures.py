@@ -81,7 +81,8 @@ class Decoder(Figures, frozen=True, tag="decoder"):
         gated: Whether the MLP is down(activation(gate(x)) * up(x)).
         rope_base: Base of the rotary embedding; None means a learned table of ``context`` positions.
         query_key_norm: RMS norm on each query and key head.
-        attention_bias: Bias on the query, key, value and output projections.
+        attention_bias: Bias on the query, key and value projections.
+        output_bias: Bias on the output projection of attention; None = as ``attention_bias``.
         mlp_bias: Bias on the MLP projections.
         tied: Whether the head reuses the embedding.
     """
@@ -100,10 +101,16 @@ class Decoder(Figures, frozen=True, tag="decoder"):
     rope_base: Annotated[float, msgspec.Meta(gt=1.0)] | None = 10000.0
     query_key_norm: bool = False
     attention_bias: bool = False
+    output_bias: bool | None = None
     mlp_bias: bool = False
     tied: bool = False
     experts: Experts | None = None
     latent: Latent | None = None
+
+    @property
+    def biased_output(self) -> bool:
+        """Return whether the output projection of attention has a bias."""
+        return self.attention_bias if self.output_bias is None else self.output_bias
 
 
 class Encoder(Figures, frozen=True, tag="encoder"):

@@ -125,6 +125,11 @@ def _decoder(config: Config) -> dict[str, Any]:
     }
 
 
+def _qwen2(config: Config) -> dict[str, Any]:
+    # the type fixes its biases; the file does not state them
+    return {**_decoder(config), "attention_bias": True, "output_bias": False}
+
+
 def _qwen3(config: Config) -> dict[str, Any]:
     return {**_decoder(config), "query_key_norm": True, "head_size": config.get("head_dim", default=128)}
 
@@ -132,16 +137,17 @@ def _qwen3(config: Config) -> dict[str, Any]:
 def _qwen3_experts(config: Config) -> dict[str, Any]:
     config.refuse("decoder_sparse_step", (None, 1), "mixes dense and sparse layers")
     config.refuse("mlp_only_layers", (None, []), "mixes dense and sparse layers")
-    return {**_qwen3(config), "experts": _experts(config, "num_experts", "moe_intermediate_size")}
+    return {**_qwen3(config), "experts": _experts(config, "moe_intermediate_size")}
 
 
 def _mixtral(config: Config) -> dict[str, Any]:
-    return {**_decoder(config), "experts": _experts(config, "num_local_experts", "intermediate_size")}
+    return {**_decoder(config), "experts": _experts(config, "intermediate_size")}
 
 
-def _experts(config: Config, count: str, width: str) -> dict[str, Any]:
+def _experts(config: Config, width: str) -> dict[str, Any]:
     return {
-        "count": config.need(count),
+        # transformers renamed the field
+        "count": config.need("num_experts", "num_local_experts"),
         "per_token": config.need("num_experts_per_tok"),
         "width": config.need(width),
     }
@@ -258,6 +264,7 @@ Make = Callable[[Config], dict[str, Any]]
 FAMILIES: dict[str, tuple[fig.Kind, str, Make]] = {  # kind, family of the figures, how they are read
     "llama": ("causal-lm", "decoder", _decoder),
     "mistral": ("causal-lm", "decoder", _decoder),
+    "qwen2": ("causal-lm", "decoder", _qwen2),
     "qwen3": ("causal-lm", "decoder", _qwen3),
     "qwen3_moe": ("causal-lm", "decoder", _qwen3_experts),
     "mixtral": ("causal-lm", "decoder", _mixtral),

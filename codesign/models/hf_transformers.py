@@ -5,7 +5,6 @@ The configuration alone decides the module: random weights, no code from a repos
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codesign.errors import DataError, EnvironmentLacks
@@ -30,21 +29,20 @@ def load_transformers(path: str, config: Config) -> Model:
     from codesign.models.capture import captured_module
 
     def build() -> Any:
-        return module_of(transformers, path, config)
+        return module_of(transformers, config)
 
     return captured_module(build, name=kind, source=f"hf:{path}")
 
 
-def module_of(transformers: Any, path: str, config: Config) -> Any:
+def module_of(transformers: Any, config: Config) -> Any:
     """Return the transformers module with random weights; nothing is fetched and no remote code runs."""
-    folder = Path(path)
-    folder = folder if folder.is_dir() else folder.parent
+    values = {name: value for name, value in config.values.items() if name not in ("model_type", "auto_map")}
     try:
-        stated = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        stated = transformers.AutoConfig.for_model(config.need("model_type"), **values)
         auto = transformers.AutoModelForCausalLM if _generates(config) else transformers.AutoModel
         return auto.from_config(stated, trust_remote_code=False, attn_implementation="eager").eval()
     except (ValueError, KeyError, OSError, ImportError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise DataError(f"{config.where}: transformers cannot build it: {first}", "give the module with py:") from None
 
 

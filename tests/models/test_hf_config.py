@@ -78,6 +78,17 @@ def test_figures_equal_the_preset(name: str, tmp_path: Path) -> None:
     assert load_model(f"{source}/config.json").parameters == preset.parameters
 
 
+def test_qwen2_biases_query_key_and_value_only(tmp_path: Path) -> None:
+    # Qwen/Qwen2.5-0.5B, model card: 0.49B parameters, 0.36B without the embedding
+    config = {
+        **DECODER, "model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+        "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936, "max_position_embeddings": 32768,
+        "rope_theta": 1000000.0, "tie_word_embeddings": True, "sliding_window": 32768, "use_sliding_window": False,
+    }  # fmt: skip
+    del config["attention_bias"]
+    assert load_model(written(tmp_path, config)).parameters == 494032768
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -50,6 +50,7 @@ def decoders(draw: st.DrawFn) -> Decoder:
         rope_base=draw(st.sampled_from([None, 1e4])) if latent is None else 1e4,
         query_key_norm=draw(st.booleans()),
         attention_bias=latent is None and draw(st.booleans()),
+        output_bias=draw(st.sampled_from([None, True, False])) if latent is None else None,
         mlp_bias=draw(st.booleans()),
         tied=draw(st.booleans()),
         experts=experts,

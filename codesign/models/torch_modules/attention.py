@@ -67,7 +67,7 @@ class GroupedAttention(nn.Module):
         self.figures, self.layer = figures, layer
         size, heads, kv_heads = figures.head_size, figures.heads, figures.kv_heads
         self.qkv = nn.Linear(figures.width, size * (heads + 2 * kv_heads), bias=figures.attention_bias)
-        self.out = nn.Linear(size * heads, figures.width, bias=figures.attention_bias)
+        self.out = nn.Linear(size * heads, figures.width, bias=figures.biased_output)
         if figures.query_key_norm:
             self.query_norm, self.key_norm = nn.RMSNorm(size, eps=1e-6), nn.RMSNorm(size, eps=1e-6)
 
