@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.costmodels.api import check_site, check_structure_values
 from codesign.costmodels.deployment import METRICS, Load, Structure, price
 from codesign.costmodels.impact import Site
 from codesign.errors import CodesignError, UsageError, nearest
@@ -27,7 +28,10 @@ from codesign.search.space import BoxSpace
 from codesign.targets import Target, load_target
 from codesign.workload.structure import by_structure
 
-BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+BATCHES = (
+    *range(1, 9), *range(10, 17, 2), *range(20, 33, 4), *range(40, 65, 8), *range(80, 129, 16), *range(160, 257, 32),
+    *range(320, 513, 64), 640, 768, 896, 1024,
+)  # fmt: skip
 DEGREES = (1, 2, 4, 8)
 STAGES = (1, 2, 4)
 NODES = (1, 2, 4)
@@ -71,9 +75,24 @@ class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overlay: str | None = None
 
 
+def deployment_spec(site: Mapping[str, float | None] | None = None, **asked: Any) -> dict[str, Any]:
+    """Return the spec of a deployment search from options, those not given (None) left at their defaults."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    placed = {name: value for name, value in (site or {}).items() if value is not None}
+    return {**given, "site": placed} if placed else given
+
+
 def objective_names() -> dict[str, str]:
     """Return every accepted objective name with the metric it stands for."""
     return {**{name: name for name in METRICS}, **ALIASES, "quality": "quality"}
+
+
+def check_spec(asked: DeploymentSpec) -> None:
+    """Refuse absurd numbers before any work."""
+    check_site(asked.site)
+    check_structure_values(Structure("", execution=asked.execution, mode=asked.mode, chunk=asked.chunk))
+    if asked.rate is not None and not 0 < asked.rate < 1e9:
+        raise UsageError(f"rate is {asked.rate:g} requests/s", "expected a positive rate")
 
 
 class _Block(msgspec.Struct, frozen=True, eq=False):
@@ -98,6 +117,7 @@ class Deployment(Problem):
         asked = self.asked
         if not asked.targets:
             raise UsageError("no target given", "name at least one, for example --target h100-sxm")
+        check_spec(asked)
         self.model: Model = load_model(asked.model)
         self.targets: dict[str, Target] = {}
         for name in asked.targets:

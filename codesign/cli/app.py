@@ -17,7 +17,8 @@ from codesign.cli.lazy import Entry, lazy_group
 from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
-    "estimate": Entry("codesign.cli.estimate", "Estimate latency, energy, carbon, cost and memory of a design."),
+    "estimate": Entry("codesign.cli.estimate", "Estimate what a design costs, each number with its 90 % interval and source."),
+    "search": Entry("codesign.cli.search", "Search a design space and write its Pareto front."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against published and measured references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),

@@ -1,0 +1,81 @@
+"""What every kind of search shares at the terminal: effort options, progress, and the closing table."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from codesign.cli.output import envelope, is_quiet, note
+
+Engine = Annotated[str, typer.Option(help="exhaustive, random, nsga2, local, or optuna:SAMPLER.")]
+Evaluations = Annotated[int | None, typer.Option(help="Budget; default: the whole space, or 10,000.")]
+TimeLimit = Annotated[str | None, typer.Option("--time", help="Stop after this long, for example '2 min'.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same front, whatever --workers.")]
+Workers = Annotated[int, typer.Option(help="Processes that evaluate.")]
+Keep = Annotated[str, typer.Option(help="Rows kept beside the front: front, sample:N or all.")]
+Out = Annotated[str | None, typer.Option(help="Run directory; default runs/<time>-<kind>.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the run in --out.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
+Where = Annotated[list[str] | None, typer.Option(help="Limit, for example 'ttft <= 0.5 s'; repeat for more.")]
+
+PLAIN_EVERY_S = 10.0
+
+
+@contextmanager
+def watched(ctx: typer.Context) -> Iterator[Callable[[Any], None] | None]:
+    """Yield a progress callback: a live line on a terminal, a plain line each 10 s otherwise, none when quiet."""
+    if is_quiet(ctx):
+        yield None
+        return
+    live = sys.stderr.isatty()
+    shown = [time.monotonic()]
+
+    def tell(p: Any) -> None:
+        now = time.monotonic()
+        if now - shown[0] < (0.1 if live else PLAIN_EVERY_S):
+            return
+        shown[0] = now
+        rate = p.evaluations / p.seconds if p.seconds else 0.0
+        left = f", {(p.budget - p.evaluations) / rate:,.0f} s left" if p.budget and rate else ""
+        line = f"{p.evaluations:,} evaluations, {rate:,.0f}/s, {p.feasible:,} feasible, front {p.front_size}{left}"
+        sys.stderr.write(f"\r\x1b[K{line}" if live else f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        if live:
+            sys.stderr.write("\r\x1b[K")
+
+
+def seconds(text: str | None) -> float | None:
+    """Return a duration option in seconds."""
+    from codesign.units import parse_quantity
+
+    return None if text is None else parse_quantity(text, "s", "--time")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the entries of a comma list, blanks dropped, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
+    """Write the report of a finished search and show its front."""
+    from codesign.report import report
+    from codesign.report.terminal import front_table, next_steps
+
+    path = report(run)
+    if as_json:
+        content = {"run": str(run.path), "report": str(path), "front": run.front}
+        units = {o["name"]: o["unit"] for o in run.meta["problem"]["objectives"]}
+        sys.stdout.write(envelope(ctx, content, units) + "\n")
+        return
+    front_table(run)
+    for line in next_steps(run):
+        note(ctx, line)
