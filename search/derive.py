@@ -122,7 +122,7 @@ def _history(found: Replay, rows: Rows | None, reference: Any) -> tuple[list[dic
     last = len(found.batches) - 1
     picks = sorted({round(last * i / (HISTORY_POINTS - 1)) for i in range(HISTORY_POINTS)})
     points = [found.batches[i] for i in picks]
-    series, volume = history(mine.results.objectives, mine.ids, [p.evaluations for p in points], reference)
+    series, volume = history(mine.results.objectives, mine.ids, [p.stop for p in points], reference)
     return [
         {"evaluations": p.evaluations, "hypervolume": v, "front_size": p.front, "seconds": p.seconds}
         for p, v in zip(points, series, strict=True)
@@ -213,7 +213,7 @@ def _write_trials(
     chosen = rows.take(keep)
     columns = _columns(chosen, meta, signs, space)
     reasons = chosen.results.reasons
-    ends = np.array([b.evaluations for b in found.batches], np.int64)
+    ends = np.array([b.stop for b in found.batches], np.int64)
     batch = np.array([b.number for b in found.batches])[np.searchsorted(ends, chosen.ids, side="right")]
     columns["status"] = [Status(s).name.lower() for s in chosen.results.status.tolist()]
     columns["reason"] = [reasons[i] if i >= 0 else None for i in chosen.results.reason.tolist()]

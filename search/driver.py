@@ -197,6 +197,8 @@ class _Search:
         self.earlier_s = 0.0
         self.saved_at, self.saved_evaluations = self.began, 0
         self.between_batches = True
+        self.asked_for = 0
+        self.sizes: dict[int, int] = {}
 
     @property
     def seconds(self) -> float:
@@ -234,7 +236,7 @@ class _Search:
         """Take over what the journal knows; return digests to reproduce and evaluations to reuse."""
         if before is None:
             return {}, {}
-        self.earlier_s = before.seconds
+        self.earlier_s, self.sizes = before.seconds, before.sizes
         if before.state is not None:
             self.recorder = before.recorder
             self.engine.restore(before.state["engine"])
@@ -276,12 +278,13 @@ class _Search:
         if self.batch == 0:
             baseline = self.problem.baseline()
             if baseline is not None:
-                self.run.meta["problem"]["baseline"] = 0
+                self.asked_for = 1
                 return baseline
             self.batch = 1
         budget = self.asked.evaluations
         left = self.engine.batch if budget is None else min(self.engine.batch, budget - self.recorder.evaluations)
-        return self.engine.ask(left)
+        self.asked_for = self.sizes.get(self.batch, left)  # a batch that is asked again is asked at its old size
+        return self.engine.ask(self.asked_for)
 
     def _dear(
         self, executor: Executor, points: Points, ids: NDArray[np.int64], known: dict[int, Rows]
@@ -302,7 +305,7 @@ class _Search:
                 place = missing[at]
                 found[place] = result
                 row = Rows(ids[place : place + 1], points[place : place + 1], result)
-                self.journal.append(evaluation_line(self.batch, row, self.seconds))
+                self.journal.append(evaluation_line(self.batch, self.asked_for, row, self.seconds))
                 limit = self.asked.time_limit
                 if limit is not None and time.perf_counter() - self.began >= limit and len(found) < len(points):
                     return None
@@ -312,7 +315,8 @@ class _Search:
         if self.batch == 0:
             kept = np.ones_like(kept)  # the baseline stays
         if self.batch not in digests:
-            self.journal.append(batch_line(self.batch, rows, kept, self.recorder.front_size, self.seconds))
+            front = self.recorder.front_size
+            self.journal.append(batch_line(self.batch, self.asked_for, rows, kept, front, self.seconds))
         elif digests[self.batch] != digest(rows.results):
             raise DataError(
                 f"{self.run.journal_path}: batch {self.batch} came out differently when recomputed",

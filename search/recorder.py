@@ -128,12 +128,15 @@ def digest(results: Results) -> str:
     return state.hexdigest()
 
 
-def batch_line(number: int, rows: Rows, kept: NDArray[np.bool_], front: int, seconds: float) -> dict[str, Any]:
+def batch_line(
+    number: int, asked: int, rows: Rows, kept: NDArray[np.bool_], front: int, seconds: float
+) -> dict[str, Any]:
     """Return the journal line of a cheap batch."""
     counts = np.bincount(rows.results.status, minlength=len(Status)).tolist()
     line: dict[str, Any] = {
         "kind": "batch",
         "batch": number,
+        "asked": asked,
         "first": int(rows.ids[0]),
         "counts": counts,
         "reasons": rows.results.reason_counts(),
@@ -146,6 +149,6 @@ def batch_line(number: int, rows: Rows, kept: NDArray[np.bool_], front: int, sec
     return line
 
 
-def evaluation_line(number: int, row: Rows, seconds: float) -> dict[str, Any]:
-    """Return the journal line of one dear evaluation."""
-    return {"kind": "evaluation", "batch": number, "seconds": round(seconds, 6), "row": encode(row)}
+def evaluation_line(number: int, asked: int, row: Rows, seconds: float) -> dict[str, Any]:
+    """Return the journal line of one dear evaluation of a batch for which ``asked`` points were asked."""
+    return {"kind": "evaluation", "batch": number, "asked": asked, "seconds": round(seconds, 6), "row": encode(row)}

@@ -17,9 +17,13 @@ from codesign.search.rows import Rows, decode
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Where the search stood after a batch: ``evaluations`` so far, front size, seconds since the start."""
+    """Where the search stood after a batch: ``evaluations`` so far, front size, seconds since the start.
+
+    Ids of the batch are below ``stop``; an unfinished batch has gaps, so this may exceed ``evaluations``.
+    """
 
     number: int
+    stop: int
     evaluations: int
     front: int
     seconds: float
@@ -41,6 +45,10 @@ class Replay:
     """Dear evaluations by id."""
     batch_of: dict[int, int] = field(default_factory=dict)
     """Batch of each dear evaluation."""
+    seconds_of: dict[int, float] = field(default_factory=dict)
+    """When each dear evaluation ended, s since the start."""
+    sizes: dict[int, int] = field(default_factory=dict)
+    """How many points each batch was asked for, where it will be asked again."""
     seconds: float = 0.0
     """Seconds of search the journal has seen, over all its runs."""
     torn: str = ""
@@ -75,10 +83,13 @@ def replay(path: Path, header: Mapping[str, Any], *, until_state: bool = False) 
                 _fold_batch(found, record, header, dtype)
             elif kind == "batch":
                 found.digests[record["batch"]] = record["digest"]
+                found.sizes[record["batch"]] = record["asked"]
             elif kind == "evaluation":
                 row = decode(record["row"], header["objectives"], header["constraints"], dtype)
                 found.evaluations[int(row.ids[0])] = row
                 found.batch_of[int(row.ids[0])] = record["batch"]
+                found.seconds_of[int(row.ids[0])] = record["seconds"]
+                found.sizes[record["batch"]] = record["asked"]
             elif kind == "state" and number == last_state:
                 found.state, folding = record, False
             found.seconds = max(found.seconds, float(record.get("seconds", 0.0)))
@@ -107,16 +118,21 @@ def _fold_batch(found: Replay, record: dict[str, Any], header: Mapping[str, Any]
         rows = decode(record["rows"], header["objectives"], header["constraints"], dtype)
         recorder.offer(rows)
         found.parts.append(rows)
-    found.batches.append(Batch(record["batch"], first + count, recorder.front_size, record["seconds"]))
+    stop = first + count
+    found.batches.append(Batch(record["batch"], stop, recorder.evaluations, recorder.front_size, record["seconds"]))
 
 
 def _fold_evaluations(found: Replay) -> None:
     """Fold dear evaluations in id order, batch by batch."""
     ids = sorted(found.evaluations)
-    numbers = sorted({found.batch_of[i] for i in ids})
-    for number in numbers:
-        rows = Rows.concatenate([found.evaluations[i] for i in ids if found.batch_of[i] == number])
+    by_batch: dict[int, list[int]] = {}
+    for i in ids:
+        by_batch.setdefault(found.batch_of[i], []).append(i)
+    for number in sorted(by_batch):
+        mine = by_batch[number]
+        rows = Rows.concatenate([found.evaluations[i] for i in mine])
         kept = found.recorder.fold(rows)
         if kept.any():
             found.parts.append(rows.take(kept))
-        found.batches.append(Batch(number, found.recorder.evaluations, found.recorder.front_size, found.seconds))
+        recorder, seconds = found.recorder, max(found.seconds_of[i] for i in mine)
+        found.batches.append(Batch(number, mine[-1] + 1, recorder.evaluations, recorder.front_size, seconds))

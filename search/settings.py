@@ -137,6 +137,6 @@ def problem_section(problem: Problem) -> dict[str, Any]:
         "constraints": msgspec.to_builtins(problem.constraints),
         "views": [list(view) for view in views],
         "reference_point": None,
-        "baseline": None,
+        "baseline": None if problem.baseline() is None else 0,
         "sources": list(problem.sources),
     }
