@@ -1,0 +1,1 @@
+"""Profilers: measurement of real models, and what the traces mean."""

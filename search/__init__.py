@@ -1,0 +1,1 @@
+"""Search: spaces, engines, Pareto arithmetic, executors and the problems they solve."""

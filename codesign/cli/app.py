@@ -17,7 +17,9 @@ from codesign.cli.lazy import Entry, lazy_group
 from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
-    "estimate": Entry("codesign.cli.estimate", "Estimate what a design costs, each number with its 90 % interval and source."),
+    "estimate": Entry(
+        "codesign.cli.estimate", "Estimate what a design costs, each number with its 90 % interval and source."
+    ),
     "search": Entry("codesign.cli.search", "Search a design space and write its Pareto front."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against published and measured references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
@@ -69,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.OK
     except BaseException as error:
         return _report(error, debug)
+    if outcome == ExitCode.INTERRUPTED:  # typer turns Ctrl-C into this number, silently
+        return _say("interrupted", "", ExitCode.INTERRUPTED)
     return outcome if isinstance(outcome, int) else ExitCode.OK
 
 

@@ -49,8 +49,8 @@ def number(value: float | None, unit: str = "", digits: int = 3) -> str:
 
 
 def count(value: float) -> str:
-    """Return a plain count: exact below a million, ``8.03 billion`` and ``124 million`` above."""
-    scale, name = next(((s, n) for s, n in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")) if value >= s), (1.0, ""))
+    """Return a plain count: exact below a million, ``124.4M``, ``8.03B`` (billions) above."""
+    scale, name = next(((s, n) for s, n in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if value >= s), (1.0, ""))
     return f"{value / scale:,.4g}{name}" if name else f"{value:,.6g}"
 
 
@@ -168,7 +168,9 @@ def _print_table(console: Console, table: Table) -> None:
     for place, head in enumerate(table.columns):
         side: Literal["left", "right"] = "right" if head.startswith(">") else "left"
         # a name is kept whole so that it can be copied into the next command, a number so that it can be read
-        drawn.add_column(Text(head.removeprefix(">")), justify=side, overflow="fold", no_wrap=place == 0 or side == "right")
+        drawn.add_column(
+            Text(head.removeprefix(">")), justify=side, overflow="fold", no_wrap=place == 0 or side == "right"
+        )
     for row in table.rows:
         drawn.add_row(*(Text(cell(value)) for value in row))
     console.print(drawn)

@@ -46,7 +46,7 @@ def validate(
         Table(name, heads, [row(check) for check in checks if check.topic == name])
         for name in dict.fromkeys(check.topic for check in checks)
     ]
-    note = f"{len(checks) - len(missed)} of {len(checks)} checks within tolerance; --json names the source of each reference"
+    note = f"{len(checks) - len(missed)} of {len(checks)} checks within tolerance; --json names each source"
     show(ctx, results, tables, as_json=json, notes=[note])
     if missed:
         worst = max(missed, key=lambda check: abs(check.error))
