@@ -33,6 +33,13 @@ SPREAD = 0.02
 """Standard deviation of the random weights (GPT-2's initialisation)."""
 
 
+PERIOD = 1_000_003
+"""Elements after which random weights repeat: a prime, so that no two rows of a matrix are alike."""
+
+STRIDE = 7919
+"""How far the random numbers of one parameter start from those of the one before."""
+
+
 def build(figures: fig.Figures, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
     """Return the module of ``figures`` in evaluation mode, with random weights drawn from ``seed``.
 
@@ -67,16 +74,26 @@ def materialised(module: nn.Module, device: str, dtype: torch.dtype) -> nn.Modul
 
 def fill(module: nn.Module, generator: torch.Generator) -> None:
     """Fill every parameter and buffer: matrices at random, norms to one, biases and means to zero."""
+    blocks: dict[torch.dtype, torch.Tensor] = {}
     with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0.0, SPREAD, generator=generator)
-            else:
+        for number, (name, parameter) in enumerate(module.named_parameters()):
+            if parameter.ndim < 2:
                 parameter.fill_(0.0 if name.endswith(("bias", "correction")) else 1.0)
+                continue
+            if parameter.dtype not in blocks:
+                block = torch.empty(PERIOD, device=parameter.device, dtype=parameter.dtype)
+                blocks[parameter.dtype] = block.normal_(0.0, SPREAD, generator=generator)
+            repeat(parameter, blocks[parameter.dtype].roll(STRIDE * number))
         for name, buffer in module.named_buffers():
             buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
     if isinstance(module, SpeechModel):
         module.reset_fixed()
+
+
+def repeat(parameter: torch.Tensor, block: torch.Tensor) -> None:
+    """Fill ``parameter`` with ``block`` over and over: a billion random numbers would take half a minute."""
+    for part in parameter.view(-1).split(block.numel()):
+        part.copy_(block[: part.numel()])
 
 
 def inputs(
