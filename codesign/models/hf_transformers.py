@@ -5,6 +5,9 @@ The configuration alone decides the module: random weights, no code from a repos
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from codesign.errors import DataError, EnvironmentLacks
@@ -26,12 +29,9 @@ def load_transformers(path: str, config: Config) -> Model:
             f"{config.where}: model_type {kind!r} is none of {', '.join(sorted(FAMILIES))}",
             "others need the package transformers: pip install 'codesign[hf]'",
         ) from None
-    from codesign.models.capture import captured_module
-
-    def build() -> Any:
-        return module_of(transformers, config)
-
-    return captured_module(build, name=kind, source=f"hf:{path}")
+    # as in the catalogue: found by name, so that reading a known family never imports the capture
+    captured: Callable[..., Model] = import_module("codesign.models.capture").captured_module
+    return captured(partial(module_of, transformers, config), name=kind, source=f"hf:{path}")
 
 
 def module_of(transformers: Any, config: Config) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from codesign.models import figures as fig
 from codesign.models.torch_modules.decoder import DecoderModel
@@ -49,7 +49,8 @@ def build(figures: fig.Figures, device: str = "cpu", dtype: torch.dtype = torch.
     with unset_fake_temporarily(), torch.device("meta"):
         module = CLASSES[type(figures)](figures)
     module = materialised(module, device, dtype).eval()
-    if device != "meta":
+    # fake tensors hold no numbers
+    if device != "meta" and not isinstance(next(module.parameters()), FakeTensor):
         fill(module, torch.Generator(device=device).manual_seed(seed))
     return module
 
@@ -92,7 +93,9 @@ def fill(module: nn.Module, generator: torch.Generator) -> None:
 
 def repeat(parameter: torch.Tensor, block: torch.Tensor) -> None:
     """Fill ``parameter`` with ``block`` over and over: a billion random numbers would take half a minute."""
-    for part in parameter.view(-1).split(block.numel()):
+    flat = parameter.view(-1)
+    for start in range(0, flat.numel(), block.numel()):
+        part = flat[start : start + block.numel()]
         part.copy_(block[: part.numel()])
 
 
