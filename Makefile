@@ -13,8 +13,6 @@ PYTEST_ARGS ?= -n auto
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-# works without HOME: the tools keep their caches inside the clone or nowhere
-export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 install: $(STAMP)

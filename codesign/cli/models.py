@@ -42,7 +42,7 @@ def list_command(ctx: typer.Context, json: JsonFlag = False) -> None:
         )
         for r in rows
     ]  # fmt: skip
-    heads = ("model", "kind", ">parameters", ">per token", "dtype", ">cache per token")
+    heads = ("model", "kind", ">parameters", ">active", "dtype", ">cache/token")
     show(
         ctx, rows, [Table("", heads, shown)], as_json=json, units={"kv_bytes_per_token": "B"},
         notes=["Other forms: hf:PATH, py:package.module:factory, pt2:FILE"],
