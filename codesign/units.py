@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from difflib import get_close_matches
 
-from codesign.errors import UsageError, nearest
+from codesign.errors import UsageError
 
-PREFIXES = {"": 1.0, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+PREFIXES = dict(zip(("", *"pnumkMGTPE"), (1.0, 1e-12, 1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18), strict=True))
 BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 
 
@@ -42,6 +43,9 @@ UNITS: dict[str, tuple[str, float]] = {
     "gCO2e": ("gCO2e", 1.0),
     "kgCO2e": ("gCO2e", 1e3),
     "tCO2e": ("gCO2e", 1e6),
+    "g": ("gCO2e", 1.0),
+    "kg": ("gCO2e", 1e3),
+    "t": ("gCO2e", 1e6),
     "gCO2e/kWh": ("gCO2e/kWh", 1.0),
     "kgCO2e/kWh": ("gCO2e/kWh", 1e3),
     "$": ("$", 1.0),
@@ -56,7 +60,11 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 """Unit text -> (SI unit, how many SI units it is)."""
 
-_QUANTITY = re.compile(r"\s*(\$?)\s*([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+)\s*(.*?)\s*")
+_DIGITS = r"(?:[0-9]{1,3}(?:[_,][0-9]{3})+|[0-9]+)"  # separators of thousands only: "1,5 s" is refused, not 15 s
+_NUMBER = rf"[-+]?(?:{_DIGITS}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_QUANTITY = re.compile(rf"\s*(\$?)\s*({_NUMBER})(?![0-9._,])\s*(.*?)\s*")
+LONGEST = 200
+"""Characters of a quantity: anything longer is not one."""
 
 
 def parse_quantity(text: object, unit: str, where: str = "value") -> float:
@@ -67,34 +75,50 @@ def parse_quantity(text: object, unit: str, where: str = "value") -> float:
     Raises:
         UsageError: no number, not finite, or a unit of another dimension.
     """
-    if isinstance(text, bool) or text is None:
-        raise UsageError(f"{where}: found {text!r}, expected a quantity in {unit or 'no unit'}")
-    match = _QUANTITY.fullmatch(str(text))
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise UsageError(f"{where}: found {text!r}, expected {_expected(unit)}")
+    written = str(text)
+    match = _QUANTITY.fullmatch(written) if len(written) <= LONGEST else None
     if match is None:
-        raise UsageError(f"{where}: found {str(text)!r}, expected a number and a unit", f"for example {example(unit)}")
+        raise UsageError(f"{where}: found {_short(written)}, expected {_expected(unit)}")
     dollar, digits, name = match.groups()
     name = (f"${name}" if dollar else name).replace("µ", "u").replace("μ", "u").replace("²", "2")
-    number = float(digits.replace("_", "").replace(",", ""))
-    if not math.isfinite(number):
-        raise UsageError(f"{where}: {text!r} is not finite", f"for example {example(unit)}")
     if name == "" and unit not in ("", "token", "device", "%"):
-        raise UsageError(f"{where}: {text!r} has no unit", f"write it with one, for example {example(unit)}")
-    found = UNITS.get(name) or (None if name else ("", 1.0))
-    if found is None:
-        fitting = [known for known, (si, _) in UNITS.items() if si == unit and known]
-        raise UsageError(f"{where}: unknown unit {name!r} in {text!r}", nearest(name, fitting or list(UNITS)))
-    si, scale = found
-    if si != unit and not (name == "" or (si == "" and unit == "")):
-        raise UsageError(f"{where}: {text!r} is in {name}, expected {unit or 'a plain number'}", f"for example {example(unit)}")
-    return number * scale
+        raise UsageError(f"{where}: {_short(written)} has no unit, expected {_expected(unit)}")
+    si, scale = UNITS.get(name, (None, 1.0)) if name else (unit, 1.0)
+    if si != unit:
+        problem = f"unknown unit {_short(name)}" if si is None else f"unit {name!r} measures something else"
+        raise UsageError(
+            f"{where}: {problem} in {_short(written)}, expected {_expected(unit)}", _nearest_unit(name, unit)
+        )
+    number = float(digits.replace("_", "").replace(",", "")) * scale
+    if not math.isfinite(number):
+        raise UsageError(f"{where}: {_short(written)} is not finite, expected {_expected(unit)}")
+    return number
+
+
+def _expected(unit: str) -> str:
+    return f"a quantity such as {example(unit)}" if unit else "a plain number such as '8'"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _nearest_unit(name: str, unit: str) -> str:
+    """Return a hint naming the spellings of ``unit`` nearest to ``name``; case decides between milli and mega only."""
+    fitting = {known.lower(): known for known, (si, _) in UNITS.items() if si == unit and known}
+    close = get_close_matches(name.lower(), fitting, n=2, cutoff=0.5)
+    return "did you mean " + " or ".join(fitting[found] for found in close) + "?" if close else ""
 
 
 def example(unit: str) -> str:
     """Return an example quantity of a unit, for error hints."""
     examples = {
-        "s": "'50 ms'", "B": "'80 GiB'", "B/s": "'3350 GB/s'", "FLOP/s": "'989 TFLOP/s'", "W": "'700 W'", "J": "'0.2 J'",
-        "$": "'2.5 $'", "$/h": "'2.5 $/h'", "gCO2e": "'164 kgCO2e'", "gCO2e/kWh": "'369 gCO2e/kWh'", "mm2": "'814 mm2'",
-        "Hz": "'1.83 GHz'", "token/s": "'50 token/s'",
+        "s": "'50 ms'", "B": "'80 GiB'", "B/s": "'3350 GB/s'", "FLOP/s": "'989 TFLOP/s'", "FLOP": "'16 GFLOP'",
+        "W": "'700 W'", "J": "'0.2 J'", "Hz": "'1.83 GHz'", "$": "'2.5 $'", "$/h": "'2.5 $/h'",
+        "gCO2e": "'164 kgCO2e'", "gCO2e/kWh": "'369 gCO2e/kWh'", "mm2": "'814 mm2'", "nm": "'5 nm'",
+        "token/s": "'50 token/s'", "year": "'4 years'",
     }  # fmt: skip
     return examples.get(unit, "'8'")
 
