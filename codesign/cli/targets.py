@@ -9,6 +9,7 @@ import typer
 
 from codesign.cli.lazy import command_app
 from codesign.cli.output import JsonFlag, Table, number, show
+from codesign.cli.target_files import detect_command, validate_command
 
 app = command_app(group="List, show, validate and detect hardware targets.")
 
@@ -64,10 +65,7 @@ def show_command(
     ]
     facts += [("aliases", ", ".join(found.aliases)), ("devices per node", str(found.devices_per_node))]
     every = [(path.removeprefix("units.").removeprefix("memories."), v) for path, v in values(plain)]
-    numbers = [
-        (path, number(v["value"], v["unit"]), _between(v), "confirmed" if v["verified"] else v["origin"])
-        for path, v in every
-    ]
+    numbers = [(path, number(v["value"], v["unit"]), _between(v), _standing(v)) for path, v in every]
     tables = [
         Table("", ("field", "value"), facts),
         Table("Numbers", ("number", ">value", ">between", "origin"), numbers),
@@ -77,25 +75,8 @@ def show_command(
     show(ctx, found, tables, as_json=json)
 
 
-@app.command("validate")
-def validate_command(
-    ctx: typer.Context,
-    files: Annotated[list[str], typer.Argument(help="Target files, or ids of the catalogue.")],
-    json: JsonFlag = False,
-) -> None:
-    """Check target files: keys, units, signs, intervals.
-
-    \b
-    Examples:
-      codesign targets validate ./mine.yaml
-      codesign targets validate ./a.yaml ./b.yaml --json
-    """
-    from codesign.targets import load_target
-
-    found = [(file, load_target(file)) for file in files]
-    rows = [{"file": file, "id": target.id, "dtypes": list(target.dtypes)} for file, target in found]
-    shown = [(file, target.id, ", ".join(target.dtypes)) for file, target in found]
-    show(ctx, rows, [Table("Valid", ("file", "id", "dtypes"), shown)], as_json=json)
+app.command("validate")(validate_command)
+app.command("detect")(detect_command)
 
 
 def values(plain: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -114,3 +95,7 @@ def _between(value: dict[str, Any]) -> str:
     if value["low"] is None or value["high"] is None:
         return "-"
     return f"{number(value['low'], value['unit'])} to {number(value['high'], value['unit'])}"
+
+
+def _standing(value: dict[str, Any]) -> str:
+    return "confirmed" if value["verified"] and value["origin"] == "published" else str(value["origin"])
