@@ -82,13 +82,20 @@ def rebuild(run: Run, problem: Problem | None = None) -> Derived:
         "details": details,
         "status_counts": {s.name.lower(): int(n) for s, n in zip(Status, recorder.counts, strict=True)},
         "reasons": dict(sorted(recorder.reasons.items(), key=lambda item: (-item[1], item[0]))),
-        "verification": None,
+        "verification": found.verification,
     }
     write_file(run.path / "front.json", msgspec.json.encode(document))
     _write_csv(run, columns)
     run.__dict__.pop("front", None)
     meta["reference_point"] = document["reference_point"]
     return Derived(recorder.evaluations, recorder.feasible, recorder.front_size, volume, recorder.reasons)
+
+
+def add_verification(run: Run, document: dict[str, Any], problem: Problem | None = None) -> Derived:
+    """Record what measuring front points showed: ``document`` becomes ``front.json``'s ``verification``."""
+    with run.writer(sync_each=True) as journal:
+        journal.append({"kind": "verification", "document": document})
+        return rebuild(run, problem)
 
 
 def _stored_problem(run: Run) -> Problem | None:

@@ -7,9 +7,11 @@ again from the start and answers from the journal, so no finished evaluation is 
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +178,19 @@ def resume_search(
         return _Search(problem, asked, run, journal, workers, progress).go(before)
 
 
+@contextmanager
+def _unstoppable() -> Iterator[None]:
+    """Ignore further Ctrl-C while the run is being saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Search:
     """One sitting of one search."""
 
@@ -223,7 +238,8 @@ class _Search:
         except CodesignError:
             self._mark("interrupted")
             raise
-        derived = self._finish(status)
+        with _unstoppable() if stopped else nullcontext():
+            derived = self._finish(status)
         if stopped:
             raise Interrupted(
                 f"interrupted after {derived.evaluations} evaluations, all saved in {self.run.path}",

@@ -225,15 +225,14 @@ class _Worker:
         if not chunk:
             return None
         self._buffer += chunk
-        if not self._buffer.endswith(b"\n"):
-            return _WAIT
-        answer = msgspec.json.decode(bytes(self._buffer))
-        self._buffer.clear()
-        if "ready" in answer:
+        while (end := self._buffer.find(b"\n")) >= 0:  # readiness and the first answer may arrive together
+            answer = msgspec.json.decode(bytes(self._buffer[:end]))
+            del self._buffer[: end + 1]
+            if "ready" not in answer:
+                return answer
             self.began = time.perf_counter()
             self.deadline = self.began + self._allowed
-            return _WAIT
-        return answer
+        return _WAIT
 
     def death(self) -> str:
         """Say how the process ended."""

@@ -49,6 +49,8 @@ class Replay:
     """When each dear evaluation ended, s since the start."""
     sizes: dict[int, int] = field(default_factory=dict)
     """How many points each batch was asked for, where it will be asked again."""
+    verification: dict[str, Any] | None = None
+    """What ``add_verification`` recorded last."""
     seconds: float = 0.0
     """Seconds of search the journal has seen, over all its runs."""
     torn: str = ""
@@ -92,6 +94,8 @@ def replay(path: Path, header: Mapping[str, Any], *, until_state: bool = False) 
                 found.sizes[record["batch"]] = record["asked"]
             elif kind == "state" and number == last_state:
                 found.state, folding = record, False
+            elif kind == "verification":
+                found.verification = record["document"]
             found.seconds = max(found.seconds, float(record.get("seconds", 0.0)))
         except (KeyError, ValueError, TypeError) as error:
             message = f"{path}, line {number}: not a {kind} record of a search: {error!r}"

@@ -127,16 +127,28 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record as a line. NaN and infinities become null."""
-        line = memoryview(self._encoder.encode(record) + b"\n")
+        line = self._encoder.encode(record) + b"\n"
         try:
-            while line:
-                line = line[os.write(self._file, line) :]
+            self._write(line)
             now = time.monotonic()
             if self._sync_each or now - self._synced > FLUSH_EVERY_S:
                 os.fsync(self._file)
                 self._synced = now
         except OSError as error:
             raise lacks(error, self.path) from None
+
+    def _write(self, line: bytes) -> None:
+        """Write all of ``line`` or, where that fails half-way (disk full, Ctrl-C), nothing."""
+        before = os.fstat(self._file).st_size
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except BaseException:
+            if rest:
+                with suppress(OSError):
+                    os.ftruncate(self._file, before)
+            raise
 
     def close(self) -> None:
         """Put everything on the disk and release the lock."""

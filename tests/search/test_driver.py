@@ -16,7 +16,7 @@ import pytest
 from codesign.errors import DataError, EnvironmentLacks, Interrupted, LimitCrossed, UsageError
 from codesign.run import load_run
 from codesign.run.journal import Journal
-from codesign.search.derive import rebuild
+from codesign.search.derive import add_verification, rebuild
 from codesign.search.driver import resume_search, run_search
 from codesign.search.pareto import nondominated
 from codesign.search.specs import read_spec, search_from_spec
@@ -216,7 +216,7 @@ def test_a_search_that_is_not_deterministic_is_found_out_on_resume(tmp_path):
         resume_search(run.path, problem=Tradeoff())
 
 
-@pytest.mark.parametrize("kind", ["Tradeoff(real=True, delay=0.05)", "Slow(delay=0.05)"])
+@pytest.mark.parametrize("kind", ["Tradeoff(real=True, delay=0.05)", "Slow(delay=0.01)"])
 def test_ctrl_c_saves_and_says_how_to_resume(kind, tmp_path):
     code = (
         "import sys\nfrom codesign.errors import CodesignError\nfrom codesign.search.driver import run_search\n"
@@ -346,3 +346,11 @@ def test_spec_files(tmp_path, monkeypatch):
     spec.write_text("problem: nothing\nspec: {}\n")
     with pytest.raises(UsageError, match="unknown problem"):
         search_from_spec(spec)
+
+
+def test_a_verification_survives_a_rebuild(tmp_path):
+    run = run_search(Tradeoff(), evaluations=50, directory=tmp_path / "run")
+    add_verification(run, {"measured": [1, 2]}, Tradeoff())
+    (run.path / "front.json").unlink()
+    rebuild(run, Tradeoff())
+    assert load_run(run.path).front["verification"] == {"measured": [1, 2]}

@@ -149,3 +149,24 @@ def test_load_run_names_what_is_wrong(tmp_path):
     (tmp_path / "run.json").write_text('{"schema_version": 99}')
     with pytest.raises(DataError, match="schema_version is 99"):
         load_run(tmp_path)
+
+
+def test_a_line_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    original = os.write
+    calls = []
+
+    def half(file, data):
+        calls.append(len(data))
+        if len(calls) == 2:
+            return original(file, bytes(data)[:5])
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(file, data)
+
+    with Journal(tmp_path / "journal.jsonl", sync_each=False) as journal:
+        monkeypatch.setattr("codesign.run.journal.os.write", half)
+        journal.append({"n": 1})
+        with pytest.raises(EnvironmentLacks, match="No space left"):
+            journal.append({"n": 2})
+        journal.append({"n": 3})
+    assert read_journal(tmp_path / "journal.jsonl").records == [{"n": 1}, {"n": 3}]
