@@ -22,7 +22,7 @@ from codesign.targets import Target, load_target
 STRUCTURAL = tuple(field.name for field in msgspec.structs.fields(Structure))
 NUMERIC = tuple(field.name for field in msgspec.structs.fields(Load))
 PLACES = tuple(field.name for field in msgspec.structs.fields(Site))
-EXECUTIONS = ("eager", "compiled", "graph")
+EXECUTIONS = ("auto", "eager", "compiled", "graph")
 MODES = ("static", "continuous")
 LARGEST_DEGREE = 4096
 
@@ -67,7 +67,11 @@ def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]
     given = {name: value for name, value in options.items() if value is not None}
     structure = Structure(**{"dtype": model.checkpoint_dtype, **{k: given[k] for k in STRUCTURAL if k in given}})
     check_structure_values(structure)
-    defaults = {"batch": 1, "prompt": 1024, "generate": 256} if generates(model) else {"batch": 1, "prompt": None, "generate": None}
+    defaults = (
+        {"batch": 1, "prompt": 1024, "generate": 256}
+        if generates(model)
+        else {"batch": 1, "prompt": None, "generate": None}
+    )
     load = Load(**{**defaults, **{k: given[k] for k in NUMERIC if k in given}})
     site = Site(**{k: float(given[k]) for k in PLACES if k in given})
     check_site(site)

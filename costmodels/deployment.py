@@ -57,9 +57,13 @@ class Structure(msgspec.Struct, frozen=True):
     pp: int = 1
     ep: int = 1
     nodes: int = 1
-    execution: str = "graph"
+    execution: str = "auto"
     mode: str = "static"
     chunk: int | None = None
+
+    def launched(self, target: Target) -> str:
+        """Return the execution mode: ``auto`` is graphs on accelerators, eager on processors."""
+        return self.execution if self.execution != "auto" else ("eager" if target.kind == "cpu" else "graph")
 
     @property
     def devices(self) -> int:
@@ -117,6 +121,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     batch, prompt, generate, replicas = load.arrays()
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
+    structure = msgspec.structs.replace(structure, execution=structure.launched(target))
     micro = np.ceil(batch / structure.pp)
     full = _local(model, structure, micro, prompt, generate)
     stage = {phase.name: largest_stage(phase, structure.pp) for phase in full.phases}
@@ -146,7 +151,9 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
 
 def _local(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Workload:
     if "prefill" not in model.phases:
-        raise UsageError(f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode")
+        raise UsageError(
+            f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode"
+        )
     # decode of a single generated token is priced as one step, so that its rate stays defined
     sizes = {"batch": batch, "prompt": prompt, "generate": np.maximum(generate, 2.0)}
     return shard(model.workload(**sizes, dtype=structure.dtype), Mesh(dict(structure.axes())))
@@ -185,7 +192,9 @@ def _memory(stage: Workload, microbatches: int) -> dict[str, Array]:
     for role in LASTING:
         size = stage.footprint(role)
         if np.any(size):
-            parts[role.value] = np.asarray(size * (microbatches if role in (Role.KV, Role.STATE) else 1), dtype=np.float64)
+            parts[role.value] = np.asarray(
+                size * (microbatches if role in (Role.KV, Role.STATE) else 1), dtype=np.float64
+            )
     passing: Any = 0.0
     for phase in stage.phases:
         passing = np.maximum(passing, peak_activations(phase))

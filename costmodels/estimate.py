@@ -45,9 +45,7 @@ class Estimate(msgspec.Struct, frozen=True, eq=False):
         column = self.columns[name].take(slice(point, point + 1))
         low, high = column.interval(self.sigmas)
         source = headline(column.slopes[:, 0], self.factors)
-        return Quantity(
-            float(column.value[0]), float(low[0]), float(high[0]), self.metrics[name].unit, source
-        )
+        return Quantity(float(column.value[0]), float(low[0]), float(high[0]), self.metrics[name].unit, source)
 
     def quantities(self, point: int = 0) -> dict[str, Quantity]:
         """Return every metric of one point."""

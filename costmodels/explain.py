@@ -111,7 +111,8 @@ def neighbours(
 ) -> list[Neighbour]:
     """Price the designs one doubling or halving away in each degree and in the batch."""
     found = []
-    for name in ("tp", "pp", "ep"):
+    degrees = ("tp", "pp", "ep") if model.experts is not None else ("tp", "pp")
+    for name in degrees:
         degree = getattr(structure, name)
         for new in (degree // 2, degree * 2):
             if new >= 1 and new != degree:

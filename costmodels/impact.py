@@ -48,4 +48,3 @@ def dollars(seconds: Column, machine: Machine, devices: float) -> Column | None:
     if machine.price_per_second is None:
         return None
     return seconds * Column.of_factor(machine.price_per_second * devices, F.PRICE, COUNT)
-

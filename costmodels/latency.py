@@ -66,7 +66,9 @@ class PhaseCost(msgspec.Struct, frozen=True, eq=False):
     groups: tuple[GroupCost, ...]
 
 
-def group_cost(group: Group, repeat: Any, internal: frozenset[str], machine: Machine, mesh: dict[str, int]) -> GroupCost:
+def group_cost(
+    group: Group, repeat: Any, internal: frozenset[str], machine: Machine, mesh: dict[str, int]
+) -> GroupCost:
     """Return the cost of one launch of ``group`` on ``machine``."""
     compute: dict[F, Any] = {}
     flops: Any = 0
@@ -183,9 +185,7 @@ def phase_cost(phase: Phase, machine: Machine, mesh: dict[str, int], execution: 
         )
         for name in ("flops", "bytes", "peak_seconds")
     }
-    return PhaseCost(
-        phase.name, seconds, device, work["flops"], work["bytes"], work["peak_seconds"], (*fixed, *swept)
-    )
+    return PhaseCost(phase.name, seconds, device, work["flops"], work["bytes"], work["peak_seconds"], (*fixed, *swept))
 
 
 def _at_nodes(group: Group, rank: str, extents: Any) -> Group:

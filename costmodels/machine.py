@@ -169,7 +169,8 @@ def _line(target: Target, place: str) -> Line | None:
         return None
     share = tables.table().links
     sustained = share.pcie if place == "node" and link.name == "PCIe" else getattr(share, place)
-    return Line(link.bandwidth.value * sustained, link.latency.value, link.name)
+    scale = _scales(target).get(F.LINK, 1.0)
+    return Line(link.bandwidth.value * sustained / scale, link.latency.value * scale, link.name)
 
 
 def _cache_bandwidth(target: Target) -> float:

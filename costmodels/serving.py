@@ -58,6 +58,4 @@ def with_arrivals(service: Service, rate: Array | float) -> Service:
     utilisation = rate * time_per_request.value
     inside = np.minimum(utilisation, 1.0 - 1e-9)
     wait = time_per_request * (inside / (2.0 * (1.0 - inside)))
-    return Service(
-        service.ttft + wait, service.tpot, service.latency + wait, service.requests_per_second, utilisation
-    )
+    return Service(service.ttft + wait, service.tpot, service.latency + wait, service.requests_per_second, utilisation)

@@ -25,9 +25,11 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
     sizes = {"batch": load.batch, "prompt": load.prompt, "generate": load.generate}
-    accepted = {name: np.atleast_1d(np.asarray(value, np.float64)) for name, value in sizes.items() if value is not None}
+    accepted = {
+        name: np.atleast_1d(np.asarray(value, np.float64)) for name, value in sizes.items() if value is not None
+    }
     workload = shard(model.workload(**accepted, dtype=structure.dtype), Mesh(mesh))
-    costs = [phase_cost(phase, here, mesh, structure.execution) for phase in workload.phases]
+    costs = [phase_cost(phase, here, mesh, structure.launched(target)) for phase in workload.phases]
     seconds = total(cost.seconds for cost in costs)
     unit, count = main_unit(workload.units)
     whole = PhaseCost(
@@ -48,7 +50,9 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     columns = {
         "latency": seconds,
         "throughput": seconds.reciprocal() * count,
-        "memory": Column.exact(np.broadcast_to(needed, np.broadcast_shapes(needed.shape, seconds.value.shape)), len(here.factors)),
+        "memory": Column.exact(
+            np.broadcast_to(needed, np.broadcast_shapes(needed.shape, seconds.value.shape)), len(here.factors)
+        ),
         "energy": joules * (1.0 / count),
         "power": joules * seconds.reciprocal() * (1.0 / rows),
     }

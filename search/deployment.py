@@ -65,7 +65,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: str = "continuous"
     chunk: int | None = None
     rate: float | None = None
-    execution: str = "graph"
+    execution: str = "auto"
     batches: tuple[int, ...] = BATCHES
     degrees: tuple[int, ...] = DEGREES
     stages: tuple[int, ...] = STAGES
@@ -232,7 +232,9 @@ class Deployment(Problem):
         for name, column in estimate.columns.items():
             columns[name] = np.broadcast_to(column.value, shape)
             low[name], high[name] = (np.broadcast_to(end, shape) for end in estimate.interval(name))
-            sources[name] = headline(np.abs(column.slopes).reshape(len(estimate.factors), -1).mean(axis=1), estimate.factors)
+            sources[name] = headline(
+                np.abs(column.slopes).reshape(len(estimate.factors), -1).mean(axis=1), estimate.factors
+            )
         return _Block(columns, low, high, sources, np.broadcast_to(estimate.reason, shape), estimate.reasons)
 
     def evaluate(self, points: Points, stage: int = 0) -> Results:
@@ -267,7 +269,10 @@ class Deployment(Problem):
                 value["quality"][index] = np.nan if loss is None else loss
             table = np.array([-1, *(reasons.setdefault(r, len(reasons)) for r in block.reasons[1:])], np.int32)
             why[index] = table[block.code[at]]
-        columns = {**{k: v for k, v in values.items() if k in ("tp", "pp", "ep", "nodes", "replicas", "batch")}, **value}
+        columns = {
+            **{k: v for k, v in values.items() if k in ("tp", "pp", "ep", "nodes", "replicas", "batch")},
+            **value,
+        }
         columns |= {alias: columns[name] for alias, name in self._metric_of.items() if name in columns}
         return self._results(value, low, high, names, why, reasons, source, texts, columns)
 
@@ -296,7 +301,9 @@ class Deployment(Problem):
         status = np.where(why >= 0, np.uint8(Status.INFEASIBLE), np.uint8(Status.OK))
         missing = ~np.isfinite(objectives).all(axis=1)
         # a target without a price has no cost: the point cannot be ranked, and says so
-        lacking = reasons.setdefault("an objective is not declared for this target (price or embodied carbon)", len(reasons))
+        lacking = reasons.setdefault(
+            "an objective is not declared for this target (price or embodied carbon)", len(reasons)
+        )
         why = np.where(missing & (why < 0), np.int32(lacking), why)
         status = np.where(missing & (status == Status.OK), np.uint8(Status.INVALID), status)
         return Results.make(

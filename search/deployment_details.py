@@ -35,7 +35,9 @@ def details(problem: Deployment, values: dict[str, Any]) -> Details:
     memory = tuple(Item(name, float(np.max(size))) for name, size in priced.memory.items())
     breakdowns.append(Breakdown("Memory of the fullest device", "B", memory))
     carbon = priced.estimate.shares("carbon_per_million_tokens")
-    breakdowns.append(Breakdown("What carries the uncertainty of carbon", "", tuple(Item(k, v) for k, v in carbon.items())))
+    breakdowns.append(
+        Breakdown("What carries the uncertainty of carbon", "", tuple(Item(k, v) for k, v in carbon.items()))
+    )
     point = {
         **values,
         "checkpoint": problem.model.checkpoint or problem.model.name,
@@ -55,7 +57,7 @@ def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
     words = ["codesign estimate", asked.model, f"--target {values['target']}", f"--dtype {values['dtype']}"]
     words += [f"--{name} {values[name]}" for name in ("tp", "pp", "ep", "nodes", "replicas") if values[name] != 1]
     words += [f"--batch {values['batch']}", f"--prompt {asked.prompt}", f"--generate {asked.generate}"]
-    words += [f"--mode {asked.mode}", f"--execution {asked.execution}"]
+    words += [f"--mode {asked.mode}"] + ([f"--execution {asked.execution}"] if asked.execution != "auto" else [])
     words += [f"--chunk {asked.chunk}"] if asked.chunk else []
     words += [f"--rate {asked.rate:g}"] if asked.rate else []
     return " ".join(words)

@@ -20,6 +20,7 @@ COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file bes
     "estimate": Entry(
         "codesign.cli.estimate", "Estimate what a design costs, each number with its 90 % interval and source."
     ),
+    "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what comes next, what moves it."),
     "search": Entry("codesign.cli.search", "Search a design space; writes a run directory with its Pareto front."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against published and measured references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),

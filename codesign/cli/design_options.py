@@ -18,7 +18,9 @@ Degree = Annotated[int, typer.Option(help="Degree of parallelism: tensor, pipeli
 Nodes = Annotated[int, typer.Option(help="Nodes that one replica spans.")]
 Replicas = Annotated[int, typer.Option(help="Copies that serve beside each other.")]
 Mode = Annotated[str, typer.Option(help="static (one batch after the other) or continuous (full slots).")]
-Execution = Annotated[str, typer.Option(help="How kernels are launched: eager, compiled or graph.")]
+Execution = Annotated[
+    str, typer.Option(help="How kernels are launched: eager, compiled, graph; auto is graph, on processors eager.")
+]
 Chunk = Annotated[int | None, typer.Option(help="Token budget of an iteration (chunked prefill).")]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
 Grid = Annotated[float | None, typer.Option(help="Grid intensity in gCO2e/kWh.")]

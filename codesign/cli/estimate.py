@@ -28,7 +28,7 @@ def estimate_command(
     nodes: o.Nodes = 1,
     replicas: o.Replicas = 1,
     mode: o.Mode = "static",
-    execution: o.Execution = "graph",
+    execution: o.Execution = "auto",
     chunk: o.Chunk = None,
     rate: o.Rate = None,
     grid: o.Grid = None,
@@ -37,7 +37,9 @@ def estimate_command(
     utilisation: o.Utilisation = None,
     overlay: o.OverlayOption = None,
     inputs: o.Inputs = None,
-    where: Annotated[list[str] | None, typer.Option(help="Limit, for example 'ttft <= 0.5 s'; crossed is exit 4.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Limit, for example 'ttft <= 0.5 s'; crossed is exit 4.")
+    ] = None,
     queries: Annotated[str | None, typer.Option(help="CSV of designs to price instead of one.")] = None,
     out: Annotated[str | None, typer.Option(help="File for the priced rows of --queries; default stdout.")] = None,
     json: JsonFlag = False,

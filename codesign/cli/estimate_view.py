@@ -37,7 +37,9 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     words = [options["dtype"] or model.checkpoint_dtype]
     words += [f"{k} {options[k]}" for k in ("tp", "pp", "ep", "nodes", "replicas") if options[k] != 1]
     words += [f"{k} {options[k]}" for k in ("batch", "prompt", "generate", "chunk", "rate") if options[k] is not None]
-    return ", ".join([*words, f"{options['mode']} batching" if model.kind == "causal-lm" else "one run", options["execution"]])
+    return ", ".join(
+        [*words, f"{options['mode']} batching" if model.kind == "causal-lm" else "one run", options["execution"]]
+    )
 
 
 def metric_table(title: str, estimate: Any) -> Table:
@@ -113,7 +115,9 @@ def check_limits(priced: Any, limits: Sequence[str]) -> None:
     units |= {alias: units[name] for alias, name in ALIASES.items() if name in units}
     for text in limits:
         limit = parse_where(text, units)
-        value = estimate.columns[ALIASES.get(limit.metric, limit.metric) if limit.metric not in estimate.columns else limit.metric].value
+        value = estimate.columns[
+            ALIASES.get(limit.metric, limit.metric) if limit.metric not in estimate.columns else limit.metric
+        ].value
         if float(limit.violation(value).max()) > 0:
             found = number(float(value.reshape(-1)[0]), limit.unit)
             raise LimitCrossed(f"limit crossed: {text}, estimated {found}", "see `codesign explain` for what moves it")

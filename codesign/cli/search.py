@@ -45,5 +45,3 @@ def search(
     with watched(ctx) as progress:
         run = resume_search(resume, evaluations=evaluations, workers=workers, progress=progress)
     finish(ctx, run, as_json=False)
-
-

@@ -28,7 +28,7 @@ def deployment(
     mode: Annotated[str, typer.Option(help="static or continuous batching.")] = "continuous",
     chunk: o.Chunk = None,
     rate: o.Rate = None,
-    execution: o.Execution = "graph",
+    execution: o.Execution = "auto",
     grid: o.Grid = None,
     pue: o.Pue = None,
     lifetime: o.Lifetime = None,

@@ -54,7 +54,9 @@ def backward_ops(op: Op) -> list[Op]:
         if t.role is Role.INDEX:
             continue
         others = tuple(other for other_index, other in enumerate(op.inputs) if other_index != index)
-        swapped.append(Einsum(f"{op.name}.d.{t.name}", op.ranks, (grad, *others), gradient_of(t), op.compute, op.density))
+        swapped.append(
+            Einsum(f"{op.name}.d.{t.name}", op.ranks, (grad, *others), gradient_of(t), op.compute, op.density)
+        )
     return swapped
 
 
@@ -93,7 +95,9 @@ def optimizer(forward: Phase, master_bits: Extent = 32, moments: int = 2, moment
             # the state is read by the step and written back: one more pass of each
             ops += [Einsum(f"{s.name}.store", ranks, (), s, vector(flops=0.0)) for s in (master, *state)]
         if ops:
-            blocks.append(Block(f"{block.name}.adam", (Group(f"{group.name}.adam", tuple(ops), "vector"),), block.repeat))
+            blocks.append(
+                Block(f"{block.name}.adam", (Group(f"{group.name}.adam", tuple(ops), "vector"),), block.repeat)
+            )
     return Phase("optimizer", tuple(blocks), samples=False)
 
 

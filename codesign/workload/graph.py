@@ -13,7 +13,18 @@ from collections.abc import Iterator, Mapping
 import msgspec
 import numpy as np
 
-from codesign.workload.einsum import PERSISTENT, Einsum, Extent, Lookup, Op, Role, Tensor, op_inputs, op_output, op_ranks
+from codesign.workload.einsum import (
+    PERSISTENT,
+    Einsum,
+    Extent,
+    Lookup,
+    Op,
+    Role,
+    Tensor,
+    op_inputs,
+    op_output,
+    op_ranks,
+)
 
 
 class Group(msgspec.Struct, frozen=True, eq=False):

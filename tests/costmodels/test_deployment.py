@@ -63,11 +63,15 @@ def test_array_result_equals_scalar_result_for_every_point(
     model = load_model(name)
     target = msgspec.structs.replace(H100, devices_per_node=64)
     structure = Structure("bf16", tp=tp, pp=pp, mode=mode)
-    together = price(model, target, structure, Load(np.array(batch), prompt, generate, np.array([1] * len(batch)))).estimate
+    together = price(
+        model, target, structure, Load(np.array(batch), prompt, generate, np.array([1] * len(batch)))
+    ).estimate
     for index, one in enumerate(batch):
         alone = price(model, target, structure, Load(one, prompt, generate)).estimate
         for column in alone.columns:
-            assert together.quantity(column, index).value == pytest.approx(alone.quantity(column).value, rel=1e-9), column
+            assert together.quantity(column, index).value == pytest.approx(alone.quantity(column).value, rel=1e-9), (
+                column
+            )
             assert together.quantity(column, index).high == pytest.approx(alone.quantity(column).high, rel=1e-9), column
         assert together.feasible[index] == alone.feasible[0]
 

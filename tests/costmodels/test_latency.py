@@ -144,7 +144,9 @@ def test_ring_collectives_in_closed_form(participants: int) -> None:
     steps = participants - 1
     ring = 2 * steps * (payload / participants / bandwidth + latency)
     assert collective_seconds("all_reduce", payload, participants, bandwidth, latency) == pytest.approx(ring)
-    halves = [collective_seconds(k, payload, participants, bandwidth, latency) for k in ("reduce_scatter", "all_gather")]
+    halves = [
+        collective_seconds(k, payload, participants, bandwidth, latency) for k in ("reduce_scatter", "all_gather")
+    ]
     assert sum(halves) == pytest.approx(ring)
     assert collective_seconds("all_reduce", payload, 1, bandwidth, latency) == 0.0
 
@@ -164,4 +166,6 @@ def test_sweep_of_one_step_is_that_step() -> None:
     assert np.all(np.asarray(decode.steps.count) == 1)
     single = Phase("decode", decode.blocks)
     one = phase_cost(msgspec.structs.replace(decode, steps=Sweep("c", 10, 1)), here(), {}, "graph")
-    assert float(one.seconds.value.sum()) == pytest.approx(float(phase_cost(single, here(), {}, "graph").seconds.value.sum()), rel=1e-9)
+    assert float(one.seconds.value.sum()) == pytest.approx(
+        float(phase_cost(single, here(), {}, "graph").seconds.value.sum()), rel=1e-9
+    )

@@ -107,7 +107,9 @@ def test_top_k_experts_with_all_to_all() -> None:
     active = experts * (1 - (1 - top / experts) ** tokens)
     weight = Tensor("w1", axes("e dm f"), Role.WEIGHT, 16, touched=active / experts)
     ranks = {"e": experts, "m": rows, "dm": width, "f": hidden}
-    experts_group = Group("experts", (Einsum("up", ranks, (tensor("xe", "e m dm"), weight), tensor("h", "e m f")),), "moe")
+    experts_group = Group(
+        "experts", (Einsum("up", ranks, (tensor("xe", "e m dm"), weight), tensor("h", "e m f")),), "moe"
+    )
     dispatch = Group("dispatch", (Collective("dispatch", "all_to_all", tokens * top * width * 2, "ep"),), "collective")
     one = single(dispatch, experts_group)
     local = shard(one, Mesh({"ep": 8}))
@@ -233,9 +235,7 @@ def test_one_pass_attention_cascade() -> None:
     fused = attention(1, 8, 4, 1024, 1024, 128)
     parts = single(*(Group(op.name, (op,)) for op in fused.ops))
     one_pass = merge(parts, ["qk", "softmax", "pv"], "attention")
-    traffic = [
-        sum(g.traffic(w.phases[0].internal()) for _, g in w.phases[0].groups()) for w in (parts, one_pass)
-    ]
+    traffic = [sum(g.traffic(w.phases[0].internal()) for _, g in w.phases[0].groups()) for w in (parts, one_pass)]
     query_key_value_output = 2 * (2 * 32 * 1024 * 128 + 2 * 8 * 1024 * 128)
     score = 4 * 32 * 1024 * 1024
     assert traffic == [query_key_value_output + 4 * score, query_key_value_output]

@@ -1,0 +1,44 @@
+"""A point of a run by name: ``RUN#17`` is the design with id 17 of the run in directory RUN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codesign.errors import UsageError
+from codesign.models import Model
+from codesign.run import load_run
+
+DESIGN = ("dtype", "tp", "pp", "ep", "nodes", "replicas", "batch")
+
+
+def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], list[str]]:
+    """Return (model, target, overlay, options, serving commands) of the deployment point that ``text`` names.
+
+    Raises:
+        UsageError: no such point, or the run is no deployment search.
+    """
+    from codesign.search.deployment import Deployment
+    from codesign.search.deployment_details import details
+
+    path, _, number = text.rpartition("#")
+    if not number.isdigit():
+        raise UsageError(f"{text!r} names no point", "write the run directory, #, and an id of its table: runs/X#17")
+    run = load_run(path)
+    stored = run.meta.get("spec", {})
+    if stored.get("problem") != "deployment":
+        raise UsageError(f"{path} is no deployment search", "explain takes points of deployment searches")
+    problem = Deployment(**stored["spec"])
+    point = run.point(int(number))
+    asked = problem.asked
+    options: dict[str, Any] = {name: point[name] for name in DESIGN}
+    options |= {"prompt": asked.prompt, "generate": asked.generate, "mode": asked.mode, "execution": asked.execution}
+    options |= {"chunk": asked.chunk, "rate": asked.rate}
+    options |= {name: getattr(asked.site, name) for name in ("grid", "pue", "lifetime_years", "utilisation")}
+    commands = details(problem, point).commands
+    lines = [
+        line
+        for command in commands
+        for line in (f"{command.title}:", f"  {command.text}", *(f"  ({n})" for n in command.notes))
+    ]
+    targets = dict(zip(problem.targets, asked.targets, strict=True))
+    return problem.model, targets[point["target"]], asked.overlay, options, lines
