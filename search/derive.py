@@ -199,7 +199,9 @@ def _write_csv(run: Run, columns: dict[str, list[Any]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(["" if cell is None else cell for cell in row] for row in zip(*columns.values(), strict=True))
+    writer.writerows(
+        ["" if cell is None or cell != cell else cell for cell in row] for row in zip(*columns.values(), strict=True)
+    )
     write_file(run.path / "front.csv", text.getvalue())
 
 

@@ -7,6 +7,7 @@ again from the start and answers from the journal, so no finished evaluation is 
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 import time
@@ -243,7 +244,7 @@ class _Search:
         if stopped:
             raise Interrupted(
                 f"interrupted after {derived.evaluations} evaluations, all saved in {self.run.path}",
-                f"continue with: codesign search --resume {self.run.path}",
+                f"continue with: codesign search --resume {shlex.quote(str(self.run.path))}",
             )
         check_feasible(self.run, derived)
         return self.run

@@ -14,7 +14,7 @@ class Exhaustive:
 
     name = "exhaustive"
 
-    def __init__(self, space: Space, *, seed: int = 0, evaluations: int | None = None, chunk: int = 65_536) -> None:
+    def __init__(self, space: Space, *, seed: int = 0, evaluations: int | None = None, chunk: int = 16_384) -> None:
         """Set up for ``space``; ``seed`` is accepted and unused, as is the budget.
 
         Raises:

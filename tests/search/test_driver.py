@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -354,3 +355,32 @@ def test_a_verification_survives_a_rebuild(tmp_path):
     (run.path / "front.json").unlink()
     rebuild(run, Tradeoff())
     assert load_run(run.path).front["verification"] == {"measured": [1, 2]}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_optuna_resumes_from_our_journal(sampler, tmp_path):
+    pytest.importorskip("optuna")
+    run = run_search(Slow(), engine=f"optuna:{sampler}", evaluations=30, seed=2, directory=tmp_path / "run")
+    expected = columns(run)
+    data = run.journal_path.read_bytes()
+    run.journal_path.write_bytes(data[: int(len(data) * 0.6)])
+    assert columns(resume_search(run.path, problem=Slow(), workers=2)) == expected
+
+
+def test_points_of_unknown_quality_get_a_front_of_their_own(tmp_path):
+    class Doubtful(Tradeoff):
+        def evaluate(self, points, stage=0):
+            results = super().evaluate(points, stage)
+            return dataclasses.replace(results, apart=points[:, 0] == 0)  # all of the fastest target
+
+    run = run_search(Doubtful(), engine="exhaustive", directory=tmp_path / "run")
+    c = columns(run)
+    apart = np.array(c["unknown_quality"])
+    assert set(np.array(c["target"])[apart]) == {"h100"}
+    assert (~apart).sum() > 0
+    values = values_of(run)
+    for group in (apart, ~apart):
+        assert nondominated(values[group]).all()
+    known = values[~apart]
+    assert any((known >= v).all(axis=1).any() for v in values[apart]), "the better ones may not hide the known ones"
+    assert not np.array(c["knee"])[apart].any()
