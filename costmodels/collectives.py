@@ -6,9 +6,10 @@ Units: bytes, seconds, B/s of one direction of a device's link. Ring algorithms 
 
 from __future__ import annotations
 
-from codesign.workload.einsum import Extent
+from collections.abc import Callable
+from typing import Any
 
-TRAFFIC = {
+TRAFFIC: dict[str, Callable[[int], float]] = {
     "all_reduce": lambda p: 2.0 * (p - 1) / p,
     "all_gather": lambda p: (p - 1) / p,
     "reduce_scatter": lambda p: (p - 1) / p,
@@ -17,7 +18,7 @@ TRAFFIC = {
 }
 """Bytes each device sends per payload byte."""
 
-HOPS = {
+HOPS: dict[str, Callable[[int], float]] = {
     "all_reduce": lambda p: 2.0 * (p - 1),
     "all_gather": lambda p: p - 1.0,
     "reduce_scatter": lambda p: p - 1.0,
@@ -27,7 +28,7 @@ HOPS = {
 """Latencies on the critical path."""
 
 
-def collective_seconds(kind: str, payload: Extent, participants: int, bandwidth: float, latency: float) -> Extent:
+def collective_seconds(kind: str, payload: Any, participants: int, bandwidth: float, latency: float) -> Any:
     """Return the time of one collective of ``payload`` bytes over ``participants`` devices."""
     if participants <= 1:
         return 0.0

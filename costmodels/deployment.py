@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
@@ -134,14 +135,14 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
         whole = prefill.seconds * float(2 * structure.pp - 1) + _stage_send(full.phase("prefill"), here, structure)
         service = static_service(whole, step, batch, generate)
-        prefills, prefill_used = float(structure.pp), prefill
+        prefill_used = prefill
     else:
         prefill_used, whole = _single_prefill(model, structure, here, mesh, prompt, generate)
         service = continuous_service(whole, step, batch, prompt, generate, structure.chunk)
-        prefills = batch
     if load.rate is not None:
         service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
     memory = _memory(Workload(full.name, tuple(stage.values()), full.units), structure.pp)
+    prefills = float(structure.pp) if structure.mode == "static" else batch
     columns = _columns(service, prefill_used, decode, prefills, here, structure, load, site)
     needed = sum(memory.values(), start=np.zeros_like(batch))
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
@@ -262,9 +263,13 @@ def _with_limits(
     target: Target,
 ) -> Estimate:
     """Attach feasibility: capacity first, then the token budget, then the arrival rate."""
-    reasons = ["", f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}", "chunk: budget leaves no room for prompt tokens",
-               "rate: utilisation at or above 1"]  # fmt: skip
-    code = np.zeros(batch.shape, dtype=np.int64)
+    reasons = [
+        "",
+        f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}",
+        "chunk: budget leaves no room for prompt tokens",
+        "rate: utilisation at or above 1",
+    ]
+    code: NDArray[Any] = np.zeros(batch.shape, dtype=np.int64)
     if service.utilisation is not None:
         code = np.where(service.utilisation >= 1.0, 3, code)
     if structure.chunk is not None:

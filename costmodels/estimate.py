@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.quantity import Array, Column, Factor, Quantity, headline, shares
 
@@ -26,8 +28,8 @@ class Estimate(msgspec.Struct, frozen=True, eq=False):
     metrics: Mapping[str, Metric]
     columns: Mapping[str, Column]
     factors: tuple[Factor, ...]
-    feasible: Array
-    reason: Array
+    feasible: NDArray[Any]
+    reason: NDArray[Any]
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
 

@@ -225,7 +225,8 @@ def _add(total: dict[F, Any], parts: dict[F, Any], repeat: Any) -> None:
 def _summed(column: Column, weights: Any, shape: tuple[int, ...]) -> Column:
     """Sum a column over quadrature nodes (axis 0), or over the steps if it does not vary with them."""
     if len(shape) < 2:
-        return column * np.sum(weights, axis=0)
+        steps: Array = np.sum(weights, axis=0)
+        return column * steps
     own = np.sqrt(np.broadcast_to(column.variance, shape))
     return Column(
         np.sum(weights * column.value, axis=0),

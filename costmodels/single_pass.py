@@ -32,13 +32,9 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     costs = [phase_cost(phase, here, mesh, structure.launched(target)) for phase in workload.phases]
     seconds = total(cost.seconds for cost in costs)
     unit, count = main_unit(workload.units)
-    whole = PhaseCost(
-        "run",
-        seconds,
-        total(cost.busy for cost in costs),
-        *(np.asarray(sum(getattr(cost, name) for cost in costs)) for name in ("flops", "bytes", "peak_seconds")),
-        (),
-    )
+    work = {name: np.asarray(sum(getattr(cost, name) for cost in costs)) for name in ("flops", "bytes", "peak_seconds")}
+    busy = total(cost.busy for cost in costs)
+    whole = PhaseCost("run", seconds, busy, work["flops"], work["bytes"], work["peak_seconds"], ())
     joules = device_energy(whole, seconds, here) * float(structure.devices)
     memory: dict[str, Any] = {role.value: np.asarray(workload.footprint(role), np.float64) for role in LASTING}
     passing: Any = 0.0

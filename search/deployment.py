@@ -125,7 +125,8 @@ class Deployment(Problem):
             self.targets[target.id] = target
         dtypes = asked.dtypes or (self.model.checkpoint_dtype,)
         self.frees_dtype = len(dtypes) > 1 or dtypes != (self.model.checkpoint_dtype,)
-        self.space = BoxSpace(self._parameters(dtypes))
+        self.box = BoxSpace(self._parameters(dtypes))
+        self.space = self.box
         self._blocks: dict[tuple[Any, ...], _Block] = {}
         self.objectives = tuple(self._objective(name) for name in self._wanted())
         chosen = {self._metric_of[o.name] for o in self.objectives}
@@ -239,7 +240,7 @@ class Deployment(Problem):
 
     def evaluate(self, points: Points, stage: int = 0) -> Results:
         """Return the results of ``points``: a gather from the tables of their structures."""
-        values = self.space.decode(points)
+        values = self.box.decode(points)
         count = len(points)
         batches = np.searchsorted(np.asarray(self.asked.batches), values["batch"])
         replicas = np.searchsorted(np.asarray(self.asked.replicas), values["replicas"])

@@ -124,7 +124,8 @@ def measure_point(run: Run, problem: Deployment, identity: int, number: int) -> 
     for primitive, quantity, batch in primitives(priced, asked.mode, int(point["batch"]), asked.generate):
         request = Request(
             model=asked.model, phase=primitive, batch=batch, prompt=asked.prompt,
-            context=asked.prompt + asked.generate // 2, dtype=point["dtype"], seconds=SECONDS_EACH, seed=run.meta["seed"],
+            context=asked.prompt + asked.generate // 2, dtype=point["dtype"], seconds=SECONDS_EACH,
+            seed=run.meta["seed"],
         )  # fmt: skip
         result = measure_in_subprocess(request, timeout=TIMEOUT_S)
         inside = quantity.low <= result.median <= quantity.high
@@ -229,7 +230,7 @@ def write_summary(
         q = found[row.metric]
         again.append({**msgspec.to_builtins(row), "objective": row.metric, "calibrated": q.value, "low_after": q.low,
                       "high_after": q.high, "inside_after": q.low <= row.measured <= q.high})  # fmt: skip
-    keys = [name for name in problem.space.names]
+    keys = problem.box.names
     before_set = {design_key(run, i, keys): i for i in run.front["columns"]["id"]}
     after_set = {design_key(after, i, keys) for i in after.front["columns"]["id"]}
     error = [abs(r.measured / r.predicted - 1) for r in rows]

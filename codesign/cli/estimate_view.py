@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -129,24 +130,13 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
 
     rows = 0
     try:
-        sink = Path(out).open("wb") if out is not None else sys.stdout.buffer
-        with sink if out is not None else _kept_open(sink) as stream:
+        # stdout stays open for whoever reads it; a file is closed here
+        opened = Path(out).open("wb") if out is not None else nullcontext(sys.stdout.buffer)  # noqa: SIM115
+        with opened as stream:
             for position, frame in enumerate(price_file(path, options, overlay)):
                 stream.write(frame.write_csv(include_header=position == 0).encode())
                 rows += len(frame)
+            stream.flush()
     except OSError as error:
         raise EnvironmentLacks(f"{out}: {error.strerror}", "choose a folder that can be written") from None
     note(ctx, f"{rows:,} designs priced" + (f" into {out}" if out else ""))
-
-
-class _kept_open:  # noqa: N801
-    """A context that leaves stdout open."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-
-    def __enter__(self) -> Any:
-        return self.stream
-
-    def __exit__(self, *error: object) -> None:
-        self.stream.flush()

@@ -9,8 +9,10 @@ from codesign.cli.output import Table, number
 
 SHOWN_GROUPS = 8
 SHOWN_SHARE = 0.005
-KNOBS = ("memory bandwidth", "matrix rate", "attention rate", "vector rate", "kernel floor", "host launch", "link", "power",
-         "grid intensity", "embodied carbon", "price")  # fmt: skip
+KNOBS = (
+    "memory bandwidth", "matrix rate", "attention rate", "vector rate", "kernel floor", "host launch", "link",
+    "power", "grid intensity", "embodied carbon", "price",
+)  # fmt: skip
 
 SENSITIVE = ("ttft", "tpot", "latency", "energy_per_token", "energy", "carbon_per_million_tokens", "carbon",
              "cost_per_million_tokens", "cost")  # fmt: skip

@@ -46,7 +46,7 @@ def detect_command(
       codesign targets detect
       codesign targets detect --device cpu --seconds 5 --out machines
     """
-    from codesign.targets.detect import detect, save
+    from codesign.targets import detect, write_target
 
     folder = out or Path()
     devices = _present() if device == "auto" else [device]
@@ -56,9 +56,9 @@ def detect_command(
     rows, shown = [], []
     for name in devices:
         note(ctx, f"measuring {name} for about {seconds:g} s ...")
-        target, text = detect(name, seconds)
+        target = detect(name, seconds)
         folder.mkdir(parents=True, exist_ok=True)
-        file = save(text, _file(folder, name), force)
+        file = write_target(target, _file(folder, name), force)
         rows.append({"file": str(file), "target": target})
         peaks = ", ".join(f"{dtype} {number(target.peak(dtype).value, 'FLOP/s')}" for dtype in target.dtypes)
         bandwidth, dispatch = target.memory_bandwidth, target.host.dispatch.value

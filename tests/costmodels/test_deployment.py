@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from codesign.costmodels.api import estimate, explain
 from codesign.costmodels.deployment import MEMORY_SHARE, Load, Structure, price
 from codesign.costmodels.factors import LABELS
+from codesign.costmodels.serving import Service, with_arrivals
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Column
-from codesign.costmodels.serving import Service, with_arrivals
 from codesign.targets import load_target
 
 LLAMA = load_model("llama-3.1-8b")

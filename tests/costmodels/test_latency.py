@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -71,7 +73,7 @@ def test_quadrature_matches_the_explicit_sum_over_steps(execution: str, batch: i
 def test_arrays_equal_scalars_and_slopes_add_up(batch: list[int], prompt: int, generate: int, execution: str) -> None:
     model = load_model("llama-3.2-1b")
 
-    def seconds(b: object) -> tuple[np.ndarray, np.ndarray]:
+    def seconds(b: Any) -> tuple[Any, Any]:
         work = model.workload(batch=b, prompt=prompt, generate=generate)
         costs = [phase_cost(phase, here(), {}, execution).seconds for phase in work.phases]
         return sum(np.atleast_1d(c.value) for c in costs), sum(c.slopes for c in costs)
