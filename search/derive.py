@@ -125,7 +125,8 @@ def _history(found: Replay, rows: Rows | None, reference: Any) -> tuple[list[dic
     if rows is None or reference is None or not found.batches:
         return [], Measure(0.0, "exact")
     apart = not len(found.recorder.archives[False])
-    mine = rows.take(rows.results.ok & (rows.results.apart == apart))
+    ever = np.isin(rows.ids, np.concatenate(found.recorder.entered))
+    mine = rows.take(ever & (rows.results.apart == apart))
     last = len(found.batches) - 1
     picks = sorted({round(last * i / (HISTORY_POINTS - 1)) for i in range(HISTORY_POINTS)})
     points = [found.batches[i] for i in picks]

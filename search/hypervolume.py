@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.search.pareto import nondominated
+from codesign.search.pareto import Archive, nondominated
 
 Floats = NDArray[np.float64]
 
@@ -153,8 +153,8 @@ def history(
     if not len(rows):
         return [0.0] * len(counts), Measure(0.0, "exact")
     work = len(rows) * max(1, len(counts))
-    if values.shape[1] <= 2 or (values.shape[1] == 3 and work <= 200_000):
-        series = [hypervolume(rows[numbers < count], reference) for count in counts]
+    if values.shape[1] <= 2 or (values.shape[1] == 3 and work <= 400_000):
+        series = _exact_history(rows, numbers, counts, reference)
         return series, Measure(series[-1] if series else 0.0, "exact")
     births, box = _births(rows, numbers, reference)
     born = np.sort(births)
@@ -166,6 +166,20 @@ def history(
         series = [s * exact / last.value for s in series]  # the curve is sampled, its end is exact
         last = Measure(exact, "exact")
     return series, last
+
+
+def _exact_history(rows: Floats, ids: NDArray[np.int64], counts: Sequence[int], reference: Floats) -> list[float]:
+    """Return the exact hypervolume at each count; the front grows from one count to the next."""
+    archive = Archive(len(reference))
+    series: list[float] = []
+    start = 0
+    for count in counts:
+        stop = int(np.searchsorted(ids, count))
+        entered = archive.offer(rows[start:stop], ids[start:stop])
+        changed = bool(entered.any()) or not series
+        series.append(_exact(archive.values, reference) if changed else series[-1])
+        start = stop
+    return series
 
 
 def _births(rows: Floats, ids: NDArray[np.int64], reference: Floats) -> tuple[NDArray[np.int64], float]:

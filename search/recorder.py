@@ -86,6 +86,8 @@ class Recorder:
         self.counts = np.zeros(len(Status), np.int64)
         self.reasons: dict[str, int] = {}
         self.evaluations = 0
+        self.entered: list[NDArray[np.int64]] = []
+        """Ids that were on a front when their batch ended, a part per batch."""
 
     @property
     def feasible(self) -> int:
@@ -109,6 +111,7 @@ class Recorder:
             mine = np.flatnonzero(rows.results.ok & (rows.results.apart == apart))
             if len(mine):
                 entered[mine] = archive.offer(rows.results.objectives[mine], rows.ids[mine])
+        self.entered.append(rows.ids[entered])
         return entered
 
     def count(self, counts: Iterable[int], reasons: dict[str, int]) -> None:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     import polars
 
 SCHEMA_VERSION = 1
-FILES = ("run.json", "journal.jsonl", "trials.parquet", "front.csv", "front.json", "report.html")
+FILES = (
+    "run.json",
+    "journal.jsonl",
+    "verification.jsonl",
+    "overlay.yaml",
+    "trials.parquet",
+    "front.csv",
+    "front.json",
+    "report.html",
+)
 """What a run directory may hold; ``--force`` removes these and nothing else."""
 _DERIVED = "the derived files are missing: run `codesign report` on the directory, or resume it"
 
@@ -72,7 +81,7 @@ class Run:
 
     @cached_property
     def front(self) -> dict[str, Any]:
-        """The content of ``front.json`` (columnar; see CONTRIBUTING for the schema)."""
+        """The content of ``front.json``: ``columns`` of the front, hypervolume ``history``, ``details`` by id."""
         return _read_json(self.path / "front.json", _DERIVED)
 
     def trials(self) -> polars.DataFrame:
