@@ -6,8 +6,6 @@ SHELL := /bin/sh
 .PHONY: demo test lint install clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
-# Processor-only builds of torch: a tenth of the size. For a CUDA build: make TORCH_INDEX=https://pypi.org/simple
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST_ARGS ?= -n auto
 
 VENV := .venv
@@ -21,9 +19,8 @@ install: $(STAMP)
 $(STAMP): pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 3; }
 	"$(PYTHON)" -m venv "$(VENV)"
-	@# the processor-only index may be out of reach: then the normal one serves the same version
-	"$(BIN)/python" -m pip install --quiet --retries 0 --timeout 20 --no-deps --extra-index-url "$(TORCH_INDEX)" -c constraints.txt torch \
-		|| "$(BIN)/python" -m pip install --quiet --no-deps -c constraints.txt torch
+	@# torch first and by its exact version: whatever depends on it then takes the same build
+	"$(BIN)/python" -m pip install --quiet -c constraints.txt torch
 	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch "$(STAMP)"
 

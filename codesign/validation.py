@@ -65,7 +65,10 @@ def topics() -> Registry[Topic]:
     """Return the registry of topics; other packages add theirs under the entry-point group ``codesign.validation``."""
     return Registry(
         "validation topic",
-        {"models": _topic("codesign.models.validation", "checks")},
+        {
+            "models": _topic("codesign.models.validation", "checks"),
+            "costmodels": _topic("codesign.costmodels.validation", "checks"),
+        },
         group="codesign.validation",
     )
 
