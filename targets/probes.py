@@ -1,4 +1,4 @@
-"""Measuring a torch device: matrix rate per dtype, memory bandwidth, dispatch cost. Medians with their spread."""
+"""Measuring a torch device: matrix rate per dtype, memory bandwidth, cost of an eager operator. Medians with spread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import msgspec
 import numpy as np
 
 WARM_UPS = 2
+MOST_REPEATS = 2000
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A measured rate or time: median and 5th to 95th percentile of the repeats."""
+    """A measured rate or time: median over the repeats, from the worst twentieth to the best.
+
+    A busy machine only ever makes a repeat worse, so the interval reaches to the best one.
+    """
 
     value: float
     low: float
@@ -26,76 +30,100 @@ class Sample(msgspec.Struct, frozen=True):
         return (self.high - self.low) / self.value
 
 
-def repeat(run: Callable[[], None], synchronise: Callable[[], None], seconds: float, least: int = 7) -> list[float]:
-    """Return the duration of each repeat of ``run`` within about ``seconds``, warm-ups discarded."""
+def rates(amount: float, durations: list[float]) -> Sample:
+    """Return the summary of ``amount`` per second over repeats of ``durations`` seconds."""
+    values = amount / np.asarray(durations, dtype=np.float64)
+    return Sample(float(np.median(values)), float(np.quantile(values, 0.05)), float(values.max()), len(values))
+
+
+def times(durations: list[float], calls: int) -> Sample:
+    """Return the summary of seconds per call over repeats of ``calls`` calls each."""
+    values = np.asarray(durations, dtype=np.float64) / calls
+    return Sample(float(np.median(values)), float(values.min()), float(np.quantile(values, 0.95)), len(values))
+
+
+def repeat(run: Callable[[], Any], synchronise: Callable[[], None], seconds: float, least: int = 5) -> list[float]:
+    """Return the duration of each repeat of ``run`` within about ``seconds``, warm-ups discarded.
+
+    A run that takes longer than its share of the time is not waited for ``least`` times but once at least.
+    """
+    start = time.perf_counter()
     for _ in range(WARM_UPS):
         run()
-    synchronise()
+        synchronise()
+        if time.perf_counter() - start > seconds:
+            break
     durations: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(durations) < least or time.perf_counter() < end:
-        start = time.perf_counter()
+    end = start + max(seconds, 1e-3)
+    while len(durations) < MOST_REPEATS:
+        late = time.perf_counter() >= end
+        if durations and late and (len(durations) >= least or time.perf_counter() >= end + seconds):
+            break
+        begin = time.perf_counter()
         run()
         synchronise()
-        durations.append(time.perf_counter() - start)
-        if len(durations) >= 2000:
-            break
+        durations.append(time.perf_counter() - begin)
     return durations
-
-
-def sample(amounts: Any) -> Sample:
-    """Return the summary of repeated measurements."""
-    values = np.asarray(amounts, dtype=np.float64)
-    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
-    return Sample(float(middle), float(low), float(high), len(values))
 
 
 def synchroniser(device: str) -> Callable[[], None]:
     """Return what waits for a device's work."""
     import torch
 
-    return torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
 def matrix_rate(device: str, dtype: str, size: int, seconds: float) -> Sample | None:
     """Return FLOP/s of a square product, or None where torch has no such product on the device."""
     import torch
 
-    torch_dtype = {"fp64": torch.float64, "fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16,
-                   "bf16": torch.bfloat16, "int8": torch.int8}[dtype]  # fmt: skip
+    kinds = {"fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
     generator = torch.Generator().manual_seed(0)
+    run: Callable[[], Any]
+    before = torch.get_float32_matmul_precision()
     try:
         if dtype == "int8":
-            a = torch.randint(-4, 4, (size, size), dtype=torch_dtype, generator=generator).to(device)
-            b = torch.randint(-4, 4, (size, size), dtype=torch_dtype, generator=generator).to(device)
-            run = lambda: torch._int_mm(a, b)  # type: ignore[no-untyped-call]  # noqa: E731
+            a, b = (torch.randint(-4, 4, (size, size), dtype=torch.int8, generator=generator).to(device) for _ in "ab")
+            product: Callable[[Any, Any], Any] = torch._int_mm
+            run = lambda: product(a, b)  # noqa: E731
         else:
-            a = torch.randn(size, size, generator=generator).to(device=device, dtype=torch_dtype)
-            b = torch.randn(size, size, generator=generator).to(device=device, dtype=torch_dtype)
-            out = torch.empty_like(a)
-            run = lambda: torch.mm(a, b, out=out)  # noqa: E731
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
-        try:
+            kind = getattr(torch, kinds[dtype])
+            x, y = (torch.randn(size, size, generator=generator).to(device=device, dtype=kind) for _ in "xy")
+            out = torch.empty_like(x)
+            run = lambda: torch.mm(x, y, out=out)  # noqa: E731
+        torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+        with torch.inference_mode():
             durations = repeat(run, synchroniser(device), seconds)
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = before
-    except RuntimeError:
+    except (RuntimeError, NotImplementedError):
         return None
-    return sample(2.0 * size**3 / np.asarray(durations))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    return rates(2.0 * size**3, durations)
 
 
 def copy_bandwidth(device: str, size: int, seconds: float) -> Sample:
     """Return B/s of a copy of ``size`` bytes, each read once and written once."""
     import torch
 
-    source = torch.ones(size // 4, dtype=torch.float32, device=device)
+    source = torch.ones(max(1, size // 4), dtype=torch.float32, device=device)
     destination = torch.empty_like(source)
-    durations = repeat(lambda: destination.copy_(source), synchroniser(device), seconds)  # type: ignore[arg-type,return-value]
-    return sample(2.0 * size / np.asarray(durations))
+    with torch.inference_mode():
+        durations = repeat(lambda: destination.copy_(source), synchroniser(device), seconds)
+    return rates(2.0 * 4 * source.numel(), durations)
 
 
-def dispatch_cost(device: str, seconds: float, calls: int = 200) -> Sample:
+def triad_bandwidth(device: str, size: int, seconds: float) -> Sample:
+    """Return B/s of ``a = b + 3 c`` over three buffers of ``size`` bytes: two read, one written."""
+    import torch
+
+    b = torch.ones(max(1, size // 4), dtype=torch.float32, device=device)
+    c, a = torch.ones_like(b), torch.empty_like(b)
+    with torch.inference_mode():
+        durations = repeat(lambda: torch.add(b, c, alpha=3.0, out=a), synchroniser(device), seconds)
+    return rates(3.0 * 4 * b.numel(), durations)
+
+
+def dispatch_cost(device: str, seconds: float, calls: int = 100) -> Sample:
     """Return seconds per eager operator on one-element tensors: what the host pays to launch work."""
     import torch
 
@@ -106,5 +134,19 @@ def dispatch_cost(device: str, seconds: float, calls: int = 200) -> Sample:
             torch.add(a, b)
 
     with torch.inference_mode():
-        durations = repeat(run, synchroniser(device), seconds)
-    return sample(np.asarray(durations) / calls)
+        return times(repeat(run, synchroniser(device), seconds), calls)
+
+
+def linear_cost(device: str, seconds: float, calls: int = 50) -> Sample:
+    """Return seconds per eager ``nn.Linear`` of width 8 on one row: dispatch with the module's own overhead."""
+    import torch
+
+    layer = torch.nn.Linear(8, 8, device=device)
+    row = torch.ones(1, 8, device=device)
+
+    def run() -> None:
+        for _ in range(calls):
+            layer(row)
+
+    with torch.inference_mode():
+        return times(repeat(run, synchroniser(device), seconds), calls)
