@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.errors import CodesignError, DataError, Interrupted
+from codesign.errors import CodesignError, DataError, EnvironmentLacks, Interrupted
 from codesign.run import Journal, Run, create_run, load_run
 from codesign.search.derive import Derived, rebuild
 from codesign.search.engine import Engine
@@ -221,6 +221,11 @@ class _Search:
         """Seconds of search so far, over all sittings."""
         return self.earlier_s + time.perf_counter() - self.began
 
+    @property
+    def _resume_line(self) -> str:
+        """The command that continues this run."""
+        return f"codesign search --resume {shlex.quote(str(self.run.path))}"
+
     def go(self, before: Replay | None) -> Run:
         """Search until the budget, the time or the space ends; then derive the files."""
         digests, known = self._restore(before)
@@ -236,6 +241,9 @@ class _Search:
             status = "finished"
         except KeyboardInterrupt:
             stopped = True
+        except EnvironmentLacks as error:
+            self._mark("interrupted")
+            raise EnvironmentLacks(error.message, f"{error.hint}; then continue with: {self._resume_line}") from None
         except CodesignError:
             self._mark("interrupted")
             raise
@@ -244,7 +252,7 @@ class _Search:
         if stopped:
             raise Interrupted(
                 f"interrupted after {derived.evaluations} evaluations, all saved in {self.run.path}",
-                f"continue with: codesign search --resume {shlex.quote(str(self.run.path))}",
+                f"continue with: {self._resume_line}",
             )
         check_feasible(self.run, derived)
         return self.run

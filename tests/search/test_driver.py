@@ -273,7 +273,7 @@ def test_a_full_disk_in_mid_search_keeps_what_was_saved(tmp_path, monkeypatch):
         return original(file, data)
 
     monkeypatch.setattr("codesign.run.journal.os.write", full)
-    with pytest.raises(EnvironmentLacks, match=r"journal.jsonl: No space left on device"):
+    with pytest.raises(EnvironmentLacks, match=r"journal.jsonl: No space left on device.*--resume"):
         run_search(Tradeoff(real=True), evaluations=400, seed=2, directory=tmp_path / "run")
     monkeypatch.undo()
     resumed = resume_search(tmp_path / "run", problem=Tradeoff(real=True))
