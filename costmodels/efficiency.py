@@ -48,6 +48,7 @@ class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     active_share: float
     flop_share: float
+    byte_share: float
     sigma: float
     source: str
     families: tuple[str, ...]

@@ -1,8 +1,9 @@
-"""Energy of a phase: idle power for the time, active power for the busy time, FLOP on top.
+"""Energy of a phase: static power for the time, active power for the busy time, terms for bytes and FLOP on top.
 
-``P = idle + (active - idle) * busy + flop_share * TDP * (FLOP rate / peak)``, at most the thermal design
-power. The two shares are a published least-squares fit (``efficiency.yaml``); with busy = 1 it is the form
-``P / TDP = a + c * u_flop``. Units: joules, watts, seconds.
+``P = idle + (active - idle) * busy + TDP * (flop_share * FLOP rate / peak + byte_share * byte rate / bandwidth)``, at
+most the thermal design power (the energy roofline of Choi et al., IPDPS 2013). The shares are a published
+least-squares fit (``efficiency.yaml``); with busy = 1 it is the form ``P / TDP = a + b u_byte + c u_flop``.
+Units: joules, watts, seconds.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ def device_energy(cost: PhaseCost, seconds: Column, machine: Machine, runs: Arra
     power = table().power
     limit = machine.thermal_power
     active = power.active_share * limit - machine.idle_power
-    drawn = (
-        seconds * machine.idle_power
-        + cost.busy * (runs * active)
-        + Column.exact(runs * cost.peak_seconds * power.flop_share * limit, len(machine.factors))
-    )
+    at_peak = power.flop_share * cost.peak_seconds + power.byte_share * cost.bytes / machine.bandwidth
+    work = Column.exact(runs * at_peak * limit, len(machine.factors))
+    drawn = seconds * machine.idle_power + cost.busy * (runs * active) + work
     capped = drawn.value > limit * seconds.value
     energy = Column(
         np.where(capped, limit * seconds.value, drawn.value),
