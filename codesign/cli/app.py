@@ -22,6 +22,8 @@ COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file bes
     ),
     "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what comes next, what moves it."),
     "search": Entry("codesign.cli.search", "Search a design space; writes a run directory with its Pareto front."),
+    "report": Entry("codesign.cli.report", "Render runs: an offline HTML page, CSV, JSON, Parquet, Markdown, LaTeX."),
+    "compare": Entry("codesign.cli.compare", "Compare the fronts of two runs, with limits for CI."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against published and measured references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),

@@ -1,0 +1,79 @@
+// The data as columns, and what is derived from it: a row is an index, front rows come first.
+const P = JSON.parse(document.getElementById('data').textContent);
+const ALPHABET = Array.from({length: 92}, (_, i) => String.fromCharCode(35 + i)).filter(c => !'\\<&'.includes(c));
+const CODE = new Map(ALPHABET.map((c, i) => [c, i]));
+function unpack(column) {
+  if (column.c !== undefined) return Array.from(column.c, c => column.l[CODE.get(c)]);
+  if (column.i !== undefined) return column.i.map(i => column.l[i]);
+  return column.v;
+}
+const N = P.rows, F = P.front;
+const fields = P.columns.map(c => ({name: c.name, role: c.role, unit: c.unit, per: c.per, better: c.better, values: unpack(c)}));
+const byName = new Map(fields.map(f => [f.name, f]));
+const id = unpack(P.id), status = unpack(P.status), reason = unpack(P.reason), run = unpack(P.run), ideal = unpack(P.ideal);
+const unknown = new Set(P.unknown), championOf = new Map();
+for (const [name, row] of Object.entries(P.champions)) championOf.set(row, (championOf.get(row) || []).concat(name));
+const low = {}, high = {}, source = {};
+for (const name of Object.keys(P.intervals)) {
+  [low[name], high[name]] = P.intervals[name].map(unpack);
+  source[name] = unpack(P.source[name]);
+}
+const objectives = fields.filter(f => f.role === 'objective'), parameters = fields.filter(f => f.role === 'parameter');
+const metrics = fields.filter(f => f.role === 'metric');
+const numeric = f => f.numeric ?? (f.numeric = f.values.some(v => typeof v === 'number') && f.values.every(v => v === null || typeof v === 'number'));
+const frontRows = Array.from({length: F}, (_, i) => i);
+const varies = f => new Set(f.values).size > 1;
+const variesOnFront = f => new Set(f.values.slice(0, F)).size > 1;
+const label = row => (P.runs.length > 1 ? 'run ' + (run[row] + 1) : '') + '#' + id[row];
+const reference = row => P.runs[run[row]] + '#' + id[row];
+function delta(f, row) {
+  if (P.baseline === null || row === P.baseline) return null;
+  const a = f.values[row], b = f.values[P.baseline];
+  return typeof a === 'number' && typeof b === 'number' && b !== 0 ? (a / b - 1) * 100 : null;
+}
+function marks(row) {
+  const found = [];
+  if (row === P.knee) found.push(['knee', 'k']);
+  if (row === P.baseline) found.push(['baseline', 'b']);
+  for (const name of championOf.get(row) || []) found.push(['best ' + name, '']);
+  if (unknown.has(row)) found.push(['quality unknown', 'u']);
+  if (status[row] !== 'ok') found.push([status[row], 'u']);
+  return found;
+}
+
+// Numbers for people: SI prefixes where the unit takes them.
+const PREFIXED = new Set(['B', 'B/s', 'J', 'W', 'Hz', 'FLOP', 'FLOP/s', 'g', 'gCO2e', 'm', 'bit', 'bit/s']);
+const BIG = ['', 'k', 'M', 'G', 'T', 'P', 'E'], SMALL = ['', 'm', 'µ', 'n', 'p', 'f'];
+function prefixOf(value, unit) {
+  const size = Math.abs(value);
+  if (!size || !isFinite(size) || !(PREFIXED.has(unit) || unit === 's')) return [1, ''];
+  let step = Math.floor(Math.log10(Number(size.toPrecision(4))) / 3 + 1e-9);
+  step = Math.min(Math.max(step, 1 - SMALL.length), unit === 's' ? 0 : BIG.length - 1);
+  if (unit[0] === 'B' || unit[0] === 'b') step = Math.max(step, 0);
+  return [Math.pow(1000, -step), step >= 0 ? BIG[step] : SMALL[-step]];
+}
+// Thousands apart; by hand, because the locale's formatter costs more than everything else on this page.
+function grouped(text) {
+  const [whole, rest] = String(text).split('.');
+  return whole.replace(/\B(?=(\d{3})+$)/g, ',') + (rest ? '.' + rest : '');
+}
+function digits(value, significant = 4) {
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e15 || size < 1e-4) return value.toExponential(significant - 1).replace(/\.?0+e/, 'e');
+  return grouped(String(Number(value.toPrecision(significant))));
+}
+function show(value, unit = '', significant = 4) {
+  if (value === null || value === undefined) return 'n/a';
+  if (value === true) return 'yes';
+  if (value === false) return 'no';
+  if (typeof value !== 'number') return String(value);
+  const [factor, prefix] = prefixOf(value, unit);
+  const text = Number.isInteger(value) && factor === 1 ? grouped(value) : digits(value * factor, significant);
+  return unit === '$' ? '$' + text : (text + ' ' + prefix + unit).trim();
+}
+const tickText = (v, f) => show(v, PREFIXED.has(f.unit) || f.unit === 's' || f.unit === '$' ? f.unit : '', 3);
+const signed = percent => (percent > 0 ? '+' : '') + (Math.abs(percent) >= 100 ? grouped(Math.round(percent)) : percent.toFixed(1)) + ' %';
+const pretty = name => name.replace(/_/g, ' ');
+const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');
+const arrow = f => f.better === 'lower' ? ' ↓ better' : f.better === 'higher' ? ' ↑ better' : '';

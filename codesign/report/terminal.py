@@ -1,0 +1,147 @@
+"""The front as a table for a terminal, and what to do next.
+
+Columns that tell most come first and stay: the point, what distinguishes the points, the objectives. In 80
+columns the intervals and the least varied parameters give way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codesign.report import standing
+from codesign.report.exports import notes
+from codesign.report.importance import explained, levels_of
+from codesign.report.sheet import Field, Sheet
+from codesign.report.si import column_scale, digits, shown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MOST_ROWS = 20
+"""Front points shown; the report has them all."""
+WIDEST_CELL = 22
+
+
+def front_table(sheet: Sheet, width: int = 80, most: int = MOST_ROWS) -> Table:
+    """Return the front as a rich table at most ``width`` characters wide."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = chosen_rows(sheet, most)
+    columns = _columns(sheet, rows, width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
+    for head, cells in columns:
+        numeric = all(cell[:1].isdigit() or cell[:1] in "-$n" for cell in cells)
+        table.add_column(Text(head), justify="right" if numeric and head != "point" else "left", no_wrap=True)
+    for i in range(len(rows)):
+        table.add_row(*(Text(cells[i]) for _, cells in columns))
+    if sheet.front_rows > len(rows):
+        table.caption = Text(
+            f"{len(rows)} of {sheet.front_rows} front points: knee, best of each objective, even spread"
+        )
+    return table
+
+
+def chosen_rows(sheet: Sheet, most: int = MOST_ROWS) -> list[int]:
+    """Return the rows to show, by the first objective: knee and champions always, the others evenly spread."""
+    count = sheet.front_rows
+    if not count:
+        return []
+    order = sorted(range(count), key=lambda row: sheet.minimised(count)[row, 0].item()) if count <= 1 else _order(sheet)
+    if count <= most:
+        return order
+    must = {standing.knee_row(sheet), *standing.champions(sheet).values()}
+    rest = [row for row in order if row not in must]
+    free = max(0, most - len(must))
+    spread = {rest[round(i * (len(rest) - 1) / max(1, free - 1))] for i in range(min(free, len(rest)))}
+    return [row for row in order if row in must or row in spread]
+
+
+def _order(sheet: Sheet) -> list[int]:
+    import numpy as np
+
+    order: list[int] = np.argsort(standing.filled(sheet)[:, 0], kind="stable").tolist()
+    return order
+
+
+def _columns(sheet: Sheet, rows: list[int], width: int) -> list[tuple[str, list[str]]]:
+    """Return (header, cells) that fit: point and objectives always, then parameters by telling, then intervals."""
+    knee = standing.knee_row(sheet)
+    point = ("point", [f"#{sheet.columns['id'][row]}" for row in rows])
+    if len(sheet.runs) > 1:
+        point = ("point", [f"{sheet.columns['run'][row] + 1}#{sheet.columns['id'][row]}" for row in rows])
+    objectives = [_objective(sheet, f, rows) for f in sheet.of_role("objective")]
+    marks = ("", [_cut(", ".join(notes(sheet, row, knee)).replace("_", " "), 28) for row in rows])
+    left = width - sum(_width(c) for c in [point, *objectives, marks])
+    kept: set[str] = set()
+    parameters = {
+        f.name: (f.title, [_cut(shown(sheet.columns[f.name][row], f.unit)) for row in rows]) for f in _telling(sheet)
+    }
+    for name, column in parameters.items():
+        if _width(column) <= left:
+            left -= _width(column)
+            kept.add(name)
+    named = [parameters[f.name] for f in sheet.of_role("parameter") if f.name in kept]
+    wide: list[tuple[str, list[str]]] = []
+    for field, column in zip(sheet.of_role("objective"), objectives, strict=True):
+        interval = _interval(sheet, field, rows)
+        wide.append(column)
+        if interval is not None and _width(interval) <= left and len(kept) == len(parameters):
+            left -= _width(interval)
+            wide.append(interval)
+    return [point, *named, *wide, marks]
+
+
+def _width(column: tuple[str, list[str]]) -> int:
+    return max(map(len, [column[0], *column[1]])) + 2
+
+
+def _cut(text: str, most: int = WIDEST_CELL) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _scale(sheet: Sheet, field: Field, rows: list[int]) -> tuple[float, str]:
+    values = [sheet.columns[field.name][row] for row in rows]
+    return column_scale([v for v in values if isinstance(v, int | float)], field.unit)
+
+
+def _objective(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]]:
+    factor, unit = _scale(sheet, field, rows)
+    name = _cut(field.name.replace("_per_million_tokens", "/1M").replace("_per_token", "/token"), 18)
+    return f"{name} [{unit}]" if unit else name, [_scaled(sheet.columns[field.name][row], factor) for row in rows]
+
+
+def _interval(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]] | None:
+    low, high = (sheet.columns[field.name + end] for end in ("_low", "_high"))
+    if all(low[row] is None for row in rows):
+        return None
+    factor, _ = _scale(sheet, field, rows)
+    return "90 % interval", [f"{_scaled(low[row], factor, 3)} to {_scaled(high[row], factor, 3)}" for row in rows]
+
+
+def _scaled(value: Any, factor: float, significant: int = 4) -> str:
+    return digits(value * factor, significant) if isinstance(value, int | float) else "n/a"
+
+
+def _telling(sheet: Sheet) -> list[Field]:
+    """Return the parameters that vary on the front, by how much they explain of the objectives."""
+    values = standing.filled(sheet)
+
+    def telling(field: Field) -> float:
+        codes, _ = levels_of(sheet.columns[field.name][: sheet.front_rows])
+        return sum(explained(codes, column) for column in values.T)
+
+    return sorted(sheet.varying("parameter"), key=telling, reverse=True)
+
+
+def next_steps(sheet: Sheet, report_path: str = "") -> list[str]:
+    """Return lines that say what to do next; plain text."""
+    knee, path = standing.knee_row(sheet), str(sheet.runs[0].path)
+    lines = [f"report     {report_path}"] if report_path else [f"report     codesign report {path}"]
+    if knee is not None:
+        lines.append(f"why        codesign explain '{sheet.ref(knee)}'")
+    if sheet.runs[0].meta.get("status") != "finished":
+        lines.append(f"resume     codesign search --resume {path}")
+    else:
+        lines.append(f"export     codesign report {path} --format csv|json|parquet|md|tex")
+    return lines

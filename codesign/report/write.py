@@ -1,0 +1,70 @@
+"""``report(run, format)``: render a run directory and write the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from codesign.errors import UsageError, nearest
+from codesign.report import exports, html
+from codesign.report.sheet import Sheet, load_sheet
+from codesign.run import Run, write_file
+from codesign.run.journal import lacks
+
+FORMATS: dict[str, tuple[str, Callable[[Sheet], str | bytes]]] = {
+    "html": ("report.html", html.page),
+    "csv": ("report.csv", exports.to_csv),
+    "json": ("report.json", exports.to_json),
+    "parquet": ("report.parquet", exports.to_parquet),
+    "md": ("report.md", exports.to_markdown),
+    "tex": ("report.tex", exports.to_tex),
+}
+"""Format -> (file name in the run directory, renderer)."""
+
+
+def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> str | bytes:  # noqa: A002
+    """Return one or more runs in a format: text, or bytes for Parquet.
+
+    Raises:
+        UsageError: no such format.
+        DataError: a run is damaged, or the runs differ in their objectives.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"unknown report format {format!r}", nearest(format, FORMATS))
+    sheet = runs if isinstance(runs, Sheet) else load_sheet(runs)
+    return FORMATS[format][1](sheet)
+
+
+def report(
+    runs: Run | Path | str | Sequence[Run | Path | str],
+    format: str = "html",  # noqa: A002
+    output: Path | str | None = None,
+) -> Path:
+    """Render a run (or several of the same objectives) and write it.
+
+    Args:
+        runs: a run directory or several.
+        format: html, csv, json, parquet, md or tex.
+        output: the file; None writes ``report.<format>`` into the (first) run directory.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UsageError: no such format.
+        DataError: a run is damaged, or the runs differ in their objectives.
+        EnvironmentLacks: the file cannot be written.
+    """
+    several = [runs] if isinstance(runs, Run | Path | str) else list(runs)
+    if format not in FORMATS:
+        raise UsageError(f"unknown report format {format!r}", nearest(format, FORMATS))
+    sheet = load_sheet(several)
+    path = Path(output) if output is not None else sheet.runs[0].path / FORMATS[format][0]
+    if path.is_dir():
+        path = path / FORMATS[format][0]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise lacks(error, path.parent) from None
+    write_file(path, FORMATS[format][1](sheet))
+    return path
