@@ -179,10 +179,10 @@ def _make_named(name: str) -> Path:
             return path
         except FileExistsError:
             if not path.parent.is_dir():
-                raise UsageError(f"{path.parent} is not a directory", "name one with --output") from None
+                raise UsageError(f"{path.parent} is not a directory", "name one with --out") from None
         except OSError as error:
             raise lacks(error, path) from None
-    raise UsageError(f"a thousand runs are named {stem}", "name a directory with --output")
+    raise UsageError(f"a thousand runs are named {stem}", "name a directory with --out")
 
 
 def _make(path: Path, force: bool) -> Path:
@@ -194,7 +194,7 @@ def _make(path: Path, force: bool) -> Path:
     except OSError as error:
         raise lacks(error, path) from None
     if not path.is_dir():
-        raise UsageError(f"{path} exists and is not a directory", "name another with --output")
+        raise UsageError(f"{path} exists and is not a directory", "name another with --out")
     is_run = (path / "run.json").exists() or (path / "journal.jsonl").exists()
     if not force:
         what = f"--resume {path} continues that run, --force replaces it" if is_run else "--force writes into it"

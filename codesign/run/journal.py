@@ -30,13 +30,13 @@ def lacks(error: OSError, path: Path) -> CodesignError:
     """Return the error for a file or directory that cannot be written."""
     reason = error.strerror or str(error)
     hints = {
-        errno.ENOSPC: "free some space or choose another directory with --output",
-        errno.EDQUOT: "free some space or choose another directory with --output",
-        errno.EROFS: "choose a writable directory with --output",
-        errno.EACCES: "choose a writable directory with --output",
-        errno.EPERM: "choose a writable directory with --output",
+        errno.ENOSPC: "free some space or choose another directory with --out",
+        errno.EDQUOT: "free some space or choose another directory with --out",
+        errno.EROFS: "choose a writable directory with --out",
+        errno.EACCES: "choose a writable directory with --out",
+        errno.EPERM: "choose a writable directory with --out",
     }
-    return EnvironmentLacks(f"cannot write {path}: {reason}", hints.get(error.errno or 0, "choose another --output"))
+    return EnvironmentLacks(f"cannot write {path}: {reason}", hints.get(error.errno or 0, "choose another --out"))
 
 
 @dataclass(frozen=True, slots=True)
