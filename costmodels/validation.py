@@ -54,8 +54,8 @@ def _caches() -> Iterator[Check]:
     for name, expected in (("llama-3.1-8b", 131_072.0), ("deepseek-v3", 61 * 576 * 2.0), ("mixtral-8x7b", 131_072.0)):
         model = load_model(name)
         yield Check(
-            topic="costmodels", name=f"{name}: cache bytes per token", expected=expected,
-            found=model.kv_bytes_per_token(16), tolerance=0.0, unit="B", source="architecture figures of the model card",
+            topic="costmodels", name=f"{name}: cache bytes a token", expected=expected,
+            found=model.kv_bytes_per_token(16), tolerance=0.0, unit="B", source="architecture figures",
         )  # fmt: skip
 
 

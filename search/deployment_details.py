@@ -25,13 +25,13 @@ def details(problem: Deployment, values: dict[str, Any]) -> Details:
     load = Load(values["batch"], asked.prompt, asked.generate, values["replicas"], asked.rate)
     priced = price(problem.model, problem.targets[values["target"]], structure, load, asked.site)
     breakdowns = []
-    for title, cost in zip(("prefill", "decode, all steps"), priced.phases, strict=True):
+    for title, once, cost in zip(("prefill", "decode"), ("one prefill", "one decode step"), priced.phases, strict=True):
         rows = group_rows(cost)[:12]
         items = tuple(Item(row.group, row.seconds) for row in rows)
-        breakdowns.append(Breakdown(f"Device time of {title} by kernel", "s", items))
+        breakdowns.append(Breakdown(f"Device time of {once} by kernel", "s", items))
         slopes = cost.seconds.take(slice(0, 1)).slopes[:, 0]
         bound = tuple(Item(LABELS[f], float(slopes[f])) for f in TIME_FACTORS if slopes[f] > 0)
-        breakdowns.append(Breakdown(f"Time of {title} by what binds it", "s", bound))
+        breakdowns.append(Breakdown(f"Whole time of {title} by what binds it", "s", bound))
     memory = tuple(Item(name, float(np.max(size))) for name, size in priced.memory.items())
     breakdowns.append(Breakdown("Memory of the fullest device", "B", memory))
     carbon = priced.estimate.shares("carbon_per_million_tokens")

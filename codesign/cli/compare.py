@@ -33,7 +33,8 @@ def compare(
       codesign compare runs/before runs/after
       codesign compare runs/before runs/after --where 'latency <= 5 %' --where 'hypervolume >= -1 %'
     """
-    from codesign.report.compare import compare as compare_runs, crossed, limits
+    from codesign.report.compare import compare as compare_runs
+    from codesign.report.compare import crossed, limits
 
     found = compare_runs(first, second)
     stated = limits(where or [], found)

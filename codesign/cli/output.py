@@ -148,6 +148,11 @@ def progress_console(ctx: typer.Context) -> Console:
     return _console(sys.stderr, quiet=is_quiet(ctx))
 
 
+def result_console() -> Console:
+    """Return the console of results: stdout."""
+    return _console(sys.stdout)
+
+
 def _console(stream: Any, quiet: bool = False) -> Console:
     from rich.console import Console
 

@@ -22,7 +22,7 @@ def report(
         list[Path] | None,
         typer.Argument(help="Run directories of the same objectives; the newest under runs/ if none."),
     ] = None,
-    format: Annotated[  # noqa: A002
+    format: Annotated[
         str, typer.Option("--format", "-f", help="html, csv, json, parquet, md or tex.")
     ] = "html",
     output: Annotated[
@@ -39,11 +39,12 @@ def report(
       codesign report runs/a runs/b --format csv --output fronts.csv
     """
     from codesign.report.sheet import newest_run
-    from codesign.report.write import render, report as write
+    from codesign.report.write import render
+    from codesign.report.write import report as write
 
     chosen = runs or [newest_run()]
     if json:
-        format, output = "json", "-"  # noqa: A001
+        format, output = "json", "-"
     if open_it and (format != "html" or output == "-"):
         raise UsageError("--open shows an HTML file", "leave out --format and --output -")
     if output == "-":

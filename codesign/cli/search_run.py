@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.output import envelope, is_quiet, note
+from codesign.cli.output import envelope, is_quiet, note, result_console
 
 Engine = Annotated[str, typer.Option(help="exhaustive, random, nsga2, local, or optuna:SAMPLER.")]
 Evaluations = Annotated[int | None, typer.Option(help="Budget; default: the whole space, or 10,000.")]
@@ -67,7 +67,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     """Write the report of a finished search and show its front."""
-    from codesign.report import report
+    from codesign.report import load_sheet, report
     from codesign.report.terminal import front_table, next_steps
 
     path = report(run)
@@ -76,6 +76,8 @@ def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
         units = {o["name"]: o["unit"] for o in run.meta["problem"]["objectives"]}
         sys.stdout.write(envelope(ctx, content, units) + "\n")
         return
-    front_table(run)
-    for line in next_steps(run):
+    sheet = load_sheet([run])
+    console = result_console()
+    console.print(front_table(sheet, console.width))
+    for line in next_steps(sheet, str(path)):
         note(ctx, line)
