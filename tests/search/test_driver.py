@@ -227,7 +227,11 @@ def test_ctrl_c_saves_and_says_how_to_resume(kind, tmp_path):
         "except CodesignError as error:\n    print(error, file=sys.stderr)\n    sys.exit(int(error.exit_code))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell may have it ignored
     )
     process.stdout.readline()
     process.stdout.readline()
