@@ -1,7 +1,7 @@
 """This machine as a target: measured in under half a minute, in the form of the catalogue.
 
 Peaks, bandwidth and dispatch cost are measured through torch, each a median over repeats with an interval from the
-worst twentieth to the best repeat; capacity, cores and caches are read from the system. Power is not visible on most
+worst quarter to the best repeat; capacity, cores and caches are read from the system. Power is not visible on most
 machines and stays an assumption with a wide interval. A detected ``peak`` is a sustained rate, not a data-sheet one.
 """
 

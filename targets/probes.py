@@ -14,7 +14,7 @@ MOST_REPEATS = 2000
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A measured rate or time: median over the repeats, from the worst twentieth to the best.
+    """A measured rate or time: median over the repeats, from the worst quarter to the best.
 
     A busy machine only ever makes a repeat worse, so the interval reaches to the best one.
     """
@@ -33,13 +33,13 @@ class Sample(msgspec.Struct, frozen=True):
 def rates(amount: float, durations: list[float]) -> Sample:
     """Return the summary of ``amount`` per second over repeats of ``durations`` seconds."""
     values = amount / np.asarray(durations, dtype=np.float64)
-    return Sample(float(np.median(values)), float(np.quantile(values, 0.05)), float(values.max()), len(values))
+    return Sample(float(np.median(values)), float(np.quantile(values, 0.25)), float(values.max()), len(values))
 
 
 def times(durations: list[float], calls: int) -> Sample:
     """Return the summary of seconds per call over repeats of ``calls`` calls each."""
     values = np.asarray(durations, dtype=np.float64) / calls
-    return Sample(float(np.median(values)), float(values.min()), float(np.quantile(values, 0.95)), len(values))
+    return Sample(float(np.median(values)), float(values.min()), float(np.quantile(values, 0.75)), len(values))
 
 
 def repeat(run: Callable[[], Any], synchronise: Callable[[], None], seconds: float, least: int = 5) -> list[float]:

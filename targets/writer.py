@@ -12,6 +12,7 @@ from codesign.targets.schema import SCHEMA
 from codesign.targets.target import Calibration, Target, Value
 from codesign.units import UNITS, parse_quantity
 
+_USUAL = frozenset(("TFLOP/s", "GB/s", "W", "us", "MHz", "MiB", "GiB", "kgCO2e", "mm2", "$/h"))
 _UNUSUAL = frozenset(("g", "kg", "t", "min", "h", "Wh", "kWh", "cm2", "%", "years", "KiB/s", "MiB/s", "GiB/s", "TiB/s"))
 
 
@@ -103,15 +104,16 @@ def _entry(key: str, value: Value | None) -> list[str]:
 
 def quantity_text(value: float, unit: str) -> str:
     """Return the most readable text that ``parse_quantity`` reads back as exactly ``value``."""
-    best, score = f"{value!r} {unit}".rstrip(), (True, 99)
+    best, score = f"{value!r} {unit}".rstrip(), (True, True, 99)
     for name, (si, scale) in UNITS.items():
-        if si != unit or name in _UNUSUAL or name.endswith(("OP/s", "kB/s")) and "FLOP/s" not in name:
+        if si != unit or name in _UNUSUAL or (name.endswith("OP/s") and "FLOP/s" not in name):
             continue
         for digits in (3, 6, 9, 12, 15, 17):
             number = f"{value / scale:.{digits}g}"
             text = f"{number} {name}".rstrip()
             if "e" not in number and parse_quantity(text, unit) == value:
-                if (rank := (not 0.1 <= value / scale < 10_000.0, len(text))) < score:
+                handy = 0.1 <= value / scale < 100_000.0
+                if (rank := (not handy, name not in _USUAL, len(text))) < score:
                     best, score = text, rank
                 break
     return best
