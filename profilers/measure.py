@@ -82,7 +82,7 @@ def measure(request: Request) -> Measurement:
     last = len(ordered) - 1
     low, median, high = (ordered[round(last * q)] for q in (0.05, 0.5, 0.95))
     busy = (high - low) / median > BUSY_SPREAD
-    return Measurement(median, low, high, len(ordered), torch.get_num_threads(), busy, torch.__version__)
+    return Measurement(median, low, high, len(ordered), torch.get_num_threads(), busy, str(torch.__version__))
 
 
 def _pass(model: Any, module: Any, request: Request) -> Callable[[], None]:
@@ -165,7 +165,9 @@ def measure_in_subprocess(request: Request, timeout: float = 600.0) -> Measureme
             input=msgspec.json.encode(request), capture_output=True, timeout=timeout, env=environment, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise DataError(f"measuring {request.model} took over {timeout:g} s", "lower the batch or the lengths") from None
+        raise DataError(
+            f"measuring {request.model} took over {timeout:g} s", "lower the batch or the lengths"
+        ) from None
     try:
         answer = msgspec.json.decode(done.stdout.strip().rpartition(b"\n")[2])
     except msgspec.DecodeError:

@@ -9,7 +9,7 @@ Searching then costs a gather per point whatever the engine, and the answer cann
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from codesign.search.constraints import parse_where, violations
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
 from codesign.search.quality import quality_loss
 from codesign.search.space import BoxSpace
+from codesign.strict_yaml import convert
 from codesign.targets import Target, load_target
 from codesign.workload.structure import by_structure
 
@@ -44,12 +45,17 @@ ALIASES = {
 }
 """Short names of objectives; everything else goes by the metric's own name."""
 
+COUNTED = ("batches", "degrees", "stages", "nodes", "replicas")
+
 STRUCTURAL = ("target", "dtype", "tp", "pp", "ep", "nodes")
 
 SHOWN = (
     "ttft", "tpot", "request_latency", "throughput", "tokens_per_device", "tokens_per_user", "memory", "power",
     "devices", "energy_per_token", "carbon_per_million_tokens", "cost_per_million_tokens",
 )  # fmt: skip
+
+
+Counts = tuple[Annotated[int, msgspec.Meta(ge=1, le=1_000_000)], ...]
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,11 +72,11 @@ class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunk: int | None = None
     rate: float | None = None
     execution: str = "auto"
-    batches: tuple[int, ...] = BATCHES
-    degrees: tuple[int, ...] = DEGREES
-    stages: tuple[int, ...] = STAGES
-    nodes: tuple[int, ...] = NODES
-    replicas: tuple[int, ...] = REPLICAS
+    batches: Counts = BATCHES
+    degrees: Counts = DEGREES
+    stages: Counts = STAGES
+    nodes: Counts = NODES
+    replicas: Counts = REPLICAS
     site: Site = Site()
     overlay: str | None = None
 
@@ -113,11 +119,13 @@ class Deployment(Problem):
     functional_unit = "output token"
 
     def __init__(self, **spec: Any) -> None:
-        self.asked = msgspec.convert(spec, DeploymentSpec, strict=False)
-        asked = self.asked
+        self.asked = asked = convert(spec, DeploymentSpec, "deployment spec")
         if not asked.targets:
             raise UsageError("no target given", "name at least one, for example --target h100-sxm")
         check_spec(asked)
+        self.asked = asked = msgspec.structs.replace(
+            asked, **{name: tuple(sorted(set(getattr(asked, name)))) for name in COUNTED}
+        )
         self.model: Model = load_model(asked.model)
         self.targets: dict[str, Target] = {}
         for name in asked.targets:
@@ -247,7 +255,8 @@ class Deployment(Problem):
         cell = batches * len(self.asked.replicas) + replicas
         names = [self._metric_of[o.name] for o in self.objectives]
         wanted = [*names, *(m.name for m in self.metrics)]
-        wanted += [c for c in (self._metric_of.get(k.metric, k.metric) for k in self.constraints) if c not in wanted]
+        limited = (self._metric_of.get(k.metric, k.metric) for k in self.constraints)
+        wanted += [name for name in limited if name not in wanted and name not in values]
         value = {name: np.full(count, np.nan) for name in wanted}
         low = {name: np.full(count, np.nan) for name in names}
         high = {name: np.full(count, np.nan) for name in names}

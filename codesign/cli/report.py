@@ -22,9 +22,7 @@ def report(
         list[Path] | None,
         typer.Argument(help="Run directories of the same objectives; the newest under runs/ if none."),
     ] = None,
-    format: Annotated[
-        str, typer.Option("--format", "-f", help="html, csv, json, parquet, md or tex.")
-    ] = "html",
+    format: Annotated[str, typer.Option("--format", "-f", help="html, csv, json, parquet, md or tex.")] = "html",
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="The file to write; - is standard output.")
     ] = None,

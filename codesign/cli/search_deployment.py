@@ -23,6 +23,10 @@ def deployment(
     objectives: Annotated[str, typer.Option(help="What to minimise, comma list.")] = "latency,energy,carbon,cost",
     where: s.Where = None,
     dtype: Annotated[str, typer.Option(help="Free the precision, comma list such as bf16,fp8,int4.")] = "",
+    batch: Annotated[str, typer.Option(help="Batch sizes to consider, comma list; default 1 to 1024.")] = "",
+    tp: Annotated[str, typer.Option(help="Tensor and expert degrees to consider, comma list.")] = "",
+    pp: Annotated[str, typer.Option(help="Pipeline stages to consider, comma list.")] = "",
+    replicas: Annotated[str, typer.Option(help="Replicas to consider, comma list.")] = "",
     prompt: Annotated[int, typer.Option(help="Prompt tokens of a request.")] = 1024,
     generate: Annotated[int, typer.Option(help="Output tokens of a request.")] = 256,
     mode: Annotated[str, typer.Option(help="static or continuous batching.")] = "continuous",
@@ -61,7 +65,8 @@ def deployment(
     spec = deployment_spec(
         model=model, targets=s.names(target), objectives=s.names(objectives), where=tuple(where or ()),
         dtypes=s.names(dtype), prompt=prompt, generate=generate, mode=mode, chunk=chunk, rate=rate,
-        execution=execution, overlay=overlay,
+        execution=execution, overlay=overlay, batches=s.counts(batch, "--batch"), degrees=s.counts(tp, "--tp"),
+        stages=s.counts(pp, "--pp"), replicas=s.counts(replicas, "--replicas"),
         site={"grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation},
     )  # fmt: skip
     with s.watched(ctx) as progress:

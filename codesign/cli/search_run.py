@@ -65,6 +65,18 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+def counts(text: str, option: str) -> tuple[int, ...] | None:
+    """Return a comma list of whole numbers, or None where nothing was given."""
+    from codesign.errors import UsageError
+
+    found = []
+    for part in names(text):
+        if not part.isdigit() or not 1 <= int(part) <= 1_000_000:
+            raise UsageError(f"{option}: found {part!r}", "expected whole numbers from 1, such as 1,2,4")
+        found.append(int(part))
+    return tuple(found) or None
+
+
 def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     """Write the report of a finished search and show its front."""
     from codesign.report import load_sheet, report
