@@ -110,8 +110,9 @@ def _differences(sheets: tuple[Sheet, Sheet]) -> tuple[str, ...]:
         for key in ("engine", "seed", "evaluations")
         if a.get(key) != b.get(key)
     ]
-    prints = [m.get("fingerprint") if isinstance(m.get("fingerprint"), dict) else {} for m in (a, b)]
-    changed = sorted(k for k in {*prints[0], *prints[1]} if prints[0].get(k) != prints[1].get(k))
+    prints: list[dict[str, Any]] = [dict(m.get("fingerprint") or {}) for m in (a, b)]
+    names = sorted(set(prints[0]) | set(prints[1]))
+    changed = [name for name in names if prints[0].get(name) != prints[1].get(name)]
     return (*notes, *([f"inputs that differ: {', '.join(changed)}"] if changed else []))
 
 

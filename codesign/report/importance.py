@@ -8,6 +8,7 @@ no random sample: a first look, said so in the report.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def levels_of(values: list[Any]) -> tuple[NDArray[np.int64], list[str]]:
         edges = np.unique(np.nanquantile(column, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
         codes = np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="right"))
         bounds = [float(np.nanmin(column)), *edges.tolist(), float(np.nanmax(column))]
-        labels = [f"{a:.3g} to {b:.3g}" for a, b in zip(bounds, bounds[1:], strict=False)] + ["inactive"]
+        labels = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(bounds)] + ["inactive"]
         return codes.astype(np.int64), labels
     order = sorted(set(present)) if numeric else sorted({str(v) for v in present})
     index = {v: i for i, v in enumerate(order)}
@@ -61,7 +62,7 @@ def importance(sheet: Sheet) -> dict[str, list[dict[str, Any]]]:
             continue
         logarithm = bool((column[rows] > 0.0).all())
         values = np.log(column[rows]) if logarithm else column[rows]
-        entries = []
+        entries: list[dict[str, Any]] = []
         for name, (codes, labels) in table.items():
             share = explained(codes[rows], values)
             count = np.bincount(codes[rows], minlength=len(labels))
@@ -69,7 +70,7 @@ def importance(sheet: Sheet) -> dict[str, list[dict[str, Any]]]:
             mean = np.exp(mean) if logarithm else mean
             effect = [[labels[i], float(mean[i])] for i in range(len(labels)) if count[i]]
             entries.append({"name": name, "share": round(share, 4), "effect": effect})
-        entries.sort(key=lambda e: -e["share"])
+        entries.sort(key=lambda e: -float(e["share"]))
         for entry in entries[2:]:
             entry.pop("effect")
         result[field.name] = entries

@@ -142,8 +142,8 @@ def header(sheet: Sheet) -> list[list[str]]:
         f"{f.name}: {f.better} is better" + (f", in {f.unit}" if f.unit else "") + (f" per {f.per}" if f.per else "")
         for f in sheet.of_role("objective")
     )
-    spec = meta.get("spec") if isinstance(meta.get("spec"), dict) else {}
-    inner = spec.get("spec") if isinstance(spec.get("spec"), dict) else spec
+    spec = _mapping(meta.get("spec"))
+    inner = _mapping(spec.get("spec")) or spec
     rows: list[tuple[str, Any]] = [("Problem", problem.get("name")), ("Model", inner.get("model"))]
     rows += [("Targets", _listed(inner.get("targets") or _levels(problem, "target"))), ("Objectives", objectives)]
     rows += [("Functional unit", problem.get("functional_unit"))]
@@ -175,6 +175,10 @@ def _provenance(meta: dict[str, Any], name: str) -> list[tuple[str, Any]]:
         ("Versions", ", ".join(f"{k} {v}" for k, v in (meta.get("versions") or {}).items())),
         ("Machine", machine),
     ]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _levels(problem: dict[str, Any], name: str) -> list[Any]:

@@ -45,7 +45,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The joined rows. ``columns`` has every column of the front files plus ``run`` and ``status``, all of one length."""
+    """The joined rows; ``columns`` has those of the front files plus ``run`` and ``status``, all of one length."""
 
     runs: tuple[Run, ...]
     fields: tuple[Field, ...]

@@ -28,17 +28,20 @@ def front_table(sheet: Sheet, width: int = 80, most: int = MOST_ROWS) -> Table:
     from rich.text import Text
 
     rows = chosen_rows(sheet, most)
-    columns = _columns(sheet, rows, width)
+    columns, dropped = _columns(sheet, rows, width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
     for head, cells in columns:
         numeric = all(cell[:1].isdigit() or cell[:1] in "-$n" for cell in cells)
-        table.add_column(Text(head), justify="right" if numeric and head != "point" else "left", no_wrap=True)
+        table.add_column(Text(head), justify="right" if numeric else "left", no_wrap=True)
     for i in range(len(rows)):
         table.add_row(*(Text(cells[i]) for _, cells in columns))
+    said = []
     if sheet.front_rows > len(rows):
-        table.caption = Text(
-            f"{len(rows)} of {sheet.front_rows} front points: knee, best of each objective, even spread"
-        )
+        said.append(f"{len(rows)} of {sheet.front_rows} front points: knee, best of each objective, even spread")
+    if dropped:
+        said.append(f"too narrow for: {', '.join(dropped)}")
+    if said:
+        table.caption = Text("\n".join(said))
     return table
 
 
@@ -64,36 +67,51 @@ def _order(sheet: Sheet) -> list[int]:
     return order
 
 
-def _columns(sheet: Sheet, rows: list[int], width: int) -> list[tuple[str, list[str]]]:
-    """Return (header, cells) that fit: point and objectives always, then parameters by telling, then intervals."""
-    knee = standing.knee_row(sheet)
-    point = ("point", [f"#{sheet.columns['id'][row]}" for row in rows])
-    if len(sheet.runs) > 1:
-        point = ("point", [f"{sheet.columns['run'][row] + 1}#{sheet.columns['id'][row]}" for row in rows])
-    objectives = [_objective(sheet, f, rows) for f in sheet.of_role("objective")]
-    marks = ("", [_cut(", ".join(notes(sheet, row, knee)).replace("_", " "), 28) for row in rows])
-    left = width - sum(_width(c) for c in [point, *objectives, marks])
-    kept: set[str] = set()
-    parameters = {
-        f.name: (f.title, [_cut(shown(sheet.columns[f.name][row], f.unit)) for row in rows]) for f in _telling(sheet)
-    }
-    for name, column in parameters.items():
-        if _width(column) <= left:
+def _columns(sheet: Sheet, rows: list[int], width: int) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """Return (header, cells) that fit, and the objectives that do not.
+
+    The point and its marks always fit; then objectives, parameters by how much they tell, intervals.
+    """
+    point = ("point", [_label(sheet, row) for row in rows])
+    marks = ("", _marks(sheet, rows, width))
+    left = width - _width(point) - _width(marks)
+    columns: dict[str, tuple[str, list[str]]] = {}
+    wanted = {f.name: _objective(sheet, f, rows) for f in sheet.of_role("objective")}
+    told = {f.name: _parameter(sheet, f, rows) for f in _telling(sheet)}
+    intervals = {f.name + "_low": _interval(sheet, f, rows) for f in sheet.of_role("objective")}
+    for name, column in [*wanted.items(), *told.items(), *intervals.items()]:
+        if column is not None and _width(column) <= left:
             left -= _width(column)
-            kept.add(name)
-    named = [parameters[f.name] for f in sheet.of_role("parameter") if f.name in kept]
-    wide: list[tuple[str, list[str]]] = []
-    for field, column in zip(sheet.of_role("objective"), objectives, strict=True):
-        interval = _interval(sheet, field, rows)
-        wide.append(column)
-        if interval is not None and _width(interval) <= left and len(kept) == len(parameters):
-            left -= _width(interval)
-            wide.append(interval)
-    return [point, *named, *wide, marks]
+            columns[name] = column
+    order = [f.name for f in sheet.of_role("parameter")]
+    order += [name for f in sheet.of_role("objective") for name in (f.name, f.name + "_low")]
+    kept = [columns[name] for name in order if name in columns]
+    return [point, *kept, marks], [name for name in wanted if name not in columns]
+
+
+def _label(sheet: Sheet, row: int) -> str:
+    return (f"{sheet.columns['run'][row] + 1}" if len(sheet.runs) > 1 else "") + f"#{sheet.columns['id'][row]}"
+
+
+def _marks(sheet: Sheet, rows: list[int], width: int) -> list[str]:
+    """Return the marks of each row, shorter in a narrow terminal."""
+    knee = standing.knee_row(sheet)
+    words = [notes(sheet, row, knee) for row in rows]
+    most = 28 if width >= 100 else 16
+    texts = [", ".join(found).replace("_", " ") for found in words]
+    short = [
+        text if len(text) <= most else found[0] + f" +{len(found) - 1}"
+        for text, found in zip(texts, words, strict=True)
+    ]
+    return [_cut(text.replace("_", " "), most) for text in short]
+
+
+def _parameter(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]]:
+    return field.name, [_cut(shown(sheet.columns[field.name][row], field.unit)) for row in rows]
 
 
 def _width(column: tuple[str, list[str]]) -> int:
-    return max(map(len, [column[0], *column[1]])) + 2
+    return max(map(len, [*column[0].split("\n"), *column[1]]), default=0) + 2
 
 
 def _cut(text: str, most: int = WIDEST_CELL) -> str:
@@ -107,8 +125,8 @@ def _scale(sheet: Sheet, field: Field, rows: list[int]) -> tuple[float, str]:
 
 def _objective(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]]:
     factor, unit = _scale(sheet, field, rows)
-    name = _cut(field.name.replace("_per_million_tokens", "/1M").replace("_per_token", "/token"), 18)
-    return f"{name} [{unit}]" if unit else name, [_scaled(sheet.columns[field.name][row], factor) for row in rows]
+    name = _cut(field.name.replace("_per_million_tokens", "/1M").replace("_per_token", "/token"), 16)
+    return f"{name}\n[{unit}]" if unit else name, [_scaled(sheet.columns[field.name][row], factor) for row in rows]
 
 
 def _interval(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]] | None:
@@ -116,7 +134,7 @@ def _interval(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[st
     if all(low[row] is None for row in rows):
         return None
     factor, _ = _scale(sheet, field, rows)
-    return "90 % interval", [f"{_scaled(low[row], factor, 3)} to {_scaled(high[row], factor, 3)}" for row in rows]
+    return "90 %\ninterval", [f"{_scaled(low[row], factor, 3)} to {_scaled(high[row], factor, 3)}" for row in rows]
 
 
 def _scaled(value: Any, factor: float, significant: int = 4) -> str:

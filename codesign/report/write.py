@@ -22,7 +22,7 @@ FORMATS: dict[str, tuple[str, Callable[[Sheet], str | bytes]]] = {
 """Format -> (file name in the run directory, renderer)."""
 
 
-def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> str | bytes:  # noqa: A002
+def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> str | bytes:
     """Return one or more runs in a format: text, or bytes for Parquet.
 
     Raises:
@@ -37,7 +37,7 @@ def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> st
 
 def report(
     runs: Run | Path | str | Sequence[Run | Path | str],
-    format: str = "html",  # noqa: A002
+    format: str = "html",
     output: Path | str | None = None,
 ) -> Path:
     """Render a run (or several of the same objectives) and write it.

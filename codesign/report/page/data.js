@@ -42,14 +42,15 @@ function marks(row) {
 }
 
 // Numbers for people: SI prefixes where the unit takes them.
-const PREFIXED = new Set(['B', 'B/s', 'J', 'W', 'Hz', 'FLOP', 'FLOP/s', 'g', 'gCO2e', 'm', 'bit', 'bit/s']);
+// The same rules as codesign/units.py: memory in powers of two, small prefixes where they are usual.
+const PREFIXED = new Set(['B', 'B/s', 'J', 'W', 'Hz', 'FLOP', 'FLOP/s', 'gCO2e', 'token/s']);
 const BIG = ['', 'k', 'M', 'G', 'T', 'P', 'E'], SMALL = ['', 'm', 'µ', 'n', 'p', 'f'];
 function prefixOf(value, unit) {
   const size = Math.abs(value);
   if (!size || !isFinite(size) || !(PREFIXED.has(unit) || unit === 's')) return [1, ''];
   let step = Math.floor(Math.log10(Number(size.toPrecision(4))) / 3 + 1e-9);
-  step = Math.min(Math.max(step, 1 - SMALL.length), unit === 's' ? 0 : BIG.length - 1);
-  if (unit[0] === 'B' || unit[0] === 'b') step = Math.max(step, 0);
+  if (unit === 'B') { step = Math.min(Math.max(Math.floor(Math.log2(size) / 10 + 1e-9), 0), 4); return [Math.pow(1024, -step), ['', 'Ki', 'Mi', 'Gi', 'Ti'][step]]; }
+  step = Math.min(Math.max(step, ['s', 'J', 'W', 'gCO2e'].includes(unit) ? -4 : 0), unit === 's' ? 0 : BIG.length - 1);
   return [Math.pow(1000, -step), step >= 0 ? BIG[step] : SMALL[-step]];
 }
 // Thousands apart; by hand, because the locale's formatter costs more than everything else on this page.

@@ -107,14 +107,14 @@ function drawReasons() {
   const host = clear($('reasons-body')), entries = Object.entries(P.reasons).sort((a, b) => b[1] - a[1]), total = entries.reduce((a, e) => a + e[1], 0);
   if (!entries.length) { host.append(make('p', {class: 'hint'}, 'Every evaluated point was feasible.')); return; }
   host.append(make('div', {class: 'scroll'}, make('table', {class: 'plain'}, make('thead', {}, make('tr', {}, ['reason', 'points', 'share'].map((t, i) => make('th', {scope: 'col', class: i ? null : 't'}, t)))),
-    make('tbody', {}, entries.map(([text, n]) => make('tr', {}, make('td', {class: 't'}, text), make('td', {}, grouped(n)), make('td', {}, (n / total * 100).toFixed(1) + ' %')))))));
+    make('tbody', {}, entries.map(([text, n]) => make('tr', {}, make('td', {class: 't wrap'}, text), make('td', {}, grouped(n)), make('td', {}, (n / total * 100).toFixed(1) + ' %')))))));
 }
 function drawImportance() {
   const host = clear($('importance-body')), names = Object.keys(P.importance);
   $('importance').hidden = !names.length;
   $('importance-note').textContent = 'Share of the variance of each objective that a parameter explains on its own (adjusted correlation ratio over the feasible points kept; logarithm of positive objectives). It sees no interactions, and an engine that looks where it is good is no random sample. The lines show the mean at each level of the two that matter most.';
   for (const name of names) {
-    const f = byName.get(name), box = make('div', {}, make('h3', {}, pretty(name))), list = P.importance[name].filter(e => e.share > 0.0005).slice(0, 7);
+    const f = byName.get(name), box = make('div', {}, make('h3', {}, pretty(name))), list = P.importance[name].filter(e => e.share >= 0.005).slice(0, 7);
     host.append(box);
     if (!list.length) { box.append(make('p', {class: 'hint'}, 'No parameter explains anything on its own.')); continue; }
     const svg = shape('svg', {class: 'chart', width: '100%', height: list.length * 22, role: 'img', 'aria-label': `Importance for ${pretty(name)}: ` + list.map(e => `${pretty(e.name)} ${(e.share * 100).toFixed(0)} %`).join(', ')});
@@ -152,7 +152,7 @@ function drawVerification() {
     const scalars = Object.entries(v).filter(([, x]) => ['string', 'number', 'boolean'].includes(typeof x));
     const rows = verificationRows(v);
     const pairs = rows.filter(r => typeof r.predicted === 'number' && typeof r.measured === 'number');
-    if (scalars.length) host.append(terms(scalars.map(([k, x]) => [pretty(k), show(x)])));
+    if (scalars.length) host.append(terms(scalars.map(([k, x]) => [pretty(k), typeof x === 'number' && /error|inside|coverage/.test(k) ? digits(x * 100, 3) + ' %' : show(x)])));
     for (const notes of [v.notes, v.left_front]) if (Array.isArray(notes) && notes.length && typeof notes[0] !== 'object') host.append(make('p', {}, (notes === v.left_front ? 'Left the front: ' : '') + notes.join(', ')));
     const groups = new Map();
     for (const r of pairs) { const key = r.objective || r.metric || 'value'; groups.set(key, (groups.get(key) || []).concat(r)); }
@@ -169,7 +169,7 @@ function drawVerification() {
     }
     if (!rows.length) continue;
     const keys = [...new Set(rows.flatMap(r => Object.keys(r)))].filter(k => rows.some(r => typeof r[k] !== 'object' || r[k] === null));
-    const unitOf = (r, k) => ['predicted', 'measured', 'low', 'high', 'spread'].includes(k) ? r.unit || (byName.get(r.objective || r.metric) || {}).unit || '' : '';
+    const unitOf = (r, k) => ['predicted', 'measured', 'calibrated', 'low', 'high', 'low_after', 'high_after', 'spread'].includes(k) ? r.unit || (byName.get(r.objective || r.metric) || {}).unit || '' : '';
     host.append(make('div', {class: 'scroll'}, make('table', {class: 'plain'}, make('thead', {}, make('tr', {}, keys.map(k => make('th', {scope: 'col'}, pretty(k))))),
       make('tbody', {}, rows.map(r => make('tr', {}, keys.map(k => make('td', {}, show(r[k], unitOf(r, k))))))))));
   }

@@ -82,7 +82,7 @@ function drawOthers(host, svg) {
     for (const [keep, name] of [[true, ''], [false, ' off']]) {
       const some = good.filter(r => passes(r) === keep && !unknown.has(r)), apart = good.filter(r => passes(r) === keep && unknown.has(r));
       if (some.length) svg.append(shape('path', {class: 'others' + name, d: dots(some, 'h0')}));
-      if (apart.length) svg.append(shape('path', {class: 'bad' + name, style: 'stroke:var(--faint)', d: dots(apart, 'm-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0')}));
+      if (apart.length) svg.append(shape('path', {class: 'apart' + name, d: dots(apart, 'm-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0')}));
     }
     if (bad.length) svg.append(shape('path', {class: 'bad', d: dots(bad, 'm-2.5-2.5l5 5m-5 0l5-5')}));
     return;

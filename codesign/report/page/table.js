@@ -62,7 +62,7 @@ function tableRow(r, columns, members) {
   const group = members.get(P.leader[r]), head = group.includes(P.leader[r]) ? P.leader[r] : group[0];
   const row = make('tr', {'data-row': r, class: r === S.picked ? 'picked' : null, onclick: () => pick(r), onpointerenter: () => { S.hover = r; drawOverlay(); markStrand(); }, onpointerleave: () => { S.hover = null; drawOverlay(); markStrand(); }});
   for (const c of columns) {
-    const cell = make('td', {class: c.text ? 't' : null}), value = c.value(r);
+    const value = c.value(r), long = c.name === 'id' || String(value).length > 28, cell = make('td', {class: c.text ? (long ? 't wrap' : 't') : null});
     if (c.name === 'id') {
       cell.append(make('button', {type: 'button', 'aria-pressed': r === S.picked ? 'true' : 'false', onclick: event => { event.stopPropagation(); pick(r); }}, label(r)), ' ');
       if (S.grouped && r === head && group.length > 1) cell.append(make('button', {type: 'button', 'aria-expanded': S.open.has(P.leader[r]) ? 'true' : 'false', title: 'near-duplicates', onclick: event => { event.stopPropagation(); const key = P.leader[r]; if (!S.open.delete(key)) S.open.add(key); drawTable(); }}, `+${group.length - 1}`), ' ');
