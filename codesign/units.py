@@ -24,24 +24,23 @@ def _family(unit: str, prefixes: str, dimension: str | None = None) -> dict[str,
 
 
 UNITS: dict[str, tuple[str, float]] = {
-    **_family("B", "kMGTP"),
-    **_family("B/s", "kMGTP"),
+    **_family("B", "kMGTPE"),
+    **_family("B/s", "kMGTPE"),
     **_family("FLOP/s", "kMGTPE"),
     **_family("OP/s", "kMGTPE", "FLOP/s"),
     **_family("FLOP", "kMGTPE"),
     **_family("s", "pnum"),
     "min": ("s", 60.0),
     "h": ("s", 3600.0),
-    **_family("W", "mkM"),
-    **_family("J", "pnumkMG"),
+    **_family("W", "pnumkMGTPE"),
+    **_family("J", "pnumkMGTPE"),
     "kWh": ("J", 3.6e6),
     "Wh": ("J", 3600.0),
-    **_family("Hz", "kMG"),
+    **_family("Hz", "kMGTPE"),
     "mm2": ("mm2", 1.0),
     "cm2": ("mm2", 100.0),
     "nm": ("nm", 1.0),
-    "gCO2e": ("gCO2e", 1.0),
-    "kgCO2e": ("gCO2e", 1e3),
+    **_family("gCO2e", "pnumkMGTPE"),
     "tCO2e": ("gCO2e", 1e6),
     "g": ("gCO2e", 1.0),
     "kg": ("gCO2e", 1e3),
@@ -52,7 +51,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "$/h": ("$/h", 1.0),
     "%": ("", 0.01),
     "": ("", 1.0),
-    **_family("token/s", "kM"),
+    **_family("token/s", "kMGTPE"),
     "token": ("token", 1.0),
     "device": ("device", 1.0),
     "year": ("year", 1.0),
@@ -106,10 +105,11 @@ def _short(text: str) -> str:
 
 
 def _nearest_unit(name: str, unit: str) -> str:
-    """Return a hint naming the spellings of ``unit`` nearest to ``name``; case decides between milli and mega only."""
-    fitting = {known.lower(): known for known, (si, _) in UNITS.items() if si == unit and known}
-    close = get_close_matches(name.lower(), fitting, n=2, cutoff=0.5)
-    return "did you mean " + " or ".join(fitting[found] for found in close) + "?" if close else ""
+    """Return a hint naming the spellings of ``unit`` nearest to ``name``, whatever their case."""
+    fitting = [known for known, (si, _) in UNITS.items() if si == unit and known]
+    close = get_close_matches(name.lower(), {known.lower() for known in fitting}, n=2, cutoff=0.5)
+    named = [known for found in close for known in fitting if known.lower() == found]
+    return "did you mean " + " or ".join(named) + "?" if named else ""
 
 
 def example(unit: str) -> str:
