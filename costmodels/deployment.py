@@ -6,6 +6,7 @@ generated tokens, replicas and arrival rate are arrays. One call prices every po
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,18 +15,23 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
+from codesign.costmodels.factors import COUNT, F
 from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
 from codesign.costmodels.latency import PhaseCost, largest_stage, phase_cost
 from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.serving import Service, continuous_service, static_service, with_arrivals
+from codesign.costmodels.work import PhaseWork, phase_work
 from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.quantity import Array, Column
 from codesign.targets import Target
-from codesign.workload.einsum import Role
+from codesign.workload.einsum import Role, op_ranks
 from codesign.workload.graph import Phase, Workload
 from codesign.workload.liveness import LASTING, carried_in, peak_activations
 from codesign.workload.mesh import Mesh, shard
+
+CACHED_POINTS = 1024
+"""Structures of more points than this are not kept: memory stays bounded."""
 
 MEMORY_SHARE = 0.92
 """Share of device memory that weights, caches and activations may fill (the rest: context, libraries)."""
@@ -123,66 +129,93 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
     structure = msgspec.structs.replace(structure, execution=structure.launched(target))
-    micro = np.ceil(batch / structure.pp)
-    full = _local(model, structure, micro, prompt, generate)
-    stage = {phase.name: largest_stage(phase, structure.pp) for phase in full.phases}
-    prefill = phase_cost(stage["prefill"], here, mesh, structure.execution)
-    decode = phase_cost(stage["decode"], here, mesh, structure.execution)
-    steps = np.maximum(generate - 1.0, 1.0)
-    send = _stage_send(full.phase("decode"), here, structure)
-    step = decode.seconds * (structure.pp / steps) + send
+    asked = prepared(model, structure, batch, prompt, generate)
+    prefill = phase_cost(asked.prefill, here, mesh, structure.execution)
+    decode = phase_cost(asked.decode, here, mesh, structure.execution)
+    step = decode.seconds * (structure.pp / np.maximum(generate - 1.0, 1.0)) + _send(
+        asked.sent_by_decode, here, structure
+    )
+    sent = _send(asked.sent_by_prefill, here, structure)
     if structure.mode == "static":
         # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
-        whole = prefill.seconds * float(2 * structure.pp - 1) + _stage_send(full.phase("prefill"), here, structure)
-        service = static_service(whole, step, batch, generate)
-        prefill_used = prefill
+        service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
     else:
-        prefill_used, whole = _single_prefill(model, structure, here, mesh, prompt, generate)
-        service = continuous_service(whole, step, batch, prompt, generate, structure.chunk)
+        # the prefill of one prompt (of ``ep`` prompts at once) through all stages
+        through = (prefill.seconds * float(structure.pp) + sent) * (1.0 / structure.ep)
+        service = continuous_service(through, step, batch, prompt, generate, structure.chunk)
     if load.rate is not None:
         service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
-    memory = _memory(Workload(full.name, tuple(stage.values()), full.units), structure.pp)
-    prefills = float(structure.pp) if structure.mode == "static" else batch
-    columns = _columns(service, prefill_used, decode, prefills, here, structure, load, site)
+    prefills = float(structure.pp) if structure.mode == "static" else batch / structure.ep
+    columns = _columns(service, prefill, decode, prefills, here, structure, load, site)
+    memory = asked.memory
     needed = sum(memory.values(), start=np.zeros_like(batch))
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
     estimate = _with_limits(columns, here, needed, service, structure, batch, target)
-    return Priced(estimate, (prefill_used, decode), memory, here)
+    return Priced(estimate, (prefill, decode), memory, here)
 
 
-def _local(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Workload:
+class Prepared(msgspec.Struct, frozen=True, eq=False):
+    """Everything about a structure that no target changes: work, memory by role, bytes handed between stages."""
+
+    prefill: PhaseWork
+    decode: PhaseWork
+    memory: dict[str, Array]
+    sent_by_prefill: Any
+    sent_by_decode: Any
+
+
+def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Prepared:
+    """Return the structure's work, from the cache where few points are asked for again (on another target)."""
     if "prefill" not in model.phases:
         raise UsageError(
             f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode"
         )
-    # decode of a single generated token is priced as one step, so that its rate stays defined
-    sizes = {"batch": batch, "prompt": prompt, "generate": np.maximum(generate, 2.0)}
-    return shard(model.workload(**sizes, dtype=structure.dtype), Mesh(dict(structure.axes())))
+    # what no graph depends on stays out of the key, so that targets, nodes and launch modes share an entry
+    plain = Structure(structure.dtype, structure.tp, structure.pp, structure.ep, mode=structure.mode)
+    sizes = tuple(np.ascontiguousarray(a, dtype=np.float64).tobytes() for a in (batch, prompt, generate))
+    return _prepared(model, plain, *sizes) if len(batch) <= CACHED_POINTS else _prepare(model, plain, *sizes)
 
 
-def _single_prefill(
-    model: Model, structure: Structure, here: Machine, mesh: dict[str, int], prompt: Array, generate: Array
-) -> tuple[PhaseCost, Column]:
-    """Return the cost of prefilling one prompt (per group of ``ep`` prompts), and its time through all stages."""
-    one = _local(model, structure, np.full_like(prompt, float(structure.ep)), prompt, generate)
-    cost = phase_cost(largest_stage(one.phase("prefill"), structure.pp), here, mesh, structure.execution)
-    through = cost.seconds * float(structure.pp) + _stage_send(one.phase("prefill"), here, structure)
-    return cost, through * (1.0 / structure.ep)
+def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
+    batch, prompt, generate = (np.frombuffer(data, dtype=np.float64) for data in sizes)
+
+    def local(concurrent: Array) -> Workload:
+        # decode of a single generated token is priced as one step, so that its rate stays defined
+        lengths = {"batch": concurrent, "prompt": prompt, "generate": np.maximum(generate, 2.0)}
+        return shard(model.workload(**lengths, dtype=structure.dtype), Mesh(dict(structure.axes())))
+
+    full = local(np.ceil(batch / structure.pp))
+    stages = tuple(largest_stage(phase, structure.pp) for phase in full.phases)
+    stage = Workload(full.name, stages, full.units)
+    one = full if structure.mode == "static" else local(np.full_like(batch, float(structure.ep)))
+    return Prepared(
+        phase_work(largest_stage(one.phase("prefill"), structure.pp)),
+        phase_work(stage.phase("decode")),
+        _memory(stage, structure.pp),
+        _carried_bytes(one.phase("prefill")),
+        _carried_bytes(full.phase("decode")),
+    )
 
 
-def _stage_send(phase: Phase, here: Machine, structure: Structure) -> Column:
-    """Return the time to hand activations through the pipeline once."""
-    from codesign.costmodels.factors import COUNT, F
+_prepared = lru_cache(maxsize=512)(_prepare)
 
-    if structure.pp == 1:
-        return Column.exact(0.0, COUNT)
+
+def _carried_bytes(phase: Phase) -> Any:
+    """Return the bytes that one pipeline stage hands to the next."""
     main = max(phase.blocks, key=lambda b: b.repeat if isinstance(b.repeat, int) else 0)
     carried = carried_in(main)
     payload: Any = 0.0
     for group in main.groups:
         for t, op, is_write in group.memory_views():
             if t.name in carried and t.role is Role.ACTIVATION and not is_write:
-                payload = np.maximum(payload, t.footprint(op.ranks))  # type: ignore[union-attr]
+                payload = np.maximum(payload, t.footprint(op_ranks(op)))
+    return payload
+
+
+def _send(payload: Any, here: Machine, structure: Structure) -> Column:
+    """Return the time to hand activations through the pipeline once."""
+    if structure.pp == 1:
+        return Column.exact(0.0, COUNT)
     line = here.link("pp")
     return Column.of_factor((structure.pp - 1) * (payload / line.bandwidth + line.latency), F.LINK, COUNT)
 

@@ -22,10 +22,9 @@ import numpy as np
 from codesign.costmodels.collectives import collective_seconds
 from codesign.costmodels.factors import COUNT, F
 from codesign.costmodels.machine import Machine
+from codesign.costmodels.work import GroupWork, PhaseWork, phase_work
 from codesign.quantity import Array, Column
-from codesign.workload.einsum import PERSISTENT, Collective, Einsum, Host, Lookup, Transfer, op_ranks
-from codesign.workload.graph import Block, Group, Phase
-from codesign.workload.sweep import at, quadrature
+from codesign.workload.graph import Block, Phase
 
 
 class GroupCost(msgspec.Struct, frozen=True, eq=False):
@@ -66,68 +65,45 @@ class PhaseCost(msgspec.Struct, frozen=True, eq=False):
     groups: tuple[GroupCost, ...]
 
 
-def group_cost(
-    group: Group, repeat: Any, internal: frozenset[str], machine: Machine, mesh: dict[str, int]
-) -> GroupCost:
-    """Return the cost of one launch of ``group`` on ``machine``."""
-    compute: dict[F, Any] = {}
-    flops: Any = 0
-    peak_seconds: Any = 0
-    link: Any = 0.0
-    host: Any = 0.0
-    floor = memory_share = own = 0.0
-    has_kernel = False
-    for op in group.ops:
-        if isinstance(op, Einsum):
-            has_kernel = True
-            curve = machine.efficiency(group.family, op.compute)
-            peak = machine.peak(op.compute)
-            work = op.flops()
-            factor = _rate_factor(group.family, op.compute.unit)
-            compute[factor] = compute.get(factor, 0.0) + work / (curve.rate * peak)
-            flops, peak_seconds = flops + work, peak_seconds + work / peak
-            if op.compute.unit == "tensor" or not floor:
-                floor, memory_share, own = curve.floor, curve.memory, curve.own
-        elif isinstance(op, Lookup):
-            has_kernel = True
-            curve = machine.efficiency("vector", None)
-            floor, memory_share, own = curve.floor, curve.memory, curve.own
-        elif isinstance(op, Collective):
-            participants = mesh.get(op.axis, 1)
-            if participants == 1:
-                continue
-            line = machine.link(op.axis)
-            payload = op.payload / participants if op.kind == "all_to_all" else op.payload
-            link = link + collective_seconds(op.kind, payload, participants, line.bandwidth, line.latency)
-        elif isinstance(op, Transfer):
-            line = machine.link("host")
-            link = link + op.payload / line.bandwidth + line.latency
-        elif isinstance(op, Host):
-            host = host + op.seconds
+def group_cost(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> GroupCost:
+    """Return the cost of one launch of a group on ``machine``."""
+    link = _link_seconds(work, machine, mesh)
     parts: dict[F, Any] = {}
-    moved: Any = 0.0
     seconds: Any = 0.0
     arithmetic: Any = 0.0
     memory: Any = 0.0
-    if has_kernel:
-        moved, memory = _memory_seconds(group, internal, machine, memory_share)
+    flops: Any = 0.0
+    peak_seconds: Any = 0.0
+    own: Any = 0.0
+    if work.kernel:
+        compute: dict[F, Any] = {}
+        curve = machine.efficiency("vector", None)
+        for position, (kind, count) in enumerate(work.compute):
+            here = machine.efficiency(work.family, kind)
+            at_peak = count / machine.peak(kind)
+            factor = _rate_factor(work.family, kind.unit)
+            compute[factor] = compute.get(factor, 0.0) + at_peak / here.rate
+            flops, peak_seconds = flops + count, peak_seconds + at_peak
+            # the first kind is the tensor unit's where there is one: it decides floor and bandwidth share
+            curve = here if position == 0 else curve
+        memory = _memory_seconds(work, machine, curve.memory)
         arithmetic = sum(compute.values(), start=0.0)
         bound = arithmetic >= memory
         for factor, part in compute.items():
             parts[factor] = np.where(bound, part, 0.0)
         parts[F.BANDWIDTH] = np.where(bound, 0.0, memory)
-        parts[F.FLOOR] = np.asarray(floor * group.launches)
-        seconds = np.maximum(arithmetic, memory) + floor * group.launches
-        own = own * np.maximum(arithmetic, memory)
-    if np.any(link):
+        parts[F.FLOOR] = np.asarray(curve.floor * work.launches)
+        longer = np.maximum(arithmetic, memory)
+        seconds = longer + curve.floor * work.launches
+        own = np.square(curve.own * longer * work.repeat)
+    communicates = bool(np.any(link))
+    if communicates:
         parts[F.LINK] = np.asarray(link)
-    if np.any(host):
-        parts[F.HOST] = np.asarray(host)
-    seconds = seconds + link + host
-    launches = group.launches if has_kernel else int(bool(np.any(link)))
+    if np.any(work.host):
+        parts[F.HOST] = np.asarray(work.host)
     return GroupCost(
-        group.name, group.family, repeat, seconds, parts, flops, moved, peak_seconds,
-        arithmetic, memory, np.square(own * repeat), launches, group.stream == "main",
+        work.name, work.family, work.repeat, seconds + link + work.host, parts, flops, work.lasting + work.passing,
+        peak_seconds, arithmetic, memory, own, work.launches if work.kernel else int(communicates), work.main,
     )  # fmt: skip
 
 
@@ -137,62 +113,51 @@ def _rate_factor(family: str, unit: str) -> F:
     return F.ATTENTION if family.startswith("attention") else F.MATRIX
 
 
-def _memory_seconds(group: Group, internal: frozenset[str], machine: Machine, share: float) -> tuple[Any, Any]:
-    """Return (bytes moved, seconds to move them): short-lived tensors move at cache bandwidth where they fit."""
-    lasting: Any = 0.0
-    passing: Any = 0.0
-    for t, op, is_write in group.memory_views(internal):
-        size = op.gathered() if isinstance(op, Lookup) and not is_write else t.traffic(op_ranks(op))
-        if t.role in PERSISTENT:
-            lasting = lasting + size
-        else:
-            passing = passing + size
+def _link_seconds(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> Any:
+    """Return the time of the group's collectives and transfers."""
+    total: Any = 0.0
+    for op in work.collectives:
+        participants = mesh.get(op.axis, 1)
+        if participants > 1:
+            line = machine.link(op.axis)
+            payload = op.payload / participants if op.kind == "all_to_all" else op.payload
+            total = total + collective_seconds(op.kind, payload, participants, line.bandwidth, line.latency)
+    for transfer in work.transfers:
+        line = machine.link("host")
+        total = total + transfer.payload / line.bandwidth + line.latency
+    return total
+
+
+def _memory_seconds(work: GroupWork, machine: Machine, share: float) -> Any:
+    """Return the time to move the group's bytes: short-lived tensors move at cache bandwidth where they fit."""
     bandwidth = share * machine.bandwidth
-    cached = np.where(passing <= machine.cache_bytes, share * machine.cache_bandwidth, bandwidth)
-    return lasting + passing, lasting / bandwidth + passing / cached
+    cached = np.where(work.passing <= machine.cache_bytes, share * machine.cache_bandwidth, bandwidth)
+    return work.lasting / bandwidth + work.passing / cached
 
 
-def phase_cost(phase: Phase, machine: Machine, mesh: dict[str, int], execution: str) -> PhaseCost:
-    """Return the cost of all steps of ``phase`` for every point."""
-    internal = phase.internal()
-    fixed: list[GroupCost] = []
-    swept: list[GroupCost] = []
-    weights: Any = 1.0
-    extents: Any = None
-    if phase.steps is not None:
-        extents, weights = quadrature(phase.steps)
-    for block, group in phase.groups():
-        changed = _at_nodes(group, phase.steps.rank, extents) if phase.steps is not None else group
-        cost = group_cost(changed, block.repeat, internal, machine, mesh)
-        (fixed if changed is group else swept).append(cost)
-    constant, varying = _accumulate(fixed), _accumulate(swept)
-    device = constant + varying
-    launches = sum((c.launches * c.repeat for c in (*fixed, *swept)), start=0.0)
+def phase_cost(phase: Phase | PhaseWork, machine: Machine, mesh: dict[str, int], execution: str) -> PhaseCost:
+    """Return the cost of all steps of ``phase`` (or of its work, derived before) for every point."""
+    work = phase if isinstance(phase, PhaseWork) else phase_work(phase)
+    costs = [group_cost(group, machine, mesh) for group in work.groups]
+    fixed = [cost for cost, group in zip(costs, work.groups, strict=True) if not group.swept]
+    swept = [cost for cost, group in zip(costs, work.groups, strict=True) if group.swept]
+    device = _accumulate(fixed) + _accumulate(swept)
+    launches = sum((c.launches * c.repeat for c in costs), start=0.0)
     seconds = machine.with_host(device, launches, execution)
     shape = seconds.value.shape
-    if phase.steps is not None:
-        seconds, device = _summed(seconds, weights, shape), _summed(device, weights, shape)
+    if work.weights is not None:
+        seconds, device = _summed(seconds, work.weights, shape), _summed(device, work.weights, shape)
 
-    def over_steps(one: Any, many: Any) -> Any:
-        if phase.steps is None:
+    def over_steps(name: str) -> Any:
+        one = sum((getattr(c, name) * c.repeat for c in fixed), start=0.0)
+        if work.weights is None:
             return np.asarray(one, dtype=np.float64)
-        return np.sum(weights * (one + many), axis=0) if swept else one * np.sum(weights, axis=0)
+        many = sum((getattr(c, name) * c.repeat for c in swept), start=0.0)
+        return np.sum(work.weights * (one + many), axis=0) if swept else one * np.sum(work.weights, axis=0)
 
-    work = {
-        name: over_steps(
-            sum((getattr(c, name) * c.repeat for c in fixed), start=0.0),
-            sum((getattr(c, name) * c.repeat for c in swept), start=0.0),
-        )
-        for name in ("flops", "bytes", "peak_seconds")
-    }
-    return PhaseCost(phase.name, seconds, device, work["flops"], work["bytes"], work["peak_seconds"], (*fixed, *swept))
-
-
-def _at_nodes(group: Group, rank: str, extents: Any) -> Group:
-    ops = tuple(at(op, rank, extents) for op in group.ops)
-    if all(new is old for new, old in zip(ops, group.ops, strict=True)):
-        return group
-    return msgspec.structs.replace(group, ops=ops)
+    return PhaseCost(
+        work.name, seconds, device, over_steps("flops"), over_steps("bytes"), over_steps("peak_seconds"), tuple(costs)
+    )
 
 
 def _accumulate(costs: Iterable[GroupCost]) -> Column:
