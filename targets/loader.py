@@ -93,7 +93,7 @@ def _find(name: str) -> Target:
         return _shipped(aliases()[normal(name)])
     registry = _registry()
     if name not in registry:
-        raise UsageError(f"unknown target {name!r}", f"{_nearest(name)}; or give a YAML file")
+        raise UsageError(f"unknown target {name!r}", f"{_nearest(name)} (a path of a YAML file works too)")
     found = registry.get(name)
     found = found() if callable(found) else found
     if not isinstance(found, Target):
@@ -104,7 +104,7 @@ def _find(name: str) -> Target:
 def _nearest(name: str) -> str:
     """Return a hint naming the ids whose name or alias is nearest to ``name``."""
     spelled = {**aliases(), **{normal(identity): identity for identity in list_targets()}}
-    close = get_close_matches(normal(name), spelled, n=6, cutoff=0.6)
+    close = get_close_matches(normal(name), spelled, n=6, cutoff=0.7)
     ids = list(dict.fromkeys(spelled[found] for found in close))[:3]
     return "did you mean " + " or ".join(ids) + "?" if ids else nearest(name, list_targets())
 
