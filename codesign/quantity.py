@@ -51,7 +51,10 @@ class Method(enum.Enum):
     @property
     def rank(self) -> int:
         """0 for the most trusted method."""
-        return list(Method).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {method: rank for rank, method in enumerate(Method)}
 
 
 class Origin(enum.Enum):

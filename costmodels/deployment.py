@@ -166,7 +166,7 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
 
 def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Prepared:
     """Return the structure's work, from the cache where few points are asked for again (on another target)."""
-    if "prefill" not in model.phases:
+    if model.kind != "causal-lm":
         raise UsageError(
             f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode"
         )

@@ -74,19 +74,7 @@ class Machine(msgspec.Struct, frozen=True, eq=False):
 
     def efficiency(self, family: str, compute: Compute | None) -> Curve:
         """Return the curve of an operator family; softmax inside attention runs at the vector rate."""
-        dtype = compute.dtype if compute is not None else "fp32"
-        entry = tables.efficiency(self.target.kind, family, dtype)
-        rate = entry.rate
-        if compute is not None and compute.unit != "tensor":
-            rate = tables.efficiency(self.target.kind, "vector", dtype).rate
-        rate_factor = F.VECTOR if compute is None or compute.unit != "tensor" else _family_factor(family)
-        scale = self.scales.get
-        return Curve(
-            rate / scale(rate_factor, 1.0),
-            entry.memory / scale(F.BANDWIDTH, 1.0),
-            entry.floor_us * 1e-6 * scale(F.FLOOR, 1.0),
-            entry.own,
-        )
+        return _curve(self, family, compute)
 
     def link(self, axis: str) -> Line:
         """Return the link that carries the collectives of a mesh axis ("host" is the link to host memory)."""
@@ -112,6 +100,22 @@ class Machine(msgspec.Struct, frozen=True, eq=False):
 
     def _host(self, seconds: Array) -> Column:
         return Column.of_factor(seconds * self.scales.get(F.HOST, 1.0), F.HOST, COUNT)
+
+
+@lru_cache(maxsize=8192)
+def _curve(machine: Machine, family: str, compute: Compute | None) -> Curve:
+    kind, scale = machine.target.kind, machine.scales.get
+    on_vector = compute is None or compute.unit != "tensor"
+    dtype = compute.dtype if compute is not None else "fp32"
+    entry = tables.efficiency(kind, family, dtype)
+    rate = tables.efficiency(kind, "vector", dtype).rate if on_vector else entry.rate
+    factor = F.VECTOR if on_vector else _family_factor(family)
+    return Curve(
+        rate / scale(factor, 1.0),
+        entry.memory / scale(F.BANDWIDTH, 1.0),
+        entry.floor_us * 1e-6 * scale(F.FLOOR, 1.0),
+        entry.own,
+    )
 
 
 def _family_factor(family: str) -> F:
@@ -155,12 +159,22 @@ def machine(target: Target, axes: tuple[tuple[str, int], ...] = (), nodes: int =
         cache_bandwidth=_cache_bandwidth(target),
         dispatch=float(target.host.dispatch.value),
         thermal_power=float(target.power.tdp.value),
-        idle_power=float(target.power.idle.value) if target.power.idle is not None else 0.15 * target.power.tdp.value,
+        idle_power=_reserved_power(target),
         price_per_second=target.price_per_hour.value / 3600.0 if target.price_per_hour is not None else None,
         embodied_grams=float(target.embodied.value) if target.embodied is not None else None,
         factors=factors_of(target, dtype),
         scales=_scales(target),
     )
+
+
+IDLE_SHARE = 0.15
+"""Power of a reserved but idle device as a share of its thermal design power, where none is declared (assumed)."""
+
+
+def _reserved_power(target: Target) -> float:
+    """Return the power of a device that is reserved: with a live context where known, else idle, else a share."""
+    known = target.power.context or target.power.idle
+    return float(known.value) if known is not None else IDLE_SHARE * float(target.power.tdp.value)
 
 
 def _line(target: Target, place: str) -> Line | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.api import check_site, check_structure_values
-from codesign.costmodels.deployment import METRICS, Load, Structure, price
+from codesign.costmodels.deployment import METRICS, Load, Structure, check_structure, price
 from codesign.costmodels.impact import Site
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
@@ -231,15 +231,25 @@ class Deployment(Problem):
         batch = np.repeat(np.asarray(asked.batches, np.float64), len(asked.replicas))
         replicas = np.tile(np.asarray(asked.replicas, np.float64), len(asked.batches))
         load = Load(batch, asked.prompt, asked.generate, replicas, asked.rate)
+        target, structure, shape = self.targets[values["target"]], self.structure(values), batch.shape
+
+        def refused(reason: str) -> _Block:
+            return _Block({}, {}, {}, {}, np.ones(shape, np.int64), ("", reason))
+
+        misplaced = check_structure(structure, target)
+        if misplaced:
+            return refused(f"placement: {misplaced}")
         try:
-            priced = price(self.model, self.targets[values["target"]], self.structure(values), load, asked.site)
+            estimate = price(self.model, target, structure, load, asked.site).estimate
         except CodesignError as error:
-            return _Block({}, {}, {}, {}, np.ones(len(batch), np.int64), ("", error.message))
-        estimate = priced.estimate
-        shape = batch.shape
-        columns, low, high, sources = {}, {}, {}, {}
-        for name, column in estimate.columns.items():
-            columns[name] = np.broadcast_to(column.value, shape)
+            return refused(error.message)
+        columns = {name: np.broadcast_to(column.value, shape) for name, column in estimate.columns.items()}
+        low, high, sources = {}, {}, {}
+        # only objectives are ranked with their intervals; every other number's is computed when it is shown
+        for name in (self._metric_of[o.name] for o in self.objectives):
+            if name not in columns:
+                continue
+            column = estimate.columns[name]
             low[name], high[name] = (np.broadcast_to(end, shape) for end in estimate.interval(name))
             sources[name] = headline(
                 np.abs(column.slopes).reshape(len(estimate.factors), -1).mean(axis=1), estimate.factors
@@ -271,7 +281,7 @@ class Deployment(Problem):
                 if name in block.values:
                     value[name][index] = block.values[name][at]
             for position, name in enumerate(names):
-                if name in block.values:
+                if name in block.low:
                     low[name][index], high[name][index] = block.low[name][at], block.high[name][at]
                     source[index, position] = texts.setdefault(block.sources[name], len(texts))
             if "quality" in wanted:
