@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from codesign.report import standing
-from codesign.report.payload import header, title
+from codesign.report.payload import header, place, title
 from codesign.report.sheet import FLAGS, SUFFIXES, Sheet
 from codesign.report.si import column_scale, digits, shown
 
@@ -26,7 +26,7 @@ def front_columns(sheet: Sheet) -> dict[str, list[Any]]:
     names = ["id"]
     for field in sheet.fields:
         names += [field.name, *(field.name + s for s in SUFFIXES if field.role == "objective")]
-    columns = {"run": [str(sheet.runs[i].path) for i in sheet.columns["run"][:rows]]} if len(sheet.runs) > 1 else {}
+    columns = {"run": [place(sheet.runs[i].path) for i in sheet.columns["run"][:rows]]} if len(sheet.runs) > 1 else {}
     columns |= {name: sheet.columns[name][:rows] for name in names}
     return columns | {name: [bool(v) for v in sheet.columns[name][:rows]] for name in FLAGS}
 
@@ -61,7 +61,7 @@ def to_json(sheet: Sheet) -> str:
         "schema_version": 1,
         "command": "report",
         **{key: meta.get(key) for key in ("argv", "versions", "host", "seed", "engine", "evaluations", "created")},
-        "runs": [str(run.path) for run in sheet.runs],
+        "runs": [place(run.path) for run in sheet.runs],
         "problem": sheet.problem,
         "units": units(sheet),
         "columns": front_columns(sheet),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -39,7 +40,7 @@ def payload(sheet: Sheet) -> dict[str, Any]:
         "rows": len(rows),
         "front": front,
         "omitted": len(sheet.columns["id"]) - len(rows),
-        "runs": [str(run.path) for run in sheet.runs],
+        "runs": [place(run.path) for run in sheet.runs],
         "run": pack([sheet.columns["run"][i] for i in rows]),
         "id": pack([sheet.columns["id"][i] for i in rows]),
         "status": pack([sheet.columns["status"][i] for i in rows]),
@@ -60,7 +61,7 @@ def payload(sheet: Sheet) -> dict[str, Any]:
         "histories": [history(run.front.get("history") or []) for run in sheet.runs],
         "reference": [run.meta.get("problem", {}).get("reference_point") for run in sheet.runs],
         "importance": importance(sheet),
-        "details": {str(row): known for row, known in sheet.details.items()},
+        **details(sheet),
         "counts": _summed(run.front.get("status_counts") or {} for run in sheet.runs),
         "reasons": _summed(run.front.get("reasons") or {} for run in sheet.runs),
         "verification": [run.front.get("verification") for run in sheet.runs],
@@ -101,7 +102,50 @@ def pack(values: list[Any]) -> dict[str, Any]:
     if any(isinstance(v, str) for v in short):
         table = {level: i for i, level in enumerate(levels)}
         return {"l": [level[1] for level in levels], "i": [table[_typed(v)] for v in short]}
-    return {"v": short}
+    return _shifted(short)
+
+
+def _shifted(values: list[Any]) -> dict[str, Any]:
+    """Return numbers as mantissas of a common power of ten where that is shorter: ``{"v": [...], "e": -3}``."""
+    sizes = sorted(abs(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and v)
+    power = math.floor(math.log10(sizes[len(sizes) // 2])) if sizes else 0
+    if -2 < power < 6 or all(isinstance(v, int) and abs(v) < 1e6 for v in values if v is not None):
+        return {"v": values}
+    return {"v": [None if v is None else rounded(float(f"{v:.4e}") / 10.0**power) for v in values], "e": power}
+
+
+def place(path: Path) -> str:
+    """Return a run directory as a report names it: relative to the working directory, else its name alone."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return path.name
+
+
+def details(sheet: Sheet) -> dict[str, Any]:
+    """Return the details of points with every text once, in ``words``; commands are split into lines for that."""
+    words: dict[str, int] = {}
+
+    def word(text: Any) -> int:
+        return words.setdefault(str(text or ""), len(words))
+
+    packed = {}
+    for row, known in sheet.details.items():
+        breakdowns = [
+            [
+                word(b["title"]),
+                word(b["unit"]),
+                [word(i["label"]) for i in b["items"]],
+                [i["value"] for i in b["items"]],
+            ]
+            for b in known.get("breakdowns") or ()
+        ]
+        commands = [
+            [word(c["title"]), [word(line) for line in c["text"].split("\n")], [word(n) for n in c.get("notes") or ()]]
+            for c in known.get("commands") or ()
+        ]
+        packed[str(row)] = [breakdowns, commands, [word(n) for n in known.get("notes") or ()]]
+    return {"details": packed, "words": list(words)}
 
 
 def _typed(value: Any) -> tuple[str, Any]:

@@ -107,7 +107,10 @@ def _marks(sheet: Sheet, rows: list[int], width: int) -> list[str]:
 
 
 def _parameter(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]]:
-    return field.name, [_cut(shown(sheet.columns[field.name][row], field.unit)) for row in rows]
+    values = [sheet.columns[field.name][row] for row in rows]
+    bare = bool(field.unit) and all(isinstance(v, int) for v in values)
+    head = f"{field.name}\n[{field.unit}]" if bare else field.name
+    return head, [_cut(shown(v, "" if bare else field.unit)) for v in values]
 
 
 def _width(column: tuple[str, list[str]]) -> int:

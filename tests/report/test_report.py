@@ -38,7 +38,11 @@ def unpacked(column: dict[str, Any]) -> list[Any]:
     """Return a packed column as values (what data.js does)."""
     if "c" in column:
         return [column["l"][ALPHABET.index(c)] for c in column["c"]]
-    return [column["l"][i] for i in column["i"]] if "i" in column else list(column["v"])
+    return [column["l"][i] for i in column["i"]] if "i" in column else _shifted(column)
+
+
+def _shifted(column: dict[str, Any]) -> list[Any]:
+    return [v if v is None or "e" not in column else v * 10.0 ** column["e"] for v in column["v"]]
 
 
 def test_html_holds_every_row_to_five_digits(make_run: Make) -> None:

@@ -5,7 +5,7 @@ const CODE = new Map(ALPHABET.map((c, i) => [c, i]));
 function unpack(column) {
   if (column.c !== undefined) return Array.from(column.c, c => column.l[CODE.get(c)]);
   if (column.i !== undefined) return column.i.map(i => column.l[i]);
-  return column.v;
+  return column.e ? column.v.map(v => v === null ? v : v * Math.pow(10, column.e)) : column.v;
 }
 const N = P.rows, F = P.front;
 const fields = P.columns.map(c => ({name: c.name, role: c.role, unit: c.unit, per: c.per, better: c.better, values: unpack(c)}));
@@ -73,7 +73,25 @@ function show(value, unit = '', significant = 4) {
   const text = Number.isInteger(value) && factor === 1 ? grouped(value) : digits(value * factor, significant);
   return unit === '$' ? '$' + text : (text + ' ' + prefix + unit).trim();
 }
-const tickText = (v, f) => show(v, PREFIXED.has(f.unit) || f.unit === 's' || f.unit === '$' ? f.unit : '', 3);
+// A tick carries its prefix, and its unit where that is short: the title has the unit too.
+function tickText(value, f) {
+  const [factor, prefix] = prefixOf(value, f.unit);
+  if (f.unit === '$') return show(value, '$', 3);
+  const short = f.unit.length <= 5 && (PREFIXED.has(f.unit) || f.unit === 's');
+  return (digits(value * factor, 3) + ' ' + prefix + (short ? f.unit : '')).trim();
+}
+// A cell under a header that has the unit: counts stay bare.
+const cellText = (value, f, significant) => show(value, PREFIXED.has(f.unit) || ['s', '$'].includes(f.unit) ? f.unit : '', significant);
+// Details come with their texts in one table: labels and notes repeat from point to point.
+const word = i => P.words[i];
+const detailsOf = row => {
+  const [breakdowns, commands, notes] = P.details[row] || [[], [], []];
+  return {
+    breakdowns: breakdowns.map(([title, unit, labels, values]) => ({title: word(title), unit: word(unit), items: labels.map((l, i) => ({label: word(l), value: values[i]}))})),
+    commands: commands.map(([title, lines, more]) => ({title: word(title), text: lines.map(word).join('\n'), notes: more.map(word)})),
+    notes: notes.map(word),
+  };
+};
 const signed = percent => (percent > 0 ? '+' : '') + (Math.abs(percent) >= 100 ? grouped(Math.round(percent)) : percent.toFixed(1)) + ' %';
 const pretty = name => name.replace(/_/g, ' ');
 const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');

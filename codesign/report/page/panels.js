@@ -3,7 +3,7 @@ const COLOURS = Array.from({length: 10}, (_, i) => `var(--c${i})`);
 function drawHeader() {
   $('title').textContent = P.title;
   $('question').textContent = P.question;
-  const found = Object.entries(P.counts).map(([k, v]) => `${grouped(v)} ${k}`).join(', ');
+  const found = Object.entries(P.counts).filter(([, v]) => v).map(([k, v]) => `${grouped(v)} ${k}`).join(', ');
   $('summary').textContent = `${grouped(F)} points on the front` + (found ? `; evaluations: ${found}` : '') + `; ${grouped(N)} points in this page` +
     (P.omitted ? `, ${grouped(P.omitted)} dominated ones thinned out evenly` : '') + '. Intervals cover 90 %.';
   $('header').replaceWith(terms(P.header.concat(P.runs.length > 1 ? [['Runs', P.runs.map((r, i) => `${i + 1}: ${r}`).join('; ')]] : [])));
@@ -36,20 +36,20 @@ function commandBlock(title, text, notes = []) {
 function drawCard() {
   const card = clear($('card')), row = S.picked;
   if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); return; }
-  const more = P.details[row] || {}, nodes = configuration(row, false).slice(1);
+  const more = detailsOf(row), nodes = configuration(row, false).slice(1);
   const box = make('div', {}, make('h3', {id: 'card-h'}, 'Point ' + label(row)), ...nodes);
   const origin = [...new Set(objectives.map(f => row < F && source[f.name][row]).filter(Boolean))];
   if (origin.length) box.append(make('p', {class: 'hint'}, 'Source of these numbers: ' + origin.join('; ')));
-  for (const note of more.notes || []) box.append(make('p', {class: 'hint'}, note));
-  for (const c of more.commands || []) box.append(commandBlock(c.title, c.text, c.notes || []));
+  for (const note of more.notes) box.append(make('p', {class: 'hint'}, note));
+  for (const c of more.commands) box.append(commandBlock(c.title, c.text, c.notes));
   box.append(commandBlock('why is it so', `codesign explain '${reference(row).replace(/'/g, "'\\''")}'`));
   card.append(box);
   card.scrollTop = 0;
   drawBreakdowns(row);
 }
 function drawBreakdowns(row) {
-  const section = $('inside'), list = row === null ? [] : ((P.details[row] || {}).breakdowns || []).filter(b => b.items && b.items.length), host = clear($('breakdowns'));
-  const any = Object.values(P.details).some(d => d.breakdowns && d.breakdowns.length);
+  const section = $('inside'), list = row === null ? [] : detailsOf(row).breakdowns.filter(b => b.items.length), host = clear($('breakdowns'));
+  const any = Object.values(P.details).some(d => d[0].length);
   section.hidden = !any;
   if (!any) return;
   $('inside-h').textContent = row === null ? 'What the chosen point is made of' : `What ${label(row)} is made of`;

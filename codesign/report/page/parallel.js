@@ -8,18 +8,18 @@ function parallelFields() {
 function axisScale(f, top, bottom) {
   if (f.role !== 'parameter' && numeric(f)) {
     const log = wantsLog(f.values), scale = scaleOf(f.values, bottom, top, log, 5);
-    return {at: scale, ticks: scale.ticks.filter(t => scale(t) >= top - 1 && scale(t) <= bottom + 1).map(t => [scale(t), show(t, f.unit, 3)])};
+    return {at: scale, ticks: scale.ticks.filter(t => scale(t) >= top - 1 && scale(t) <= bottom + 1).map(t => [scale(t), tickText(t, f)])};
   }
   const present = [...new Set(f.values.filter(v => v !== null))];
   if (numeric(f) && present.length > 24) {
     const log = wantsLog(f.values), scale = scaleOf(f.values, bottom, top, log, 5);
-    return {at: scale, ticks: scale.ticks.map(t => [scale(t), show(t, f.unit, 3)])};
+    return {at: scale, ticks: scale.ticks.map(t => [scale(t), tickText(t, f)])};
   }
   if (numeric(f)) present.sort((a, b) => a - b); else present.sort((a, b) => String(a).localeCompare(String(b), 'en', {numeric: true}));
   const levels = f.values.includes(null) ? [...present, null] : present;
   const place = new Map(levels.map((v, i) => [v, bottom - (i + 0.5) / levels.length * (bottom - top)]));
   const every = Math.ceil(levels.length / 24);
-  return {at: v => place.get(v), levels, ticks: levels.filter((_, i) => i % every === 0).map(v => [place.get(v), v === null ? 'inactive' : typeof v === 'number' ? show(v, f.unit) : String(v)])};
+  return {at: v => place.get(v), levels, ticks: levels.filter((_, i) => i % every === 0).map(v => [place.get(v), v === null ? 'inactive' : typeof v === 'number' ? tickText(v, f) : String(v)])};
 }
 function drawParallel() {
   const host = $('parallel-plot'), list = parallelFields(), gap = 112, height = 360, top = 56, bottom = height - 18;

@@ -72,9 +72,9 @@ function tableRow(r, columns, members) {
       if (value === null) cell.append('–');
       else cell.append(make('span', {class: Math.abs(value) < 0.05 ? '' : (value < 0) === (c.change.better !== 'higher') ? 'good' : 'worse'}, signed(value)));
     } else if (c.interval) {
-      cell.append(show(value, c.f.unit));
-      if (low[c.f.name][r] !== null) cell.append(make('span', {class: 'sub'}, `${show(low[c.f.name][r], c.f.unit, 3)} – ${show(high[c.f.name][r], c.f.unit, 3)}`));
-    } else cell.append(show(value, c.f ? c.f.unit : '', c.name === ':ideal' ? 3 : 4));
+      cell.append(cellText(value, c.f));
+      if (low[c.f.name][r] !== null) cell.append(make('span', {class: 'sub'}, `${cellText(low[c.f.name][r], c.f, 3)} – ${cellText(high[c.f.name][r], c.f, 3)}`));
+    } else cell.append(c.f ? cellText(value, c.f) : show(value, '', c.name === ':ideal' ? 3 : 4));
     row.append(cell);
   }
   return row;
