@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codesign.cli.output import JsonFlag, Table, note, number, show
 from codesign.errors import UsageError
+
+if TYPE_CHECKING:
+    from codesign.targets import Target
 
 
 def validate_command(
@@ -34,7 +37,7 @@ def validate_command(
 def detect_command(
     ctx: typer.Context,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: whatever is here.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder of the files written; default here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File (.yaml) or folder to write; default here.")] = None,
     seconds: Annotated[float, typer.Option(help="Time to measure each device, s.")] = 20.0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: JsonFlag = False,
@@ -50,25 +53,41 @@ def detect_command(
 
     folder = out or Path()
     devices = _present() if device == "auto" else [device]
+    if folder.suffix in (".yaml", ".yml") and len(devices) > 1:
+        raise UsageError("two devices and one file", "name a folder, or one --device")
     for name in devices:  # said before half a minute of measuring, not after
         if _file(folder, name).exists() and not force:
             raise UsageError(f"{_file(folder, name)} exists", "choose another --out, or --force to replace it")
-    rows, shown = [], []
+    rows: list[dict[str, Any]] = []
+    tables = []
     for name in devices:
         note(ctx, f"measuring {name} for about {seconds:g} s ...")
         target = detect(name, seconds)
-        folder.mkdir(parents=True, exist_ok=True)
-        file = write_target(target, _file(folder, name), force)
+        file = _file(folder, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file = write_target(target, file, force)
         rows.append({"file": str(file), "target": target})
-        peaks = ", ".join(f"{dtype} {number(target.peak(dtype).value, 'FLOP/s')}" for dtype in target.dtypes)
-        bandwidth, dispatch = target.memory_bandwidth, target.host.dispatch.value
-        shown.append((str(file), target.name, peaks, number(bandwidth, "B/s"), number(dispatch, "s")))
-    heads = ("file", "device", "peaks", ">bandwidth", ">dispatch")
-    hint = f"use it: --target {rows[0]['file'] if '/' in str(rows[0]['file']) else './' + str(rows[0]['file'])}"
-    show(ctx, rows, [Table("Measured", heads, shown)], as_json=json, notes=[hint])
+        tables.append(
+            Table(f"{target.name}, measured into {file}", ("number", ">value", ">5 to 95 %"), _measured(target))
+        )
+    where = str(rows[0]["file"])
+    hint = f"use it: --target {where if '/' in where else './' + where}"
+    show(ctx, rows, tables, as_json=json, notes=[hint, *(text for row in rows for text in row["target"].notes)])
+
+
+def _measured(target: Target) -> list[tuple[str, str, str]]:
+    """Return (name, value, spread) of what was measured."""
+    values = [(f"{dtype} products", target.peak(dtype)) for dtype in target.dtypes]
+    values += [("memory bandwidth", target.memory_bandwidth_value), ("one eager operator", target.host.dispatch)]
+    return [
+        (name, number(v.value, v.unit), f"{number(v.low, v.unit)} to {number(v.high, v.unit)}") for name, v in values
+    ]
 
 
 def _file(folder: Path, device: str) -> Path:
+    """Return the file of a device: ``folder`` itself where it names a YAML file."""
+    if folder.suffix in (".yaml", ".yml"):
+        return folder
     return folder / {"cpu": "this-cpu.yaml", "cuda": "this-gpu.yaml"}.get(device, f"this-{device}.yaml")
 
 
