@@ -11,27 +11,25 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from codesign.errors import CodesignError, DataError, EnvironmentLacks, UsageError, nearest
+from codesign import errors
+from codesign.errors import CodesignError, DataError
+from codesign.profilers.passes import Shape, check_memory, check_phase, make_pass
 
-PHASES = ("forward", "prefill", "decode")
 WARM_UPS = 2
 LEAST_REPEATS = 5
 MOST_REPEATS = 500
 BUSY_SPREAD = 0.6
 """Above this width of the interval over the median, other work disturbed the measurement."""
 
-FREE_SHARE = 0.6
-"""Weights may fill this share of the free memory."""
-
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to measure. ``layers`` shortens the model, ``seconds`` is the time for repeats."""
+    """What to measure. ``layers`` shortens the model, ``seconds`` is the time for repeats, ``repeats`` fixes them."""
 
     model: str
     phase: str
@@ -41,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str | None = None
     layers: int | None = None
     seconds: float = 3.0
+    repeats: int | None = None
     threads: int | None = None
     seed: int = 0
 
@@ -64,81 +63,52 @@ def measure(request: Request) -> Measurement:
         UsageError: an unknown phase, or a model without it.
         EnvironmentLacks: the model does not fit the free memory.
     """
-    if request.phase not in PHASES:
-        raise UsageError(f"unknown phase {request.phase!r}", nearest(request.phase, PHASES))
     from codesign.models import load_model
 
     model = load_model(request.model)
-    _check_memory(model, request)
+    check_phase(model, request.phase)
+    check_memory(model, request.layers, request.dtype, free_memory())
     import torch
 
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    torch.manual_seed(request.seed)
+    shape = Shape(
+        phase=request.phase, batch=request.batch, prompt=request.prompt if "prompt" in model.sizes else None,
+        context=request.context, layers=request.layers, dtype=request.dtype, seed=request.seed,
+    )  # fmt: skip
     with torch.inference_mode():
-        module = model.module(layers=request.layers, dtype=request.dtype)
-        durations = _repeat(_pass(model, module, request), request.seconds)
+        module = model.module(layers=request.layers, dtype=request.dtype, seed=request.seed)
+        durations = timed(make_pass(model, module, shape), request.seconds, request.repeats)
+    return summary(durations, torch.get_num_threads(), str(torch.__version__))
+
+
+def summary(durations: Sequence[float], threads: int, torch_version: str) -> Measurement:
+    """Return the median and the 5 % and 95 % quantiles (nearest rank) of ``durations``, in seconds."""
     ordered = sorted(durations)
     last = len(ordered) - 1
     low, median, high = (ordered[round(last * q)] for q in (0.05, 0.5, 0.95))
     busy = (high - low) / median > BUSY_SPREAD
-    return Measurement(median, low, high, len(ordered), torch.get_num_threads(), busy, str(torch.__version__))
+    return Measurement(median, low, high, len(ordered), threads, busy, torch_version)
 
 
-def _pass(model: Any, module: Any, request: Request) -> Callable[[], None]:
-    """Return what runs one pass of the phase."""
-    import torch
+def timed(run: Callable[[], Any], seconds: float, repeats: int | None = None) -> list[float]:
+    """Return the durations of repeated calls of ``run``, in seconds, after discarded warm-ups.
 
-    if request.phase == "forward":
-        inputs = model.example_inputs(request.batch, layers=request.layers, dtype=request.dtype)
-        return lambda: module(*inputs)
-    if not hasattr(module, "new_cache"):
-        raise UsageError(f"{model.name} has no {request.phase} phase", "measure its forward phase")
-    generator = torch.Generator().manual_seed(request.seed)
-    vocabulary = 1000
-
-    def ids(length: int) -> Any:
-        return torch.randint(0, vocabulary, (request.batch, length), generator=generator)
-
-    if request.phase == "prefill":
-        prompt = ids(request.prompt)
-        return lambda: module(prompt, module.new_cache(request.prompt))
-    cache = module.new_cache(request.context + 1)
-    module(ids(request.context), cache)
-    token = ids(1)
-
-    def step() -> None:
-        # every repeat attends to the same context: the step's own token is written over
-        cache.length = request.context
-        module(token, cache)
-
-    return step
-
-
-def _repeat(run: Callable[[], None], seconds: float) -> list[float]:
+    Args:
+        run: One pass.
+        seconds: Time for the repeats; a few are made however long they take.
+        repeats: Make exactly so many instead.
+    """
     for _ in range(WARM_UPS):
         run()
     durations: list[float] = []
+    least, most = (repeats, repeats) if repeats is not None else (LEAST_REPEATS, MOST_REPEATS)
     end = time.perf_counter() + seconds
-    while len(durations) < LEAST_REPEATS or (time.perf_counter() < end and len(durations) < MOST_REPEATS):
+    while len(durations) < least or (time.perf_counter() < end and len(durations) < most):
         start = time.perf_counter()
         run()
         durations.append(time.perf_counter() - start)
     return durations
-
-
-def _check_memory(model: Any, request: Request) -> None:
-    """Refuse a model whose weights would not leave room on this machine."""
-    free = free_memory()
-    if free is None or request.layers is not None:
-        return
-    width = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}.get(request.dtype or model.checkpoint_dtype, 2)
-    needed = model.parameters * width
-    if needed > FREE_SHARE * free:
-        raise EnvironmentLacks(
-            f"{model.name} needs {needed / 2**30:.1f} GiB of weights, {free / 2**30:.1f} GiB are free",
-            "shorten it with layers, or choose a smaller dtype",
-        )
 
 
 def free_memory() -> int | None:
@@ -175,7 +145,8 @@ def measure_in_subprocess(request: Request, timeout: float = 600.0) -> Measureme
             f"measuring {request.model} ended with exit status {done.returncode}", "it may have run out of memory"
         ) from None
     if "error" in answer:
-        raise CodesignError(answer["error"], answer.get("hint", ""))
+        kind: type[CodesignError] = getattr(errors, answer.get("kind", ""), DataError)
+        raise kind(answer["error"], answer.get("hint", ""))
     return msgspec.convert(answer, Measurement)
 
 
@@ -184,7 +155,7 @@ def main() -> None:
     try:
         answer: Any = measure(msgspec.json.decode(sys.stdin.buffer.read(), type=Request))
     except CodesignError as error:
-        answer = {"error": error.message, "hint": error.hint}
+        answer = {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
     except (msgspec.DecodeError, RuntimeError, ValueError, MemoryError) as error:
         answer = {"error": f"{type(error).__name__}: {error}", "hint": ""}
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

@@ -1,0 +1,114 @@
+"""Where the time of a pass on a processor goes: between operators, in dispatch, in compute.
+
+Per thread, in integer nanoseconds, so that the parts add up exactly:
+
+    iteration = framework gap + dispatch self time + compute self time
+
+The framework gap is what no operator covers (Python, module calls). Self time is duration minus direct children, since
+an operator such as ``aten::addmm`` both calls others and computes itself: leaf time would lose the multiplication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+import msgspec
+
+from codesign.strict_yaml import decode_yaml
+
+
+class Interval(NamedTuple):
+    """An event of one thread, ns."""
+
+    name: str
+    start: int
+    end: int
+
+
+class SelfTime(msgspec.Struct, frozen=True):
+    """Self time of all calls of one operator.
+
+    Attributes:
+        name: Operator as torch names it.
+        kind: ``dispatch`` or ``compute``.
+        calls: How often it ran, over all iterations.
+        nanoseconds: Self time, ns, over all iterations.
+    """
+
+    name: str
+    kind: str
+    calls: int
+    nanoseconds: int
+
+
+class Split(msgspec.Struct, frozen=True):
+    """The time of all iterations, ns, and the operators that took it, the slowest first."""
+
+    iterations: int
+    iteration: int
+    gap: int
+    dispatch: int
+    compute: int
+    operators: tuple[SelfTime, ...]
+
+    @property
+    def compute_fraction(self) -> float:
+        """Return the share of the iterations spent in compute."""
+        return self.compute / self.iteration if self.iteration else 0.0
+
+
+class DispatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The operators that count as dispatch, and why."""
+
+    source: str
+    operators: frozenset[str]
+
+
+@cache
+def dispatch_list() -> DispatchList:
+    """Return the shipped list."""
+    text = files("codesign.profilers").joinpath("dispatch_ops.yaml").read_text()
+    return decode_yaml(text, DispatchList, "dispatch_ops.yaml")
+
+
+def split(iterations: Sequence[Interval], operators: Iterable[Interval], dispatch: frozenset[str]) -> Split:
+    """Return where the time of ``iterations`` went.
+
+    Args:
+        iterations: Annotated intervals of one thread; they do not overlap.
+        operators: Operator events of the same thread, in any order; those outside the iterations are left out.
+        dispatch: Names of the operators whose self time is dispatch.
+    """
+    calls: dict[str, int] = {}
+    own: dict[str, int] = {}
+    covered = 0
+    ordered = sorted(operators, key=lambda event: (event.start, -event.end))
+    position = 0
+    for whole in sorted(iterations, key=lambda event: event.start):
+        stack = [whole]
+        while position < len(ordered) and ordered[position].start < whole.start:
+            position += 1
+        while position < len(ordered) and ordered[position].start < whole.end:
+            event = ordered[position]
+            position += 1
+            while len(stack) > 1 and event.start >= stack[-1].end:
+                stack.pop()
+            parent = stack[-1]
+            # clocks read twice may let a child end a little after its parent: it is cut there
+            event = event._replace(end=max(event.start, min(event.end, parent.end)))
+            duration = event.end - event.start
+            calls[event.name] = calls.get(event.name, 0) + 1
+            own[event.name] = own.get(event.name, 0) + duration
+            if len(stack) == 1:
+                covered += duration
+            else:
+                own[parent.name] -= duration
+            stack.append(event)
+    total = sum(whole.end - whole.start for whole in iterations)
+    rows = [SelfTime(n, "dispatch" if n in dispatch else "compute", calls[n], own[n]) for n in own]
+    rows.sort(key=lambda row: (-row.nanoseconds, row.name))
+    kinds = {kind: sum(r.nanoseconds for r in rows if r.kind == kind) for kind in ("dispatch", "compute")}
+    return Split(len(iterations), total, total - covered, kinds["dispatch"], kinds["compute"], tuple(rows))
