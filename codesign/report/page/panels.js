@@ -25,7 +25,7 @@ function configuration(row, short) {
   const nodes = [make('strong', {}, label(row) + ' '), ...marks(row).map(([text, kind]) => make('span', {class: 'tag ' + kind}, pretty(text)))];
   if (reason[row]) nodes.push(make('div', {class: 'worse'}, reason[row]));
   nodes.push(terms(objectives.map(f => [pretty(f.name), objectiveText(f, row)])));
-  nodes.push(terms(parameters.filter(f => f.values[row] !== null).map(f => [pretty(f.name), show(f.values[row], f.unit)])));
+  nodes.push(terms(parameters.filter(f => f.values[row] !== null).map(f => [pretty(f.name), cellText(f.values[row], f)])));
   if (!short && metrics.length) nodes.push(make('h3', {}, 'Also'), terms(metrics.filter(f => f.values[row] !== null).map(f => [pretty(f.name), show(f.values[row], f.unit) + (f.per ? ' per ' + f.per : '')])));
   return nodes;
 }
@@ -44,7 +44,7 @@ function drawCard() {
   for (const c of more.commands) box.append(commandBlock(c.title, c.text, c.notes));
   box.append(commandBlock('why is it so', `codesign explain '${reference(row).replace(/'/g, "'\\''")}'`));
   card.append(box);
-  card.scrollTop = 0;
+  if (document.body.dataset.ready) card.scrollTop = 0;
   drawBreakdowns(row);
 }
 function drawBreakdowns(row) {
@@ -56,7 +56,7 @@ function drawBreakdowns(row) {
   if (!list.length) host.append(make('p', {class: 'hint'}, row === null ? 'Choose a point.' : 'No breakdown is stored for this point; `codesign explain` computes one.'));
   for (const b of list) {
     const items = b.items.filter(i => typeof i.value === 'number' && i.value > 0).sort((p, q) => q.value - p.value), total = items.reduce((a, i) => a + i.value, 0);
-    const text = items.map(i => `${i.label} ${show(i.value, b.unit, 3)} (${(i.value / total * 100).toFixed(0)} %)`);
+    const text = items.map(i => `${i.label} ${show(i.value, b.unit, 3)} (${i.value / total < 0.005 ? '<1' : (i.value / total * 100).toFixed(0)} %)`);
     const svg = shape('svg', {class: 'chart', width: '100%', height: 26, role: 'img', 'aria-label': `${b.title}: ${text.join(', ')}`});
     let x = 0;
     items.forEach((item, i) => {
@@ -70,7 +70,7 @@ function drawBreakdowns(row) {
 }
 // A small chart of lines or dots; series: [{x:[], y:[], kind}].
 function chart(host, options) {
-  const width = Math.max(270, Math.min(560, host.clientWidth || 440)), height = options.height || 230, box = {left: 70, right: width - 14, top: 12, bottom: height - 42};
+  const width = Math.max(270, Math.min(560, options.width)), height = options.height || 230, box = {left: 70, right: width - 14, top: 12, bottom: height - 42};
   const xs = options.series.flatMap(s => s.x), ys = options.series.flatMap(s => s.y);
   const sx = scaleOf(xs, box.left, box.right, options.logX, Math.floor(width / 110)), sy = scaleOf(ys, box.bottom, box.top, options.logY, 4);
   const svg = shape('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': options.text});
@@ -99,7 +99,7 @@ function drawProgress() {
   const marks = all[0].marks, rules = all.length === 1 && marks['95'] != null ? [{at: marks['95'], text: '95 %', y: 8}].concat(marks['99'] != null ? [{at: marks['99'], text: '99 %', y: 24}] : []) : [];
   const words = all.map((h, i) => (all.length > 1 ? `Run ${i + 1}: ` : '') + `hypervolume ${digits(h.hypervolume[h.hypervolume.length - 1])} after ${grouped(h.evaluations[h.evaluations.length - 1])} evaluations` +
     (h.marks['95'] != null ? `; 95 % of it after ${grouped(h.marks['95'])}, 99 % after ${grouped(h.marks['99'] ?? 0)}` : '') + '.');
-  if (series.length) chart(host, {series, rules, fx: {name: 'evaluations', unit: '', per: '', better: ''}, fy: {name: 'hypervolume', unit: '', per: '', better: 'higher'}, logX: false, logY: false, text: words.join(' ')});
+  if (series.length) chart(host, {series, rules, fx: {name: 'evaluations', unit: '', per: '', better: ''}, fy: {name: 'hypervolume', unit: '', per: '', better: 'higher'}, logX: false, logY: false, width: WIDTH['progress-body'], text: words.join(' ')});
   for (const w of words) host.append(make('p', {}, w));
   P.reference.forEach((point, i) => { if (point) host.append(make('p', {class: 'hint'}, `Reference point${P.runs.length > 1 ? ' of run ' + (i + 1) : ''}: ` + point.map((v, k) => `${pretty(objectives[k].name)} ${show(v, objectives[k].unit)}`).join(', '))); });
 }
@@ -146,7 +146,7 @@ function verificationRows(v) {
   return Array.from({length: count}, (_, i) => Object.fromEntries(keys.map(k => [k, columns[k][i]])));
 }
 function drawVerification() {
-  const host = clear($('verification-body')), all = P.verification.filter(Boolean);
+  const host = clear($('verification-body')), whole = WIDTH['parallel-plot'], all = P.verification.filter(Boolean);
   $('verification').hidden = !all.length;
   for (const v of all) {
     const scalars = Object.entries(v).filter(([, x]) => ['string', 'number', 'boolean'].includes(typeof x));
@@ -164,7 +164,7 @@ function drawVerification() {
       const both = list.flatMap(r => [r.predicted, r.measured]), log = wantsLog(both), intervals = list.every(r => typeof r.low === 'number' && typeof r.high === 'number');
       chart(cell, {series: [{x: list.map(r => r.predicted), y: list.map(r => r.measured), low: intervals ? list.map(r => r.low) : null, high: intervals ? list.map(r => r.high) : null,
         text: list.map(r => `#${r.id ?? ''}: predicted ${show(r.predicted, unit)}, measured ${show(r.measured, unit)}`)}, {x: both, y: both, kind: 'none', text: null}].slice(0, 2).map((s, i) => i ? {x: [], y: []} : s),
-        diagonal: [Math.min(...both), Math.max(...both)], fx: {name: 'predicted', unit, per: '', better: ''}, fy: {name: 'measured', unit, per: '', better: ''}, logX: log, logY: log, height: 280,
+        diagonal: [Math.min(...both), Math.max(...both)], fx: {name: 'predicted', unit, per: '', better: ''}, fy: {name: 'measured', unit, per: '', better: ''}, logX: log, logY: log, height: 280, width: whole > 900 ? whole / 2 - 16 : whole,
         text: `${list.length} points, predicted against measured, with the line where they are equal`});
     }
     if (!rows.length) continue;

@@ -23,7 +23,7 @@ function axisScale(f, top, bottom) {
 }
 function drawParallel() {
   const host = $('parallel-plot'), list = parallelFields(), gap = 112, height = 360, top = 56, bottom = height - 18;
-  const width = Math.max(host.clientWidth, 130 + (list.length - 1) * gap), left = 60, step = list.length > 1 ? (width - left - 70) / (list.length - 1) : 0;
+  const width = Math.max(WIDTH['parallel-plot'], 130 + (list.length - 1) * gap), left = 60, step = list.length > 1 ? (width - left - 70) / (list.length - 1) : 0;
   const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.axis : null;
   const axes = list.map((f, i) => ({f, x: left + i * step, ...axisScale(f, top, bottom)}));
   const svg = shape('svg', {width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': 'Parallel coordinates: ' + list.map(f => pretty(f.name)).join(', ')});

@@ -50,14 +50,15 @@ function pick(row) {
   drawOverlay();
   markStrand();
 }
-function drawSized() { drawScatter(); drawParallel(); drawProgress(); drawVerification(); }
+function drawSized() { measure(); drawScatter(); drawParallel(); drawProgress(); drawVerification(); }
+measure();
 drawHeader();
 drawControls();
 drawTableControls();
 S.picked = P.knee;
 drawScatter();
 drawCard();
-setTimeout(() => {  // what is below the fold waits for the first paint
+addEventListener('load', () => setTimeout(() => {  // what is below the fold waits until the page is up
   drawTable();
   drawParallel();
   drawProgress();
@@ -66,7 +67,7 @@ setTimeout(() => {  // what is below the fold waits for the first paint
   drawImportance();
   document.body.dataset.ready = 'true';
   performance.mark('ready');
-}, 0);
+}, 0));
 let width = document.body.clientWidth, timer = 0;
 addEventListener('resize', () => {
   clearTimeout(timer);

@@ -9,7 +9,7 @@ const passes = row => {
 };
 const visible = row => row < F || (status[row] === 'ok' ? S.others : S.bad);
 function drawScatter() {
-  const host = $('scatter-plot'), width = Math.max(280, host.clientWidth), height = Math.round(Math.min(520, Math.max(320, width * 0.62)));
+  const host = $('scatter-plot'), width = Math.max(280, WIDTH['scatter-plot']), height = Math.round(Math.min(520, Math.max(320, width * 0.62)));
   const fx = byName.get(S.x), fy = byName.get(S.y), focused = document.activeElement && document.activeElement.id === 'scatter-svg';
   const rows = [];
   for (let row = 0; row < N; row++)

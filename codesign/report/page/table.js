@@ -28,7 +28,7 @@ function sortedRows(columns) {
   });
 }
 function drawTable() {
-  const host = $('table'), columns = tableColumns(), sorted = sortedRows(columns), scroll = host.scrollTop;
+  const host = $('table'), columns = tableColumns(), sorted = sortedRows(columns), scroll = document.body.dataset.ready ? host.scrollTop : 0;
   const members = new Map();
   for (const r of sorted) { const key = P.leader[r]; if (members.has(key)) members.get(key).push(r); else members.set(key, [r]); }
   let rows = sorted;
@@ -50,7 +50,7 @@ function drawTable() {
       c.title + (c.name === S.sort.name ? (S.sort.down ? ' ▼' : ' ▲') : '')))));
   const body = rows.map(r => tableRow(r, columns, members));
   clear(host).append(make('table', {}, make('caption', {class: 'skip'}, 'Points of the Pareto front'), make('thead', {}, head), make('tbody', {}, body)));
-  host.scrollTop = scroll;
+  if (scroll) host.scrollTop = scroll;
   const same = parameters.filter(f => F && !variesOnFront(f)).map(f => `${pretty(f.name)} ${show(f.values[0], f.unit)}`);
   const note = clear($('table-note'));
   const hidden = F - sorted.length;
