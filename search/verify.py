@@ -34,6 +34,8 @@ PRIMITIVES = ("prefill", "decode")
 SECONDS_EACH = 4.0
 """Time budget of one measurement, s."""
 TIMEOUT_S = 300.0
+BUSY_SPREAD = 0.6
+"""A measurement whose repeats spread wider than this share of their median was disturbed by other work."""
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -71,9 +73,8 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
         )
     current, asked = run, problem
     for number in range(1, rounds + 1):
-        rows = read_measured(run)
-        done = {row.id for row in rows if row.round < number or current is run}
-        ids = choose(current, asked, local, count, done if current is run else set())
+        done = [row.design for row in read_measured(run)]
+        ids = choose(current, asked, local, count, done)
         for identity in ids:
             append_measured(run, measure_point(current, problem, identity, number))
         rows = read_measured(run)
@@ -96,8 +97,10 @@ def local_targets(problem: Deployment) -> list[str]:
     return [name for name, target in problem.targets.items() if target.kind == "cpu" and name.startswith("this-")]
 
 
-def choose(run: Run, problem: Deployment, local: Sequence[str], count: int, done: set[int]) -> list[int]:
-    """Return the ids of the front points here whose error would change the front most."""
+def choose(
+    run: Run, problem: Deployment, local: Sequence[str], count: int, done: Sequence[dict[str, Any]]
+) -> list[int]:
+    """Return the ids of the front points here whose error would change the front most, designs ``done`` left out."""
     columns = run.front["columns"]
     names = [o.name for o in problem.objectives]
     signs = np.array([o.sign for o in problem.objectives])
@@ -108,7 +111,7 @@ def choose(run: Run, problem: Deployment, local: Sequence[str], count: int, done
     ]
     change = expected_change(values, np.minimum(*ends), np.maximum(*ends), seed=run.meta["seed"])
     here = np.array([t in local for t in columns["target"]])
-    fresh = np.array([i not in done for i in columns["id"]])
+    fresh = np.array([design_of(run.point(i)) not in done for i in columns["id"]])
     order = np.argsort(-np.where(here & fresh, change, -np.inf), kind="stable")
     return [int(columns["id"][i]) for i in order[:count] if here[i] and fresh[i]]
 
@@ -139,6 +142,12 @@ def measure_point(run: Run, problem: Deployment, identity: int, number: int) -> 
 def design_of(point: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a point that decide its latency on one device."""
     return {name: point[name] for name in ("target", "dtype", "tp", "pp", "ep", "nodes", "batch")}
+
+
+def design_text(design: dict[str, Any]) -> str:
+    """Return a measured design in a few words."""
+    words = [str(design["dtype"]), *(f"{k} {design[k]}" for k in ("tp", "pp", "ep") if design[k] != 1)]
+    return ", ".join([*words, f"batch {design['batch']}"])
 
 
 def priced_design(problem: Deployment, point: dict[str, Any], scales: Array | None = None) -> Priced:
@@ -243,10 +252,14 @@ def write_summary(
         "inside_before": float(np.mean([r.inside for r in rows])),
         "inside_after": float(np.mean([r["inside_after"] for r in again])),
         "stated_coverage": 0.9,
+        "disturbed": f"{sum(r.spread > BUSY_SPREAD for r in rows)} of {len(rows)} by other work on this machine",
         "left_front": [f"#{i}" for key, i in before_set.items() if key not in after_set],
         "entered_front": len(after_set - before_set.keys()),
         "calibrated_run": after.path.name,
-        "rows": [{k: v for k, v in r.items() if k not in ("design", "metric")} for r in again],
+        "rows": [
+            {"design": design_text(r["design"]), **{k: v for k, v in r.items() if k not in ("design", "metric", "id")}}
+            for r in again
+        ],
     }
     add_verification(run, summary, problem)
 
