@@ -71,6 +71,7 @@ def profile(
     prompt, context = _lengths(loaded, chosen, prompt, context)
     if loaded.kind == "captured":
         _check_captured(batches, layers, dtype)
+        batches = (leading(loaded.example_inputs()),)
     else:
         check_memory(loaded, layers, dtype, free_memory())
     shape = Shape(phase=chosen, prompt=prompt, context=context or CONTEXT, layers=layers, dtype=dtype, seed=seed)
@@ -136,6 +137,11 @@ def _check_captured(batches: Sequence[int], layers: int | None, dtype: str | Non
     for name, given in (("batch", tuple(batches) != (1,)), ("layers", layers is not None), ("dtype", dtype)):
         if given:
             raise UsageError(f"a captured module takes no {name}", "its --input shapes and its factory decide")
+
+
+def leading(inputs: Sequence[Any]) -> int:
+    """Return the first dimension of the first tensor that has one: the samples of a captured module's pass."""
+    return next((int(t.shape[0]) for t in inputs if getattr(t, "ndim", 0) and t.shape[0] > 0), 1)
 
 
 def _sweep(

@@ -14,8 +14,8 @@ DISPATCH_BOUND = 0.5
 COMPUTE_BOUND = 0.75
 """Compute fraction from which fewer or fused operators can gain no more than a third."""
 
-TRUSTED_OVERHEAD = 1.5
-"""Profiled over unprofiled latency above which the shares of small operators are overstated."""
+LEAST_OVERHEAD, TRUSTED_OVERHEAD = 0.8, 1.5
+"""Profiled over unprofiled latency outside which shares are doubtful: profiler cost, or a machine that changed pace."""
 
 NEXT = {
     "dispatch-bound": "raise the batch, or run fewer and larger operators (torch.compile)",

@@ -17,6 +17,7 @@ from codesign.cli.lazy import Entry, lazy_group
 from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
+    "profile": Entry("codesign.cli.profile", "Run a model here with random weights and say where its time goes."),
     "estimate": Entry(
         "codesign.cli.estimate", "Estimate what a design costs, each number with its 90 % interval and source."
     ),

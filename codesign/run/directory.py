@@ -33,6 +33,7 @@ FILES = (
     "front.csv",
     "front.json",
     "report.html",
+    "profile.json",
 )
 """What a run directory may hold; ``--force`` removes these and nothing else."""
 _DERIVED = "the derived files are missing: run `codesign report` on the directory, or resume it"
