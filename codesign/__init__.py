@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from codesign.models import load_model as load_model
     from codesign.profilers import profile as profile
     from codesign.quantity import Quantity as Quantity
-    from codesign.report import report as report
+    from codesign.report import write_report as write_report
     from codesign.run import load_run as load_run
-    from codesign.search.api import search as search
+    from codesign.search.api import run_search as run_search
     from codesign.targets import detect as detect
     from codesign.targets import load_target as load_target
     from codesign.workload import Mesh as Mesh
@@ -38,10 +38,10 @@ _HOMES = {
     "load_run": "codesign.run",
     "load_target": "codesign.targets",
     "profile": "codesign.profilers",
-    "report": "codesign.report",
     "retype": "codesign.workload.edits",
-    "search": "codesign.search.api",
+    "run_search": "codesign.search.api",
     "shard": "codesign.workload",
+    "write_report": "codesign.report",
 }
 
 __all__ = [*sorted(_HOMES)]

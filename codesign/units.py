@@ -152,5 +152,7 @@ def format_digits(value: float, digits: int = 3) -> str:
     """Return ``value`` with ``digits`` significant digits and thousands separators."""
     if value == 0:
         return "0"
+    if abs(value) < 1e-4:
+        return f"{value:.{digits - 1}e}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-12))
-    return f"{value:,.{min(decimals, 6)}f}"
+    return f"{value:,.{decimals}f}"

@@ -12,7 +12,7 @@ import msgspec
 
 from codesign.costmodels.deployment import Load, Priced, Structure
 from codesign.costmodels.design import generates, price_design
-from codesign.costmodels.explain import Explanation
+from codesign.costmodels.explain import Exclude, Explanation
 from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
 from codesign.errors import UsageError, nearest
@@ -23,7 +23,7 @@ STRUCTURAL = tuple(field.name for field in msgspec.structs.fields(Structure))
 NUMERIC = tuple(field.name for field in msgspec.structs.fields(Load))
 PLACES = tuple(field.name for field in msgspec.structs.fields(Site))
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
-MODES = ("static", "continuous")
+MODES = ("static", "continuous", "training")
 LARGEST_DEGREE = 4096
 
 
@@ -45,11 +45,21 @@ def estimate(model: str | Model, target: str | Target, *, overlay: str | None = 
     return price_design(loaded, machine, structure, load, site)
 
 
-def explain(model: str | Model, target: str | Target, *, overlay: str | None = None, **options: Any) -> Explanation:
-    """Explain one design: binding resources, next bottlenecks, elasticities, neighbours. Arguments as ``estimate``."""
+def explain(
+    model: str | Model,
+    target: str | Target,
+    *,
+    overlay: str | None = None,
+    exclude: Exclude | None = None,
+    **options: Any,
+) -> Explanation:
+    """Explain one design: binding resources, next bottlenecks, elasticities, neighbours.
+
+    Arguments are those of ``estimate``; ``exclude`` says which stated limit an estimate violates, or nothing.
+    """
     loaded, machine = _loaded(model, target, overlay)
     structure, load, site = split(loaded, options)
-    return explain_design(loaded, machine, structure, load, site)
+    return explain_design(loaded, machine, structure, load, site, exclude)
 
 
 def _loaded(model: str | Model, target: str | Target, overlay: str | None) -> tuple[Model, Target]:

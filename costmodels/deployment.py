@@ -185,13 +185,14 @@ def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
         return shard(model.workload(**lengths, dtype=structure.dtype), Mesh(dict(structure.axes())))
 
     full = local(np.ceil(batch / structure.pp))
-    stages = tuple(largest_stage(phase, structure.pp) for phase in full.phases)
-    stage = Workload(full.name, stages, full.units)
+    # continuous batching prefills one prompt (per group of ``ep``) at a time beside the full batch of decodes
     one = full if structure.mode == "static" else local(np.full_like(batch, float(structure.ep)))
+    prefill = largest_stage(one.phase("prefill"), structure.pp)
+    decode = largest_stage(full.phase("decode"), structure.pp)
     return Prepared(
-        phase_work(largest_stage(one.phase("prefill"), structure.pp)),
-        phase_work(stage.phase("decode")),
-        _memory(stage, structure.pp),
+        phase_work(prefill),
+        phase_work(decode),
+        _memory(Workload(full.name, (prefill, decode), full.units), structure.pp),
         _carried_bytes(one.phase("prefill")),
         _carried_bytes(full.phase("decode")),
     )

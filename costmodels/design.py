@@ -16,4 +16,5 @@ def generates(model: Model) -> bool:
 
 def price_design(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Priced:
     """Price every point of ``load`` for one structure of ``model`` on ``target``."""
-    return (price if generates(model) else price_pass)(model, target, structure, load, site)
+    served = generates(model) and structure.mode != "training"
+    return (price if served else price_pass)(model, target, structure, load, site)

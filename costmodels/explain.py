@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 
 from codesign.costmodels.deployment import Load, Priced, Structure
 from codesign.costmodels.design import price_design
+from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.impact import Site
 from codesign.costmodels.latency import GroupCost, PhaseCost
@@ -90,8 +92,19 @@ def _at(value: Any, point: int) -> float:
     return float(array) if array.ndim == 0 else float(array[min(point, array.shape[0] - 1)])
 
 
-def explain(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Explanation:
-    """Explain one design (one point)."""
+Exclude = Callable[[Estimate], str]
+"""Says which stated limit an estimate's first point violates, or nothing."""
+
+
+def explain(
+    model: Model,
+    target: Target,
+    structure: Structure,
+    load: Load,
+    site: Site | None = None,
+    exclude: Exclude | None = None,
+) -> Explanation:
+    """Explain one design (one point); ``exclude`` states limits beyond capacity and placement."""
     priced = price_design(model, target, structure, load, site)
     rows = tuple(row for cost in priced.phases for row in group_rows(cost))
     elasticities = {
@@ -100,15 +113,16 @@ def explain(model: Model, target: Target, structure: Structure, load: Load, site
     return Explanation(
         rows,
         elasticities,
-        tuple(neighbours(model, target, structure, load, site, priced)),
+        tuple(neighbours(model, target, structure, load, site, priced, exclude)),
         {name: float(np.max(size)) for name, size in priced.memory.items()},
         priced.machine.capacity,
     )
 
 
 def neighbours(
-    model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced
-) -> list[Neighbour]:
+    model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced,
+    exclude: Exclude | None = None,
+) -> list[Neighbour]:  # fmt: skip
     """Price the designs one doubling or halving away in each degree and in the batch."""
     found = []
     degrees = ("tp", "pp", "ep") if model.experts is not None else ("tp", "pp")
@@ -117,19 +131,20 @@ def neighbours(
         for new in (degree // 2, degree * 2):
             if new >= 1 and new != degree:
                 changed = msgspec.structs.replace(structure, **{name: new})
-                found.append(_neighbour(f"{name} {degree} -> {new}", model, target, changed, load, site, here))
+                found.append(_neighbour(f"{name} {degree} -> {new}", model, target, changed, load, site, here, exclude))
     batch = float(np.asarray(load.batch).reshape(-1)[0])
     for new_batch in (batch / 2, batch * 2):
         if new_batch >= 1:
             changed_load = msgspec.structs.replace(load, batch=new_batch)
             label = f"batch {batch:g} -> {new_batch:g}"
-            found.append(_neighbour(label, model, target, structure, changed_load, site, here))
+            found.append(_neighbour(label, model, target, structure, changed_load, site, here, exclude))
     return found
 
 
 def _neighbour(
-    change: str, model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced
-) -> Neighbour:
+    change: str, model: Model, target: Target, structure: Structure, load: Load, site: Site | None, here: Priced,
+    exclude: Exclude | None,
+) -> Neighbour:  # fmt: skip
     try:
         there = price_design(model, target, structure, load, site).estimate
     except CodesignError as error:
@@ -139,4 +154,5 @@ def _neighbour(
         for name in there.columns
         if name not in ("devices", "request_latency", "tokens_per_user")
     }
-    return Neighbour(change, bool(there.feasible[0]), there.reasons[int(there.reason[0])], ratios)
+    reason = there.reasons[int(there.reason[0])] or (exclude(there) if exclude is not None else "")
+    return Neighbour(change, not reason, reason, ratios)

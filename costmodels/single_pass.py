@@ -2,83 +2,117 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from codesign.costmodels.deployment import MEMORY_SHARE, Load, Priced, Structure
+from codesign.costmodels.deployment import MEMORY_SHARE, Load, Priced, Structure, check_structure
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
 from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
 from codesign.costmodels.latency import PhaseCost, phase_cost
-from codesign.costmodels.machine import machine
+from codesign.costmodels.machine import Machine, machine
+from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.quantity import Column, total
 from codesign.targets import Target
-from codesign.workload.liveness import LASTING, peak_activations
+from codesign.workload.graph import Workload
+from codesign.workload.liveness import LASTING, peak_activations, saved_activations
 from codesign.workload.mesh import Mesh, shard
 
 
 def price_pass(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Priced:
-    """Price one run of ``model`` for every point of ``load`` (its batch, and its lengths where it has them)."""
+    """Price one run of ``model`` for every point of ``load`` (its batch, and its lengths where it has them).
+
+    Raises:
+        UsageError: the target lacks the dtype, or pipeline stages are asked of a model that is not served.
+    """
+    if structure.pp > 1:
+        raise UsageError(
+            f"pp is {structure.pp}", "pipeline stages are priced for served language models only; use --tp"
+        )
     site = site or Site()
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
-    sizes = {"batch": load.batch, "prompt": load.prompt, "generate": load.generate}
-    accepted = {
-        name: np.atleast_1d(np.asarray(value, np.float64)) for name, value in sizes.items() if value is not None
-    }
-    workload = shard(model.workload(**accepted, dtype=structure.dtype), Mesh(mesh))
+    workload = shard(_workload(model, structure, load), Mesh(mesh))
     costs = [phase_cost(phase, here, mesh, structure.launched(target)) for phase in workload.phases]
     seconds = total(cost.seconds for cost in costs)
-    unit, count = main_unit(workload.units)
     work = {name: np.asarray(sum(getattr(cost, name) for cost in costs)) for name in ("flops", "bytes", "peak_seconds")}
     busy = total(cost.busy for cost in costs)
     whole = PhaseCost("run", seconds, busy, work["flops"], work["bytes"], work["peak_seconds"], ())
     joules = device_energy(whole, seconds, here) * float(structure.devices)
-    memory: dict[str, Any] = {role.value: np.asarray(workload.footprint(role), np.float64) for role in LASTING}
-    passing: Any = 0.0
-    for phase in workload.phases:
-        passing = np.maximum(passing, peak_activations(phase))
-    memory["activation"] = np.asarray(passing, np.float64)
+    memory = _memory(workload)
     needed = sum(memory.values(), start=np.zeros(1))
-    rows = float(structure.devices)
-    columns = {
-        "latency": seconds,
-        "throughput": seconds.reciprocal() * count,
-        "memory": Column.exact(
-            np.broadcast_to(needed, np.broadcast_shapes(needed.shape, seconds.value.shape)), len(here.factors)
-        ),
-        "energy": joules * (1.0 / count),
-        "power": joules * seconds.reciprocal() * (1.0 / rows),
-    }
-    carbon = operational_grams(joules, site)
-    embodied = embodied_grams(seconds, here, rows, site)
-    carbon = carbon if embodied is None else carbon + embodied
-    columns["carbon"] = carbon * (1.0 / count)
-    paid = dollars(seconds, here, rows)
-    if paid is not None:
-        columns["cost"] = paid * (1.0 / count)
-    metrics = {
-        "latency": Metric("latency", "s", "run", title="latency of one run"),
-        "throughput": Metric("throughput", f"{unit}/s", "deployment", "higher", title=f"{unit}s per second"),
-        "memory": Metric("memory", "B", "device", title="peak memory"),
-        "energy": Metric("energy", "J", unit, title="energy"),
-        "power": Metric("power", "W", "device", title="mean power"),
-        "carbon": Metric("carbon", "gCO2e", unit, title="carbon"),
-        "cost": Metric("cost", "$", unit, title="cost"),
-    }
+    unit, count = main_unit(workload.units)
+    columns, notes = _columns(seconds, joules, count, float(structure.devices), here, site)
+    shape = np.broadcast_shapes(needed.shape, seconds.value.shape)
+    columns["memory"] = Column.exact(np.broadcast_to(needed, shape), len(here.factors))
+    misplaced = check_structure(structure, target)
+    reasons = ("", f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}", f"placement: {misplaced}")
     code = np.where(needed > MEMORY_SHARE * here.capacity, 1, 0)
-    reasons = ("", f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}")
-    notes = () if embodied is not None else ("embodied carbon not declared: carbon is operational only",)
+    code = np.full_like(code, 2) if misplaced else code
+    metrics = _metrics(unit)
     estimate = Estimate(
         {name: metrics[name] for name in columns}, columns, here.factors, code == 0, code, reasons, notes
     )
     return Priced(estimate, tuple(costs), memory, here)
 
 
-def main_unit(units: Any) -> tuple[str, Any]:
-    """Return the first functional unit of a workload with its count per run."""
-    for unit, count in units.items():
-        return unit, np.asarray(count, np.float64)
-    return "run", 1.0
+def _workload(model: Model, structure: Structure, load: Load) -> Workload:
+    sizes = {"batch": load.batch, "prompt": load.prompt, "generate": load.generate}
+    if structure.mode == "training":
+        sizes.pop("generate")
+    given = {name: np.atleast_1d(np.asarray(value, np.float64)) for name, value in sizes.items() if value is not None}
+    mode = "training" if structure.mode == "training" else "inference"
+    return model.workload(**given, dtype=structure.dtype, mode=mode)
+
+
+def _memory(workload: Workload) -> dict[str, Any]:
+    """Return the bytes on one device by role; training keeps the activations that its backward pass reads."""
+    memory: dict[str, Any] = {role.value: np.asarray(workload.footprint(role), np.float64) for role in LASTING}
+    passing: Any = 0.0
+    for phase in workload.phases:
+        passing = np.maximum(passing, peak_activations(phase))
+    if {"forward", "backward"} <= {phase.name for phase in workload.phases}:
+        passing = passing + saved_activations(workload.phase("forward"), workload.phase("backward"))
+    memory["activation"] = np.asarray(passing, np.float64)
+    return memory
+
+
+def _columns(
+    seconds: Column, joules: Column, count: Any, devices: float, here: Machine, site: Site
+) -> tuple[dict[str, Column], tuple[str, ...]]:
+    """Return the metrics of a run that delivers ``count`` units, and what is not declared."""
+    columns = {
+        "latency": seconds,
+        "throughput": seconds.reciprocal() * count,
+        "energy": joules * (1.0 / count),
+        "power": joules * seconds.reciprocal() * (1.0 / devices),
+    }
+    carbon = operational_grams(joules, site)
+    embodied = embodied_grams(seconds, here, devices, site)
+    carbon = carbon if embodied is None else carbon + embodied
+    columns["carbon"] = carbon * (1.0 / count)
+    paid = dollars(seconds, here, devices)
+    if paid is not None:
+        columns["cost"] = paid * (1.0 / count)
+    return columns, () if embodied is not None else ("embodied carbon not declared: carbon is operational only",)
+
+
+def _metrics(unit: str) -> dict[str, Metric]:
+    return {
+        "latency": Metric("latency", "s", "run", title="one run"),
+        "throughput": Metric("throughput", f"{unit}/s", "deployment", "higher", title="throughput"),
+        "energy": Metric("energy", "J", unit, title="energy"),
+        "power": Metric("power", "W", "device", title="mean power"),
+        "carbon": Metric("carbon", "gCO2e", unit, title="carbon"),
+        "cost": Metric("cost", "$", unit, title="cost"),
+        "memory": Metric("memory", "B", "device", title="peak memory"),
+    }
+
+
+def main_unit(units: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the functional unit of a run and its count: tokens of a training step, else the first one declared."""
+    unit = "token" if "training step" in units and "token" in units else next(iter(units), "run")
+    return unit, np.asarray(units.get(unit, 1.0), np.float64)

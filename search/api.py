@@ -9,12 +9,12 @@ from typing import Any
 
 from codesign.errors import UsageError
 from codesign.run import Run
-from codesign.search.driver import run_search
+from codesign.search import driver
 from codesign.search.problem import Problem
 from codesign.search.problems import make_problem
 
 
-def search(
+def run_search(
     kind: str | Problem,
     spec: Mapping[str, Any] | None = None,
     *,
@@ -49,7 +49,7 @@ def search(
             values = parameter.get("values") or f"{parameter.get('low')} to {parameter.get('high')}"
             sys.stderr.write(f"  {parameter['name']}: {values}\n")
         return None
-    run = run_search(problem, argv=tuple(argv), **effort)
+    run = driver.run_search(problem, argv=tuple(argv), **effort)
     if verify:
         from codesign.search.verify import verify_run
 

@@ -11,8 +11,8 @@ from codesign.run import load_run
 DESIGN = ("dtype", "tp", "pp", "ep", "nodes", "replicas", "batch")
 
 
-def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], list[str]]:
-    """Return (model, target, overlay, options, serving commands) of the deployment point that ``text`` names.
+def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], list[str], tuple[str, ...]]:
+    """Return (model, target, overlay, options, serving commands, limits) of the deployment point that ``text`` names.
 
     Raises:
         UsageError: no such point, or the run is no deployment search.
@@ -41,4 +41,4 @@ def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], 
         for line in (f"{command.title}:", f"  {command.text}", *(f"  ({n})" for n in command.notes))
     ]
     targets = dict(zip(problem.targets, asked.targets, strict=True))
-    return problem.model, targets[point["target"]], asked.overlay, options, lines
+    return problem.model, targets[point["target"]], asked.overlay, options, lines, asked.where

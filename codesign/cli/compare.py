@@ -26,7 +26,7 @@ def compare(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Compare the fronts of two runs: best and knee of each objective, hypervolume, coverage.
+    """Compare the fronts of two runs, with limits for CI.
 
     \b
     Examples:

@@ -17,7 +17,9 @@ Generate = Annotated[int | None, typer.Option(help="Output tokens of a request."
 Degree = Annotated[int, typer.Option(help="Degree of parallelism: tensor, pipeline, expert.")]
 Nodes = Annotated[int, typer.Option(help="Nodes that one replica spans.")]
 Replicas = Annotated[int, typer.Option(help="Copies that serve beside each other.")]
-Mode = Annotated[str, typer.Option(help="static (one batch after the other) or continuous (full slots).")]
+Mode = Annotated[
+    str, typer.Option(help="static (one batch after the other), continuous (full slots), or training (one step).")
+]
 Execution = Annotated[
     str, typer.Option(help="How kernels are launched: eager, compiled, graph; auto is graph, on processors eager.")
 ]

@@ -38,9 +38,13 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     words = [options["dtype"] or model.checkpoint_dtype]
     words += [f"{k} {options[k]}" for k in ("tp", "pp", "ep", "nodes", "replicas") if options[k] != 1]
     words += [f"{k} {options[k]}" for k in ("batch", "prompt", "generate", "chunk", "rate") if options[k] is not None]
-    return ", ".join(
-        [*words, f"{options['mode']} batching" if model.kind == "causal-lm" else "one run", options["execution"]]
+    served = model.kind == "causal-lm" and options["mode"] != "training"
+    how = (
+        f"{options['mode']} batching"
+        if served
+        else ("one training step" if options["mode"] == "training" else "one run")
     )
+    return ", ".join([*words, how, *([options["execution"]] if options["execution"] != "auto" else [])])
 
 
 def metric_table(title: str, estimate: Any) -> Table:
@@ -108,20 +112,14 @@ def details(priced: Any) -> dict[str, Any]:
 
 def check_limits(priced: Any, limits: Sequence[str]) -> None:
     """Raise ``LimitCrossed`` where a stated limit is crossed."""
-    from codesign.search.constraints import parse_where
-    from codesign.search.deployment import ALIASES
+    from codesign.search.limits import limits_on
 
-    estimate = priced.estimate
-    units = {name: metric.unit for name, metric in estimate.metrics.items()}
-    units |= {alias: units[name] for alias, name in ALIASES.items() if name in units}
-    for text in limits:
-        limit = parse_where(text, units)
-        value = estimate.columns[
-            ALIASES.get(limit.metric, limit.metric) if limit.metric not in estimate.columns else limit.metric
-        ].value
-        if float(limit.violation(value).max()) > 0:
-            found = number(float(value.reshape(-1)[0]), limit.unit)
-            raise LimitCrossed(f"limit crossed: {text}, estimated {found}", "see `codesign explain` for what moves it")
+    for limit, value, violation in limits_on(priced.estimate, limits):
+        if violation > 0:
+            found = number(value, limit.unit)
+            raise LimitCrossed(
+                f"limit crossed: {limit.text}, estimated {found}", "see `codesign explain` for what moves it"
+            )
 
 
 def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[str, Any], overlay: str | None) -> None:

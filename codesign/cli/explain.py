@@ -37,9 +37,10 @@ def explain_command(
     utilisation: o.Utilisation = None,
     overlay: o.OverlayOption = None,
     inputs: o.Inputs = None,
+    where: Annotated[list[str] | None, typer.Option(help="Limit that excludes neighbours: 'tpot <= 50 ms'.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Explain a design: what binds it, the next bottleneck, what excludes its neighbours, what moves it.
+    """Explain a design: what binds it, what comes next, what moves it.
 
     \b
     Examples:
@@ -55,12 +56,15 @@ def explain_command(
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
     }  # fmt: skip
     notes = ["distance: how many times longer the binding resource takes than the next one"]
+    limits = tuple(where or ())
     if "#" in what:
         from codesign.search.points import design_of_point
 
-        model, target, overlay, options, serving = design_of_point(what)
+        model, target, overlay, options, serving, limits = design_of_point(what)
         notes += serving
     else:
         model = o.loaded(what, inputs)
-    told = explain(model, o.one_target(target), overlay=overlay, **options)
+    from codesign.search.limits import excluder
+
+    told = explain(model, o.one_target(target), overlay=overlay, exclude=excluder(limits), **options)
     show(ctx, told, tables(told), as_json=json, units={"seconds": "s", "bytes": "B", "memory": "B"}, notes=notes)

@@ -29,7 +29,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open the HTML report in the browser.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json --output -.")] = False,
 ) -> None:
-    """Render runs as one offline HTML page, or as CSV, JSON, Parquet, Markdown or LaTeX.
+    """Render runs: an offline HTML page, CSV, JSON, Parquet, Markdown, LaTeX.
 
     \b
     Examples:

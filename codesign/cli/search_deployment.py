@@ -59,7 +59,7 @@ def deployment(
       codesign search deployment llama-3.1-8b --target h100-sxm,a100-80gb-sxm,l4 --where 'ttft <= 0.5 s'
       codesign search deployment mixtral-8x7b --target h200-sxm --dtype bf16,fp8 --objectives latency,cost
     """
-    from codesign.search.api import search
+    from codesign.search.api import run_search
     from codesign.search.deployment import deployment_spec
 
     spec = deployment_spec(
@@ -70,7 +70,7 @@ def deployment(
         site={"grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation},
     )  # fmt: skip
     with s.watched(ctx) as progress:
-        run = search(
+        run = run_search(
             "deployment", spec, engine=engine, evaluations=evaluations, time_limit=s.seconds(time), seed=seed,
             workers=workers, keep=keep, directory=out, force=force, resume=resume, verify=verify, rounds=rounds,
             dry_run=dry_run, progress=progress, argv=sys.argv,

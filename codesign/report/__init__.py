@@ -6,4 +6,7 @@ from codesign.report.compare import Comparison, compare
 from codesign.report.sheet import Sheet, load_sheet, newest_run
 from codesign.report.write import FORMATS, report
 
-__all__ = ["FORMATS", "Comparison", "Sheet", "compare", "load_sheet", "newest_run", "report"]
+write_report = report
+"""The name under which ``codesign`` exports it: the package itself is called report."""
+
+__all__ = ["FORMATS", "Comparison", "Sheet", "compare", "load_sheet", "newest_run", "report", "write_report"]
