@@ -66,6 +66,9 @@ def count_flops(run: Callable[[], Any]) -> float:
     import_torch()
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
+    from codesign.models.torch_modules.experts import grouped_flops
+
+    # without the formula a mixture of experts would count none of its experts
+    with FlopCounterMode(display=False, custom_mapping=grouped_flops()) as counter:
         run()
     return float(counter.get_total_flops())

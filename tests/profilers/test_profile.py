@@ -103,3 +103,15 @@ def test_a_worker_measures_refuses_and_times_out() -> None:
         measure_in_subprocess(msgspec.structs.replace(request, model="gpt3"))
     with pytest.raises(DataError, match="took over"):
         measure_in_subprocess(request, timeout=0.05)
+
+
+def test_the_experts_of_a_mixture_are_counted() -> None:
+    import torch
+
+    from codesign.models.torch_modules.experts import grouped_flops
+    from codesign.profilers.torch_cpu import count_flops
+
+    assert grouped_flops()  # torch has no formula of its own
+    rows, weights = torch.ones(8, 16, dtype=torch.bfloat16), torch.ones(2, 16, 32, dtype=torch.bfloat16)
+    ends = torch.tensor([3, 8], dtype=torch.int32)
+    assert count_flops(lambda: torch.nn.functional.grouped_mm(rows, weights, offs=ends)) == 2 * 8 * 16 * 32
