@@ -173,7 +173,8 @@ def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, ge
     # what no graph depends on stays out of the key, so that targets, nodes and launch modes share an entry
     plain = Structure(structure.dtype, structure.tp, structure.pp, structure.ep, mode=structure.mode)
     sizes = tuple(np.ascontiguousarray(a, dtype=np.float64).tobytes() for a in (batch, prompt, generate))
-    return _prepared(model, plain, *sizes) if len(batch) <= CACHED_POINTS else _prepare(model, plain, *sizes)
+    known: Any = model  # hashable by content: models are frozen structs
+    return _prepared(known, plain, *sizes) if len(batch) <= CACHED_POINTS else _prepare(model, plain, *sizes)
 
 
 def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:

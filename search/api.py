@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from codesign.errors import UsageError
@@ -55,9 +54,3 @@ def run_search(
 
         verify_run(run, problem, count=verify, rounds=rounds)
     return run
-
-
-def newest(root: Path | str = "runs") -> Path | None:
-    """Return the newest run directory below ``root``, or None."""
-    runs = sorted(path for path in Path(root).glob("*") if (path / "run.json").is_file())
-    return runs[-1] if runs else None

@@ -99,13 +99,18 @@ def show(
     if as_json:
         sys.stdout.write(envelope(ctx, results, units or {}, details) + "\n")
         return
+    show_tables(tables)
+    for line in notes:
+        note(ctx, line)
+
+
+def show_tables(tables: Iterable[Table]) -> None:
+    """Print tables on stdout, a blank line between them."""
     console = _console(sys.stdout)
     for position, table in enumerate(tables):
         if position:
             console.print()
         _print_table(console, table)
-    for line in notes:
-        note(ctx, line)
 
 
 def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str], details: Any = None) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.output import envelope, is_quiet, note, result_console
+from codesign.cli.output import Table, envelope, is_quiet, note, number, result_console, show_tables
 
 Engine = Annotated[str, typer.Option(help="exhaustive, random, nsga2, local, or optuna:SAMPLER.")]
 Evaluations = Annotated[int | None, typer.Option(help="Budget; default: the whole space, or 10,000.")]
@@ -91,5 +91,36 @@ def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     sheet = load_sheet([run])
     console = result_console()
     console.print(front_table(sheet, console.width))
+    verification = run.front.get("verification")
+    if verification:
+        show_tables([verification_table(verification)])
+        for line in verification_lines(run.path, verification):
+            note(ctx, line)
     for line in next_steps(sheet, str(path)):
         note(ctx, line)
+
+
+def verification_table(verification: dict[str, Any]) -> Table:
+    """Return predicted against measured, before and after calibration."""
+    rows = [
+        (
+            r["design"], r["objective"], number(r["predicted"], r["unit"]), number(r["measured"], r["unit"]),
+            "yes" if r["inside"] else "no", number(r["calibrated"], r["unit"]), "yes" if r["inside_after"] else "no",
+        )
+        for r in verification["rows"]
+    ]  # fmt: skip
+    heads = ("measured here", "pass", ">predicted", ">measured", "inside", ">calibrated", "inside")
+    return Table("Predicted against measured; inside: within the 90 % interval", heads, rows)
+
+
+def verification_lines(path: Any, verification: dict[str, Any]) -> list[str]:
+    """Return what verification found, in words."""
+    v = verification
+    left = ", ".join(v["left_front"]) or "none"
+    return [
+        f"median error {v['median_error_before']:.0%} before calibration, {v['median_error_after']:.0%} after; "
+        f"inside the interval {v['inside_before']:.0%} before, {v['inside_after']:.0%} after",
+        f"left the front: {left}; entered it: {v['entered_front']}; disturbed: {v['disturbed']}",
+        f"calibrated  {path / v['calibrated_run']}",
+        f"reuse       --overlay {path / 'overlay.yaml'}",
+    ]

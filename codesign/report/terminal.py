@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 20
 """Front points shown; the report has them all."""
 WIDEST_CELL = 22
+WIDEST_DESIGN = 30
+WIDE = 100
 
 
 def front_table(sheet: Sheet, width: int = 80, most: int = MOST_ROWS) -> Table:
@@ -70,7 +72,8 @@ def _order(sheet: Sheet) -> list[int]:
 def _columns(sheet: Sheet, rows: list[int], width: int) -> tuple[list[tuple[str, list[str]]], list[str]]:
     """Return (header, cells) that fit, and the objectives that do not.
 
-    The point and its marks always fit; then objectives, parameters by how much they tell, intervals.
+    The point and its marks always fit; then objectives, parameters by how much they tell, intervals. A terminal too
+    narrow for a column per parameter gets one column that spells the design.
     """
     point = ("point", [_label(sheet, row) for row in rows])
     marks = ("", _marks(sheet, rows, width))
@@ -78,15 +81,28 @@ def _columns(sheet: Sheet, rows: list[int], width: int) -> tuple[list[tuple[str,
     columns: dict[str, tuple[str, list[str]]] = {}
     wanted = {f.name: _objective(sheet, f, rows) for f in sheet.of_role("objective")}
     told = {f.name: _parameter(sheet, f, rows) for f in _telling(sheet)}
+    if width < WIDE and len(told) > 1:
+        told = {"design": _design(sheet, rows)}
+        wanted = {**dict(list(wanted.items())[:1]), **told, **dict(list(wanted.items())[1:])}
     intervals = {f.name + "_low": _interval(sheet, f, rows) for f in sheet.of_role("objective")}
     for name, column in [*wanted.items(), *told.items(), *intervals.items()]:
         if column is not None and _width(column) <= left:
             left -= _width(column)
             columns[name] = column
-    order = [f.name for f in sheet.of_role("parameter")]
+    order = ["design", *(f.name for f in sheet.of_role("parameter"))]
     order += [name for f in sheet.of_role("objective") for name in (f.name, f.name + "_low")]
     kept = [columns[name] for name in order if name in columns]
-    return [point, *kept, marks], [name for name in wanted if name not in columns]
+    return [point, *kept, marks], [name for name in wanted if name not in columns and name != "design"]
+
+
+def _design(sheet: Sheet, rows: list[int]) -> tuple[str, list[str]]:
+    """Return the parameters that vary, in one cell a row: ``h100-sxm, tp 4, batch 32``."""
+    fields = [f for f in sheet.of_role("parameter") if f in _telling(sheet)]
+    cells = []
+    for row in rows:
+        values = [(f.name, sheet.columns[f.name][row]) for f in fields]
+        cells.append(" ".join(v if isinstance(v, str) else f"{name} {shown(v)}" for name, v in values))
+    return "design", [_cut(cell, WIDEST_DESIGN) for cell in cells]
 
 
 def _label(sheet: Sheet, row: int) -> str:
@@ -97,7 +113,7 @@ def _marks(sheet: Sheet, rows: list[int], width: int) -> list[str]:
     """Return the marks of each row, shorter in a narrow terminal."""
     knee = standing.knee_row(sheet)
     words = [notes(sheet, row, knee) for row in rows]
-    most = 28 if width >= 100 else 16
+    most = 28 if width >= WIDE else 12
     texts = [", ".join(found).replace("_", " ") for found in words]
     short = [
         text if len(text) <= most else found[0] + f" +{len(found) - 1}"
