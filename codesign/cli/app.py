@@ -17,18 +17,16 @@ from codesign.cli.lazy import Entry, lazy_group
 from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
-    "profile": Entry("codesign.cli.profile", "Run a model here with random weights and say where its time goes."),
-    "estimate": Entry(
-        "codesign.cli.estimate", "Estimate what a design costs, each number with its 90 % interval and source."
-    ),
-    "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what comes next, what moves it."),
-    "search": Entry("codesign.cli.search", "Search a design space; writes a run directory with its Pareto front."),
-    "report": Entry("codesign.cli.report", "Render runs: an offline HTML page, CSV, JSON, Parquet, Markdown, LaTeX."),
+    "profile": Entry("codesign.cli.profile", "Run a model here and say where its time goes."),
+    "estimate": Entry("codesign.cli.estimate", "Estimate what a design costs, with intervals."),
+    "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what moves it."),
+    "search": Entry("codesign.cli.search", "Search a design space for its Pareto front."),
+    "report": Entry("codesign.cli.report", "Render runs: HTML, CSV, JSON, Parquet, Markdown, LaTeX."),
     "compare": Entry("codesign.cli.compare", "Compare the fronts of two runs, with limits for CI."),
-    "validate": Entry("codesign.cli.validate", "Check our numbers against published and measured references."),
+    "validate": Entry("codesign.cli.validate", "Check our numbers against published references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),
-    "doctor": Entry("codesign.cli.doctor", "Say what this machine offers and how to get what is missing."),
+    "doctor": Entry("codesign.cli.doctor", "Say what this machine offers, and what is missing."),
 }
 
 ANYWHERE = ("--debug", "-q", "--quiet", "--version")

@@ -12,7 +12,7 @@ app = command_app()
 
 @app.command()
 def doctor(ctx: typer.Context, json: JsonFlag = False) -> None:
-    """Say what this machine offers and how to get what is missing.
+    """Say what this machine offers, and what is missing.
 
     \b
     Examples:

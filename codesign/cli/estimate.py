@@ -44,7 +44,7 @@ def estimate_command(
     out: Annotated[str | None, typer.Option(help="File for the priced rows of --queries; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Estimate what a design costs, each number with its 90 % interval and source.
+    """Estimate what a design costs, with intervals.
 
     \b
     Examples:

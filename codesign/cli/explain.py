@@ -40,7 +40,7 @@ def explain_command(
     where: Annotated[list[str] | None, typer.Option(help="Limit that excludes neighbours: 'tpot <= 50 ms'.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Explain a design: what binds it, what comes next, what moves it.
+    """Explain a design: what binds it, what moves it.
 
     \b
     Examples:

@@ -35,7 +35,7 @@ def profile_command(
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Run a model here with random weights and say where its time goes.
+    """Run a model here and say where its time goes.
 
     Latency comes from passes without a profiler, structure from profiled passes.
 

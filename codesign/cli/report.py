@@ -29,7 +29,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open the HTML report in the browser.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json --output -.")] = False,
 ) -> None:
-    """Render runs: an offline HTML page, CSV, JSON, Parquet, Markdown, LaTeX.
+    """Render runs: HTML, CSV, JSON, Parquet, Markdown, LaTeX.
 
     \b
     Examples:

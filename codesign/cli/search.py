@@ -15,7 +15,7 @@ KINDS = {  # adding a kind of search is a line here and a file beside this one
 app = typer.Typer(
     cls=lazy_group(KINDS, Entry("codesign.cli.search_spec", "Run a spec: a YAML file, or the run.json of a run.")),
     help=(
-        "Search a design space; writes a run directory with its Pareto front.\n\n"
+        "Search a design space for its Pareto front.\n\n"
         "Give a kind of search, a spec (FILE.yaml or a run's run.json), or --resume RUN."
     ),
     epilog="Examples: codesign search deployment llama-3.1-8b --target h100-sxm,l4; codesign search --resume runs/X",

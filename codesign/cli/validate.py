@@ -20,7 +20,7 @@ def validate(
     topic: Annotated[list[str] | None, typer.Argument(help="Topics to check; all of them when left out.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Check our numbers against published and measured references.
+    """Check our numbers against published references.
 
     Exits 4 when a number is outside its tolerance.
 
