@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from codesign.costmodels.deployment import Load, Priced, Structure
 from codesign.costmodels.design import generates, price_design
@@ -25,6 +26,8 @@ PLACES = tuple(field.name for field in msgspec.structs.fields(Site))
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
 MODES = ("static", "continuous", "training")
 LARGEST_DEGREE = 4096
+LARGEST_COUNT = 1_000_000_000
+"""Replicas, or requests/s: above it an input is taken for a mistake."""
 
 
 def estimate(model: str | Model, target: str | Target, *, overlay: str | None = None, **options: Any) -> Priced:
@@ -84,8 +87,23 @@ def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]
     )
     load = Load(**{**defaults, **{k: given[k] for k in NUMERIC if k in given}})
     site = Site(**{k: float(given[k]) for k in PLACES if k in given})
+    check_load(load)
     check_site(site)
     return structure, load, site
+
+
+def check_load(load: Load) -> None:
+    """Refuse impossible replicas and arrival rates; the lengths and the batch are the model's to check."""
+    for name, value, least, expected in (
+        ("replicas", load.replicas, 1.0, f"expected 1 to {LARGEST_COUNT:,}"),
+        ("rate", load.rate, np.nextafter(0.0, 1.0), f"expected requests/s above 0, at most {LARGEST_COUNT:,}"),
+    ):
+        if value is None:
+            continue
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        wrong = ~((numbers >= least) & (numbers <= LARGEST_COUNT))
+        if wrong.any():
+            raise UsageError(f"{name} is {numbers[wrong][0]:g}", expected)
 
 
 def check_structure_values(structure: Structure) -> None:

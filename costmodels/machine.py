@@ -200,6 +200,10 @@ def _scales(target: Target) -> dict[F, float]:
     return {known[entry.name]: entry.scale for entry in target.calibration if entry.name in known}
 
 
+BANDWIDTH_SIGMA = (0.10, 0.45)
+"""Spread of the sustained share of memory bandwidth: accelerators, processors (assumed)."""
+
+
 def factors_of(target: Target, dtype: str) -> tuple[Factor, ...]:
     """Return the error factors of ``target`` in the order of ``F``, calibrated entries replacing defaults."""
     kind = target.kind
@@ -217,7 +221,7 @@ def factors_of(target: Target, dtype: str) -> tuple[Factor, ...]:
         F.MATRIX: (of("gemm"), method, peaks),
         F.ATTENTION: (of("attention_prefill"), Method.ANALYTICAL, Origin.PUBLISHED),
         F.VECTOR: (of("vector"), Method.ANALYTICAL, Origin.PUBLISHED),
-        F.BANDWIDTH: (0.10 if not own_measurement else 0.15, method, peaks),
+        F.BANDWIDTH: (BANDWIDTH_SIGMA[int(kind == "cpu")], method, peaks),
         F.FLOOR: (0.30, Method.ANALYTICAL, Origin.PUBLISHED),
         F.HOST: (0.40, Method.ANALYTICAL, target.host.dispatch.origin),
         F.LINK: (0.25, Method.ANALYTICAL, Origin.PUBLISHED),

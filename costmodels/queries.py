@@ -43,7 +43,7 @@ def price_file(path: str, defaults: Mapping[str, Any], overlay: str | None = Non
     if unknown:
         raise DataError(f"{path}: unknown column {unknown[0]!r}", nearest(unknown[0], KNOWN))
     for name in ("model", "target"):
-        if name not in frame.columns and name not in defaults:
+        if name not in frame.columns and defaults.get(name) is None:
             raise DataError(f"{path}: column {name!r} is missing", f"add it, or give --{name}")
     for start in range(0, len(frame), CHUNK):
         yield _priced(frame.slice(start, CHUNK), path, start, defaults, overlay)
@@ -94,8 +94,11 @@ def _column(frame: polars.DataFrame, name: str, path: str, start: int) -> NDArra
     if name in TEXT:
         return values.cast(str).to_numpy().astype(str)
     if not values.dtype.is_numeric():
-        bad = next((v for v in values if not str(v).replace(".", "", 1).isdigit()), values[0])
-        raise DataError(f"{path}: {name}: found {bad!r}, expected a number")
+        place = int(values.cast(float, strict=False).is_null().arg_max() or 0)
+        raise DataError(
+            f"{path}:{start + 2 + place}: {name}: found {values[place]!r}, expected a number",
+            "write plain numbers without units",
+        )
     return values.to_numpy()
 
 

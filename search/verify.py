@@ -34,6 +34,8 @@ PRIMITIVES = ("prefill", "decode")
 SECONDS_EACH = 4.0
 """Time budget of one measurement, s."""
 TIMEOUT_S = 300.0
+INTERVAL_WIDTH = 3.29
+"""Width of a central 90 % normal interval, in standard deviations."""
 BUSY_SPREAD = 0.6
 """A measurement whose repeats spread wider than this share of their median was disturbed by other work."""
 
@@ -201,9 +203,15 @@ def fit(problem: Deployment, target: str, rows: Sequence[Measured]) -> Posterior
         return values, elasticities
 
     measured = np.array([row.measured for row in used])
-    noise = np.array([row.spread / 3.3 for row in used])
+    noise = np.array([np.hypot(row.spread / INTERVAL_WIDTH, own_spread(problem, row)) for row in used])
     sigmas = priced_design(problem, used[0].design).machine.sigmas
     return update(predict, measured, noise, sigmas)
+
+
+def own_spread(problem: Deployment, row: Measured) -> float:
+    """Return the relative standard deviation of this shape alone, which no shared factor explains."""
+    cost = priced_design(problem, row.design).phases[PRIMITIVES.index(row.metric)].seconds
+    return float(np.sqrt(cost.variance.reshape(-1)[0]) / cost.value.reshape(-1)[0])
 
 
 def append_measured(run: Run, rows: Sequence[Measured]) -> None:
