@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.api import check_site, check_structure_values
-from codesign.costmodels.deployment import METRICS, Load, Structure, check_structure, price
+from codesign.costmodels.deployment import MEMORY_SHARE, METRICS, Load, Structure, check_structure, price
 from codesign.costmodels.impact import Site
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
+from codesign.models.lengths import size
+from codesign.models.precision import precision
 from codesign.quantity import headline
 from codesign.search.constraints import parse_where, violations
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
@@ -27,6 +29,7 @@ from codesign.search.quality import quality_loss
 from codesign.search.space import BoxSpace
 from codesign.strict_yaml import convert
 from codesign.targets import Target, load_target
+from codesign.units import format_si
 from codesign.workload.structure import by_structure
 
 BATCHES = (
@@ -94,7 +97,11 @@ def objective_names() -> dict[str, str]:
 
 
 def check_spec(asked: DeploymentSpec) -> None:
-    """Refuse absurd numbers before any work."""
+    """Refuse absurd numbers and unknown names before any work."""
+    for dtype in asked.dtypes:
+        precision(dtype)
+    for name in ("prompt", "generate"):
+        size(name, getattr(asked, name))
     check_site(asked.site)
     check_structure_values(Structure("", execution=asked.execution, mode=asked.mode, chunk=asked.chunk))
     if asked.rate is not None and not 0 < asked.rate < 1e9:
@@ -128,9 +135,11 @@ class Deployment(Problem):
         )
         self.model: Model = load_model(asked.model)
         self.targets: dict[str, Target] = {}
+        self.given: dict[str, str] = {}  # id -> name as given: a target of a file has no other name in commands
         for name in asked.targets:
             target = load_target(name, overlay=asked.overlay)
             self.targets[target.id] = target
+            self.given[target.id] = name
         dtypes = asked.dtypes or (self.model.checkpoint_dtype,)
         self.frees_dtype = len(dtypes) > 1 or dtypes != (self.model.checkpoint_dtype,)
         self.box = BoxSpace(self._parameters(dtypes))
@@ -346,6 +355,21 @@ class Deployment(Problem):
     def baseline(self) -> Points | None:
         """Return the plainest design: first target and dtype, one device, the smallest batch that the space has."""
         return self.space.enumerate(0, 1)
+
+    def nearest_miss(self) -> str:
+        """Return how much memory the design closest to fitting lacks, where no design fits its target."""
+        self.evaluate(self.box.enumerate(0, min(self.box.size or 0, self.block)))
+        priced = [(key[0], block) for key, block in self._blocks.items() if "memory" in block.values]
+        over = [block.values["memory"] / (MEMORY_SHARE * self.targets[name].memory_capacity) for name, block in priced]
+        if not over or min(float(ratio.min()) for ratio in over) <= 1.0:
+            return ""
+        best = min(range(len(over)), key=lambda place: float(over[place].min()))
+        name, needed = priced[best][0], float(priced[best][1].values["memory"].min())
+        usable = MEMORY_SHARE * self.targets[name].memory_capacity
+        return (
+            f"memory binds: the smallest needs {format_si(needed, 'B')} a device, {format_si(usable, 'B')} usable on "
+            f"{name}, {format_si(needed - usable, 'B')} missing: raise --tp or --pp, or choose a smaller --dtype"
+        )
 
     def describe(self, point: Points) -> Details:
         """Return breakdowns and serving commands of one design."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ import numpy as np
 from codesign.costmodels.deployment import Load, price
 from codesign.costmodels.explain import group_rows
 from codesign.costmodels.factors import LABELS, TIME_FACTORS
+from codesign.costmodels.impact import Site
 from codesign.search.problem import Breakdown, Command, Details, Item
 from codesign.search.serving_commands import engines, serving_command
 
@@ -54,12 +56,19 @@ def details(problem: Deployment, values: dict[str, Any]) -> Details:
 def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
     """Return the ``codesign estimate`` command of a design."""
     asked = problem.asked
-    words = ["codesign estimate", asked.model, f"--target {values['target']}", f"--dtype {values['dtype']}"]
+    words = ["codesign estimate", shlex.quote(asked.model), f"--target {shlex.quote(problem.given[values['target']])}"]
+    words += [f"--dtype {values['dtype']}"]
     words += [f"--{name} {values[name]}" for name in ("tp", "pp", "ep", "nodes", "replicas") if values[name] != 1]
     words += [f"--batch {values['batch']}", f"--prompt {asked.prompt}", f"--generate {asked.generate}"]
     words += [f"--mode {asked.mode}"] + ([f"--execution {asked.execution}"] if asked.execution != "auto" else [])
     words += [f"--chunk {asked.chunk}"] if asked.chunk else []
-    words += [f"--rate {asked.rate:g}"] if asked.rate else []
+    words += [f"--rate {asked.rate!r}"] if asked.rate else []
+    site = {"grid": "grid", "pue": "pue", "lifetime_years": "lifetime", "utilisation": "utilisation"}
+    default = Site()
+    stated = {option: getattr(asked.site, name) for name, option in site.items()
+              if getattr(asked.site, name) != getattr(default, name)}  # fmt: skip
+    words += [f"--{option} {value!r}" for option, value in stated.items()]
+    words += [f"--overlay {shlex.quote(asked.overlay)}"] if asked.overlay else []
     return " ".join(words)
 
 

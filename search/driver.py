@@ -254,7 +254,7 @@ class _Search:
                 f"interrupted after {derived.evaluations} evaluations, all saved in {self.run.path}",
                 f"continue with: {self._resume_line}",
             )
-        check_feasible(self.run, derived)
+        check_feasible(self.run, derived, self.problem)
         return self.run
 
     def _restore(self, before: Replay | None) -> tuple[dict[int, str], dict[int, Rows]]:

@@ -42,7 +42,7 @@ def check_fingerprint(run: Run, now: dict[str, str]) -> None:
         )
 
 
-def check_feasible(run: Run, derived: Derived) -> None:
+def check_feasible(run: Run, derived: Derived, problem: Problem) -> None:
     """Raise ``LimitCrossed`` with the counts by reason when no point is feasible."""
     if derived.feasible:
         return
@@ -52,5 +52,5 @@ def check_feasible(run: Run, derived: Derived) -> None:
     raise LimitCrossed(
         f"none of {derived.evaluations} points is feasible: {'; '.join(top) or 'no point was evaluated'}"
         + (f"; and {more} more reasons" if more > 0 else ""),
-        f"relax a limit or widen the space; the run is in {run.path}",
+        f"{problem.nearest_miss() or 'relax a limit or widen the space'}; the run is in {run.path}",
     )

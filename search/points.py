@@ -40,5 +40,4 @@ def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], 
         for command in commands
         for line in (f"{command.title}:", f"  {command.text}", *(f"  ({n})" for n in command.notes))
     ]
-    targets = dict(zip(problem.targets, asked.targets, strict=True))
-    return problem.model, targets[point["target"]], asked.overlay, options, lines, asked.where
+    return problem.model, problem.given[point["target"]], asked.overlay, options, lines, asked.where

@@ -333,6 +333,10 @@ class Problem:
         """Return breakdowns, commands and notes of one point (1 row) for reports."""
         return Details()
 
+    def nearest_miss(self) -> str:
+        """Return what the design closest to feasible lacks, for the error that none is; empty where unknown."""
+        return ""
+
     def fingerprint(self) -> dict[str, str]:
         """Return input name -> digest of its content."""
         return {}
