@@ -27,9 +27,9 @@ SMALL: dict[str, Any] = {
 @pytest.mark.parametrize("mode", ["static", "continuous"])
 def test_every_number_is_the_cost_models(mode: str) -> None:
     problem = Deployment(**SMALL, mode=mode, dtypes=["bf16", "fp8"])
-    points = problem.space.sample(np.random.Generator(np.random.Philox(7)), 60)
+    points = problem.box.sample(np.random.Generator(np.random.Philox(7)), 60)
     results = problem.evaluate(points)
-    for row, values in enumerate(problem.space.rows(points)):
+    for row, values in enumerate(problem.box.rows(points)):
         load = Load(values["batch"], 200, 30, values["replicas"])
         target = problem.targets[values["target"]]
         estimate = price(problem.model, target, problem.structure(values), load, problem.asked.site).estimate
@@ -49,7 +49,7 @@ def test_every_number_is_the_cost_models(mode: str) -> None:
 
 
 def test_an_answer_depends_neither_on_order_nor_on_company() -> None:
-    points = Deployment(**SMALL).space.sample(np.random.Generator(np.random.Philox(8)), 100)
+    points = Deployment(**SMALL).box.sample(np.random.Generator(np.random.Philox(8)), 100)
     whole = Deployment(**SMALL).evaluate(points)
     order = np.random.Generator(np.random.Philox(9)).permutation(len(points))
     shuffled = Deployment(**SMALL).evaluate(points[order])
@@ -79,8 +79,8 @@ def test_the_front_of_a_seed_whatever_the_workers_and_the_engine(tmp_path: Path)
 
 def test_unknown_quality_is_drawn_apart_and_known_quality_has_a_source() -> None:
     problem = Deployment(**{**SMALL, "model": "llama-3.1-8b", "targets": ["h100-sxm"]}, dtypes=["bf16", "fp8", "nvfp4"])
-    points = problem.space.enumerate(0, problem.space.size)
-    results, dtype = problem.evaluate(points), problem.space.decode(points)["dtype"]
+    points = problem.box.enumerate(0, problem.box.size or 0)
+    results, dtype = problem.evaluate(points), problem.box.decode(points)["dtype"]
     assert results.apart is not None
     np.testing.assert_array_equal(results.apart, dtype == "nvfp4")
     place = [o.name for o in problem.objectives].index("quality")
@@ -94,36 +94,34 @@ def test_a_target_without_a_price_has_no_cost() -> None:
     for objectives, status in ((["latency", "cost"], Status.INVALID), (["latency"], Status.OK)):
         problem = Deployment(**{**SMALL, "targets": ["l4"]}, objectives=objectives)
         problem.targets["l4"] = msgspec.structs.replace(problem.targets["l4"], price_per_hour=None)
-        results = problem.evaluate(problem.space.enumerate(0, 1))
+        results = problem.evaluate(problem.box.enumerate(0, 1))
         assert results.status[0] == status
-    results = Deployment(**SMALL, objectives=["latency", "cost"]).evaluate(problem.space.enumerate(0, 1))
+    results = Deployment(**SMALL, objectives=["latency", "cost"]).evaluate(problem.box.enumerate(0, 1))
     assert results.status[0] == Status.OK
 
 
 def test_a_point_without_a_price_says_so() -> None:
     problem = Deployment(**{**SMALL, "targets": ["l4"]}, objectives=["latency", "cost"])
     problem.targets["l4"] = msgspec.structs.replace(problem.targets["l4"], price_per_hour=None)
-    results = problem.evaluate(problem.space.enumerate(0, 1))
+    results = problem.evaluate(problem.box.enumerate(0, 1))
     assert "price" in results.reasons[results.reason[0]]
 
 
 def test_a_target_named_twice_is_one(tmp_path: Path) -> None:
     problem = Deployment(**{**SMALL, "targets": ["l4", "L4"]})
     assert list(problem.targets) == ["l4"]
-    assert "--target L4" in problem.describe(problem.space.enumerate(0, 1)).commands[0].text
+    assert "--target L4" in problem.describe(problem.box.enumerate(0, 1)).commands[0].text
 
 
 @pytest.mark.parametrize("text", ["energy <= 0.5 J", "cost <= 1 $", "carbon <= 40 gCO2e", "tp <= 1", "batch >= 16"])
 def test_limits_on_short_names_and_parameters(text: str) -> None:
     free, limited = Deployment(**SMALL), Deployment(**SMALL, where=[text])
-    points = free.space.enumerate(0, free.space.size)
+    points = free.box.enumerate(0, free.box.size or 0)
     one, two = free.evaluate(points), limited.evaluate(points)
     limit = limited.constraints[0]
     names = [o.name for o in free.objectives]
     values = (
-        one.objectives[:, names.index(limit.metric)]
-        if limit.metric in names
-        else free.space.decode(points)[limit.metric]
+        one.objectives[:, names.index(limit.metric)] if limit.metric in names else free.box.decode(points)[limit.metric]
     )
     within = values >= limit.limit if limit.op == ">=" else values <= limit.limit
     ok = one.status == Status.OK
@@ -133,7 +131,7 @@ def test_limits_on_short_names_and_parameters(text: str) -> None:
 
 def test_serving_commands_say_what_they_set_and_what_they_cannot() -> None:
     problem = Deployment(**SMALL, mode="static", execution="eager", dtypes=["bf16", "int4"])
-    point = problem.space.encode(target="h100-sxm", dtype="bf16", tp=2, pp=2, ep=1, nodes=1, replicas=2, batch=16)
+    point = problem.box.encode(target="h100-sxm", dtype="bf16", tp=2, pp=2, ep=1, nodes=1, replicas=2, batch=16)
     vllm, sglang = [c for c in problem.describe(point).commands if c.title.startswith(("vLLM", "SGLang"))]
     assert {"--tensor-parallel-size", "--pipeline-parallel-size", "--max-num-seqs", "--enforce-eager"} <= set(
         vllm.text.split()
@@ -144,7 +142,7 @@ def test_serving_commands_say_what_they_set_and_what_they_cannot() -> None:
     for command in (vllm, sglang):
         assert any("2 copies" in note for note in command.notes)
         assert any("static" in note for note in command.notes)
-    quantised = problem.space.encode(target="l4", dtype="int4", tp=1, pp=1, ep=1, nodes=1, replicas=1, batch=4)
+    quantised = problem.box.encode(target="l4", dtype="int4", tp=1, pp=1, ep=1, nodes=1, replicas=1, batch=4)
     bare = problem.describe(quantised).commands[1]
     assert "parallel-size" not in bare.text
     assert any("int4 needs a checkpoint" in note for note in bare.notes)
@@ -164,7 +162,7 @@ def test_the_reproduce_command_prints_the_row(run_codesign: RunCodesign, tmp_pat
     columns = run.front["columns"]
     row = len(columns["id"]) - 1
     point = run.point(columns["id"][row])
-    encoded = problem.space.encode(**{name: point[name] for name in problem.box.names})
+    encoded = problem.box.encode(**{name: point[name] for name in problem.box.names})
     text = problem.describe(encoded).commands[0].text
     done = run_codesign(*shlex.split(text)[1:], "--json")
     assert done.rc == 0, done.stderr
