@@ -37,9 +37,13 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     mesh = dict(structure.axes())
     workload = shard(_workload(model, structure, load), Mesh(mesh))
     costs = [phase_cost(phase, here, mesh, structure.launched(target)) for phase in workload.phases]
-    seconds = total(cost.seconds for cost in costs)
-    work = {name: np.asarray(sum(getattr(cost, name) for cost in costs)) for name in ("flops", "bytes", "peak_seconds")}
-    busy = total(cost.busy for cost in costs)
+    one = np.ones(1)  # sizes that are plain numbers still make one design point
+    seconds = total(cost.seconds for cost in costs) * one
+    work = {
+        name: np.asarray(sum(getattr(cost, name) for cost in costs)) * one
+        for name in ("flops", "bytes", "peak_seconds")
+    }
+    busy = total(cost.busy for cost in costs) * one
     whole = PhaseCost("run", seconds, busy, work["flops"], work["bytes"], work["peak_seconds"], ())
     joules = device_energy(whole, seconds, here) * float(structure.devices)
     memory = _memory(workload)

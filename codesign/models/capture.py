@@ -1,0 +1,293 @@
+"""User modules as models: ``py:package.module:factory`` and ``pt2:FILE``, captured without running them on data.
+
+A factory's module is built under fake tensors where it can be (no memory for its weights), and one forward pass is
+recorded under them (``recorder``). A ``.pt2`` file is read by ``torch.export.load`` only; nothing is unpickled by us.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+import zipfile
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from codesign.errors import CodesignError, DataError, UsageError, nearest
+from codesign.models.input_shapes import InputShape, parse_inputs
+from codesign.models.precision import bits_of
+from codesign.workload.edits import by_role, compute_dtype, retype
+from codesign.workload.einsum import Role
+from codesign.workload.graph import Block, Group, Phase, Workload
+
+if TYPE_CHECKING:
+    import torch
+
+LARGEST_FILE = 20 * 2**30
+LARGEST_RATIO = 200
+"""An archive that grows more than this when unpacked is refused."""
+
+
+class CapturedModel:
+    """A module known by what one forward pass of it computes; offers what ``Model`` asks for."""
+
+    kind = "captured"
+    checkpoint = ""
+    experts = None
+    phases: tuple[str, ...] = ("forward",)
+
+    def __init__(self, build: Callable[[], Any], name: str, source: str, inputs: tuple[InputShape, ...]) -> None:
+        self.name, self.source, self.inputs = name, source, inputs
+        self._build = build
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes a run takes: ``batch`` multiplies the leading dimension of every input."""
+        return {"batch": 1}
+
+    @cached_property
+    def _recorded(self) -> tuple[tuple[Group, ...], dict[str, int], str]:
+        return record(self._build, self.inputs, self.source)
+
+    @property
+    def parameters(self) -> int:
+        """Number of stored parameters; tied ones count once."""
+        return sum(self._recorded[1].values())
+
+    @property
+    def active_parameters(self) -> float:
+        """Every parameter: routing is not seen in a capture."""
+        return float(self.parameters)
+
+    @property
+    def checkpoint_dtype(self) -> str:
+        """Dtype of most parameters."""
+        return self._recorded[2]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the model is made of as plain data."""
+        return {
+            "name": self.name, "source": self.source, "kind": self.kind, "parameters": self.parameters,
+            "dtype": self.checkpoint_dtype, "inputs": [msgspec.to_builtins(i) for i in self.inputs],
+            "operators": len(self._recorded[0]),
+        }  # fmt: skip
+
+    def workload(
+        self, batch: Any = None, mode: str = "inference", dtype: str | None = None, kv_dtype: str | None = None
+    ) -> Workload:
+        """Return one forward pass; ``batch`` multiplies the leading dimension of the inputs."""
+        if mode != "inference":
+            raise UsageError(f"mode {mode!r} of a captured module", "only its forward pass is captured")
+        factors = np.unique(np.asarray(1 if batch is None else batch))
+        if len(factors) != 1:
+            raise UsageError("a captured module has one batch at a time", "give the batches one by one")
+        factor = int(factors[0])
+        shapes = tuple(shape.scaled(factor) for shape in self.inputs)
+        groups = self._recorded[0] if factor == 1 else record(self._build, shapes, self.source)[0]
+        phase = Phase("forward", (Block("module", groups),))
+        work = Workload(self.name, (phase,), {"sample": shapes[0].shape[0]})
+        if dtype is None or dtype == self.checkpoint_dtype:
+            return work
+        return compute_dtype(retype(work, by_role(Role.WEIGHT, Role.ACTIVATION), bits_of(dtype)), dtype)
+
+    def kv_bytes_per_token(self, bits: float | None = None) -> float:
+        """Return 0: a captured pass keeps no cache."""
+        return 0.0
+
+    def module(
+        self, layers: int | None = None, device: str = "cpu", dtype: str | None = None, seed: int = 0
+    ) -> torch.nn.Module:
+        """Return the module with the weights its factory gives it."""
+        if layers is not None:
+            raise UsageError("a captured module cannot be shortened", "leave layers out")
+        import torch
+
+        torch.manual_seed(seed)
+        module: torch.nn.Module = self._build().eval()
+        return module.to(device)
+
+    def example_inputs(
+        self,
+        batch: int = 1,
+        prompt: int | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+        layers: int | None = None,
+        dtype: str | None = None,
+    ) -> tuple[Any, ...]:
+        """Return random inputs of the stated shapes, the leading dimension multiplied by ``batch``."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(shape.scaled(batch).tensor(generator).to(device) for shape in self.inputs)
+
+
+def load_factory(rest: str, inputs: Sequence[str] | None = None) -> CapturedModel:
+    """Return the model of ``package.module:factory``; what is imported is said on stderr."""
+    home, _, attribute = rest.partition(":")
+    if not home or not attribute:
+        raise UsageError(f"py:{rest} names no factory", "write py:package.module:factory")
+    shapes = parse_inputs(inputs)
+    factory = _factory(home, attribute)
+    return captured_module(lambda: _made(factory, rest), attribute, f"py:{rest}", shapes)
+
+
+def captured_module(
+    build: Callable[[], Any], name: str, source: str, inputs: tuple[InputShape, ...] | None = None
+) -> CapturedModel:
+    """Return the model of what ``build()`` makes."""
+    if not inputs:
+        parse_inputs(None)  # says how to state them
+    return CapturedModel(build, name, source, inputs or ())
+
+
+def load_program(rest: str, inputs: Sequence[str] | None = None) -> CapturedModel:
+    """Return the model of an exported program file."""
+    program = _program(Path(rest))
+    stated = program.example_inputs[0] if program.example_inputs else ()
+    shapes = parse_inputs(inputs) if inputs else tuple(
+        InputShape(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in stated if hasattr(t, "shape")
+    )  # fmt: skip
+    return captured_module(lambda: program.module(), Path(rest).stem, f"pt2:{rest}", shapes)
+
+
+def _factory(home: str, attribute: str) -> Callable[[], Any]:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    sys.stderr.write(f"importing {home} for {attribute}\n")
+    try:
+        module = importlib.import_module(home)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"py:{home}: no module named {error.name!r}", "run from its folder, or install it") from None
+    except Exception as error:  # user code may raise anything
+        raise UsageError(f"py:{home}: importing it raised {_short(error)}", "run it with python to see why") from None
+    if not hasattr(module, attribute):
+        public = [name for name in dir(module) if not name.startswith("_")]
+        raise UsageError(f"py:{home} has no {attribute!r}", nearest(attribute, public))
+    found: Callable[[], Any] = getattr(module, attribute)
+    if not callable(found):
+        raise UsageError(f"py:{home}:{attribute} is a {type(found).__name__}", "name a function that returns a module")
+    return found
+
+
+def _made(factory: Callable[[], Any], rest: str) -> Any:
+    import inspect
+
+    import torch
+
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise UsageError(f"py:{rest} needs arguments: {error}", "name a function without any") from None
+    except ValueError:
+        pass  # no signature to look at: the call itself tells
+    try:
+        made = factory()
+    except CodesignError:
+        raise
+    except Exception as error:
+        raise UsageError(f"py:{rest} raised {_short(error)}", "call it in python to see where") from error
+    if not isinstance(made, torch.nn.Module):
+        raise UsageError(f"py:{rest} returned a {type(made).__name__}", "expected a torch.nn.Module")
+    return made.eval()
+
+
+def _program(path: Path) -> Any:
+    """Return the exported program in a file that looks like one."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", "write it with torch.export.save")
+    if path.stat().st_size > LARGEST_FILE or not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: no exported program", "expected a file written by torch.export.save")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > LARGEST_RATIO * max(1, path.stat().st_size):
+            raise DataError(f"{path}: unpacks to {unpacked:,} bytes", f"over {LARGEST_RATIO} times its size: refused")
+        import torch
+
+        return torch.export.load(path)
+    except CodesignError:
+        raise
+    except Exception as error:  # torch raises many kinds for a wrong archive
+        raise DataError(f"{path}: no exported program: {_short(error)}", "write it with torch.export.save") from None
+
+
+def record(
+    build: Callable[[], Any], inputs: tuple[InputShape, ...], source: str
+) -> tuple[tuple[Group, ...], dict[str, int], str]:
+    """Return (kernels, elements per parameter, dtype of most parameters) of one forward pass.
+
+    Raises:
+        UsageError: the inputs do not fit, or control flow depends on data; the operator and the line are named.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from codesign.models.recorder import NAMES, Recorder, held_by
+
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        try:
+            module = build()
+        except UsageError as error:
+            if not isinstance(error.__cause__, Exception):
+                raise
+            with _paused(fake):  # some constructors look at their weights: build those for real
+                module = build()
+        counts = {name: t.numel() for name, t in module.named_parameters()}
+        dtypes: dict[str, int] = {}
+        for t in module.parameters():
+            kind = NAMES.get(t.dtype, "fp32")
+            dtypes[kind] = dtypes.get(kind, 0) + t.numel()
+        recorder = Recorder(held_by(module.named_parameters()), held_by(module.named_buffers()))
+        positional = [shape.tensor() for shape in inputs if not shape.name]
+        named = {shape.name: shape.tensor() for shape in inputs if shape.name}
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # one opaque operator for a whole layer otherwise
+        try:
+            with recorder:
+                module(*positional, **named)
+        except CodesignError:
+            raise
+        except Exception as error:
+            raise _explained(error, source) from error
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
+    return tuple(recorder.groups), counts, max(dtypes, key=lambda k: dtypes[k]) if dtypes else "fp32"
+
+
+def _paused(fake: Any) -> Any:
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+    return unset_fake_temporarily()
+
+
+def _explained(error: Exception, source: str) -> UsageError:
+    """Return what a failed forward pass means to the user."""
+    line = _user_line(error)
+    operator = getattr(error, "func", None)
+    if operator is not None:
+        return UsageError(
+            f"{source}: control flow depends on data: {operator}{line}",
+            "its shapes must follow from its inputs",
+        )
+    return UsageError(f"{source}: its forward pass raised {_short(error)}{line}", "check --input: number and shapes")
+
+
+def _user_line(error: Exception) -> str:
+    """Return `` at file:line`` of the innermost frame that is neither torch's nor ours."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        inside = Path(frame.filename).parts
+        if "torch" not in inside and "codesign" not in inside and not frame.filename.startswith("<"):
+            return f" at {Path(frame.filename).name}:{frame.lineno}"
+    return ""
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
