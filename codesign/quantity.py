@@ -162,7 +162,7 @@ class Column:
 
     def relative_sigma(self, sigmas: Array) -> Array:
         """Return the relative standard deviation of each point under the factors' ``sigmas`` (F,)."""
-        shared = np.einsum("f...,f->...", self.slopes**2, sigmas**2)
+        shared = np.tensordot(sigmas**2, self.slopes**2, axes=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.sqrt(shared + self.variance) / np.abs(self.value)
         return np.where(self.value == 0.0, 0.0, relative)

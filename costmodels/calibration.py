@@ -8,7 +8,7 @@ touch keep their prior, so nothing is fitted that the data cannot identify.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,12 +16,16 @@ import numpy as np
 
 from codesign.costmodels.factors import LABELS, TIME_FACTORS, F
 from codesign.errors import DataError, EnvironmentLacks
-from codesign.quantity import Array, Factor, Method, Origin
+from codesign.quantity import Array, Method
+from codesign.targets import Calibration, Target
 
 MODEL_NOISE = 0.08
 """Standard deviation of ln(measured / predicted) that remains for one shape after the shared factors are known."""
 
 ITERATIONS = 6
+
+LEAST_SIGMA = 0.02
+"""No factor is known better than this from a few measurements."""
 
 LEARNT = 0.9
 """A factor whose sigma shrank below this share of its prior counts as calibrated."""
@@ -70,30 +74,16 @@ def update(predict: Predict, measured: Array, noise: Array, sigmas: Array) -> Po
     return Posterior(np.exp(mean), left, identified)
 
 
-def calibrated_factors(factors: Sequence[Factor], posterior: Posterior, source: str) -> tuple[Factor, ...]:
-    """Return ``factors`` with those that the measurements identified labelled calibrated."""
-    return tuple(
-        Factor(f.name, float(sigma), Method.CALIBRATED, Origin.MEASURED, source) if known else f
-        for f, sigma, known in zip(factors, posterior.sigmas, posterior.identified, strict=True)
-    )
-
-
-def overlay_text(target: str, posterior: Posterior, source: str) -> str:
-    """Return the YAML of an overlay: the factors that the measurements identified, and the others' shift."""
-    import json
-
-    lines = [
-        "# Calibration of one machine; kept apart from the catalogue.",
-        "schema: 1",
-        f"target: {target}",
-        "factors:",
-    ]
+def calibrations(target: Target, posterior: Posterior, source: str) -> tuple[Calibration, ...]:
+    """Return the factors that the measurements identified, on top of what was calibrated before."""
+    entries = {entry.name: entry for entry in target.calibration}
     for factor in TIME_FACTORS:
-        scale, sigma = float(posterior.scales[factor]), float(posterior.sigmas[factor])
         if posterior.identified[factor]:
-            entry = f"{{scale: {scale:.6g}, sigma: {max(sigma, 0.02):.4g}, source: {json.dumps(source)}}}"
-            lines.append(f"  {LABELS[factor]}: {entry}")
-    return "\n".join(lines if len(lines) > 4 else [*lines[:3], "factors: {}"]) + "\n"
+            name = LABELS[factor]
+            scale = float(posterior.scales[factor]) * (entries[name].scale if name in entries else 1.0)
+            sigma = max(float(posterior.sigmas[factor]), LEAST_SIGMA)
+            entries[name] = Calibration(name, scale, sigma, Method.CALIBRATED, source)
+    return tuple(entries[name] for name in sorted(entries))
 
 
 def write_overlay(path: Path | str, text: str) -> Path:

@@ -83,7 +83,8 @@ def _priced(
     for structure, index in by_structure(columns, keys):
         numbers = {name: values[index] for name, values in columns.items() if name not in keys}
         _price_structure(structure, numbers, index, results, overlay)
-    return frame.with_columns([pl.Series(name, values.tolist()) for name, values in results.items()])
+    texts = pl.Series("reason", results.pop("reason").tolist(), dtype=pl.String)
+    return frame.with_columns([*(pl.Series(name, values) for name, values in results.items()), texts])
 
 
 def _column(frame: polars.DataFrame, name: str, path: str, start: int) -> NDArray[Any]:
@@ -117,7 +118,14 @@ def _price_structure(
         whole, load, site = split(model, {**options, **numbers})
         estimate = price_design(model, target, whole, load, site).estimate
     except CodesignError as error:
-        results["reason"][index] = str(error)
+        if len(index) == 1 or not numbers:
+            results["reason"][index] = str(error)
+            return
+        # one bad row must not cost its neighbours: halve until it stands alone
+        middle = len(index) // 2
+        for half in (slice(None, middle), slice(middle, None)):
+            part = {name: values[half] for name, values in numbers.items()}
+            _price_structure(structure, part, index[half], results, overlay)
         return
     shape = (len(index),)
     for name, column in estimate.columns.items():

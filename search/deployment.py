@@ -9,6 +9,7 @@ Searching then costs a gather per point whatever the engine, and the answer cann
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -108,6 +109,10 @@ def check_spec(asked: DeploymentSpec) -> None:
         raise UsageError(f"rate is {asked.rate:g} requests/s", "expected a positive rate")
 
 
+MOST_CELLS = 8_000_000
+"""Numbers that priced tables may hold (64 MB): structures beyond are priced again when asked for again."""
+
+
 class _Block(msgspec.Struct, frozen=True, eq=False):
     """Everything known about one structure on its (batch x replicas) grid."""
 
@@ -117,6 +122,11 @@ class _Block(msgspec.Struct, frozen=True, eq=False):
     sources: dict[str, str]
     code: NDArray[np.int64]
     reasons: tuple[str, ...]
+
+    @property
+    def cells(self) -> int:
+        """Numbers held."""
+        return len(self.code) * (len(self.values) + 2 * len(self.low) + 1)
 
 
 class Deployment(Problem):
@@ -145,6 +155,7 @@ class Deployment(Problem):
         self.box = BoxSpace(self._parameters(dtypes))
         self.space = self.box
         self._blocks: dict[tuple[Any, ...], _Block] = {}
+        self._cells = 0
         self.objectives = tuple(self._objective(name) for name in self._wanted())
         chosen = {self._metric_of[o.name] for o in self.objectives}
         self.metrics = tuple(
@@ -219,6 +230,12 @@ class Deployment(Problem):
 
         return factors_of(target, self.model.checkpoint_dtype)
 
+    @cached_property
+    def _kept(self) -> frozenset[str]:
+        """Metrics that searching asks for: objectives, shown metrics, limited ones."""
+        limited = {self._metric_of.get(k.metric, k.metric) for k in self.constraints}
+        return frozenset({self._metric_of[o.name] for o in self.objectives} | {m.name for m in self.metrics} | limited)
+
     # --- evaluation ---------------------------------------------------------------------------------------------
 
     def structure(self, values: Mapping[str, Any]) -> Structure:
@@ -232,7 +249,10 @@ class Deployment(Problem):
     def _block(self, structure: dict[str, Any]) -> _Block:
         key = tuple(structure[name] for name in STRUCTURAL)
         if key not in self._blocks:
-            self._blocks[key] = self._price(structure)
+            block = self._blocks[key] = self._price(structure)
+            self._cells += block.cells
+            while self._cells > MOST_CELLS and len(self._blocks) > 1:  # the oldest goes: streams pass once
+                self._cells -= self._blocks.pop(next(iter(self._blocks))).cells
         return self._blocks[key]
 
     def _price(self, values: dict[str, Any]) -> _Block:
@@ -252,14 +272,15 @@ class Deployment(Problem):
             estimate = price(self.model, target, structure, load, asked.site).estimate
         except CodesignError as error:
             return refused(error.message)
-        columns = {name: np.broadcast_to(column.value, shape) for name, column in estimate.columns.items()}
+        # copies, not views: a view would keep everything that the estimate was computed from
+        columns = {n: np.broadcast_to(c.value, shape).copy() for n, c in estimate.columns.items() if n in self._kept}
         low, high, sources = {}, {}, {}
         # only objectives are ranked with their intervals; every other number's is computed when it is shown
         for name in (self._metric_of[o.name] for o in self.objectives):
             if name not in columns:
                 continue
             column = estimate.columns[name]
-            low[name], high[name] = (np.broadcast_to(end, shape) for end in estimate.interval(name))
+            low[name], high[name] = (np.broadcast_to(end, shape).copy() for end in estimate.interval(name))
             sources[name] = headline(
                 np.abs(column.slopes).reshape(len(estimate.factors), -1).mean(axis=1), estimate.factors
             )

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.calibration import Posterior, overlay_text, update, write_overlay
+from codesign.costmodels.calibration import Posterior, calibrations, update, write_overlay
 from codesign.costmodels.deployment import Load, Priced, price
-from codesign.costmodels.factors import COUNT, F
+from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.errors import UsageError
-from codesign.quantity import Array, Quantity
+from codesign.quantity import Array, Method, Quantity
 from codesign.run import Run, load_run
 from codesign.search.derive import add_verification
 from codesign.search.driver import run_search
 from codesign.search.front_change import expected_change
+from codesign.targets import Calibration, overlay_text
 
 if TYPE_CHECKING:
     from codesign.search.deployment import Deployment
@@ -67,7 +68,7 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
 
     if not isinstance(problem, Deployment):
         raise UsageError("only deployments can be verified", "leave --verify out")
-    local = local_targets(problem)
+    local = local_targets(problem)[:1]  # one calibration at a time: its measurements say nothing of another machine
     if not local:
         raise UsageError(
             "none of the targets is this machine",
@@ -83,7 +84,8 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
         if not rows:
             raise UsageError("no front point runs on this machine", "widen the space, or drop limits that exclude it")
         posterior = fit(problem, local[0], rows)
-        overlay = write_overlay(run.path / OVERLAY, overlay_text(local[0], posterior, f"{len(rows)} measurements here"))
+        learnt = calibrations(problem.targets[local[0]], posterior, f"{len(rows)} measurements here")
+        overlay = write_overlay(run.path / OVERLAY, overlay_text(local[0], learnt))
         asked = Deployment(**{**problem.spec(), "overlay": str(overlay)})
         settings = run.meta["spec"]["search"]
         current = run_search(
@@ -153,16 +155,15 @@ def design_text(design: dict[str, Any]) -> str:
 
 
 def priced_design(problem: Deployment, point: dict[str, Any], scales: Array | None = None) -> Priced:
-    """Return the priced design, with the factors of its target scaled."""
-    from codesign.targets import Calibration
-
+    """Return the priced design, with the factors of its target scaled on top of the calibration it has."""
     target = problem.targets[point["target"]]
     if scales is not None:
-        from codesign.costmodels.factors import LABELS
-        from codesign.quantity import Method
-
+        before = {entry.name: entry.scale for entry in target.calibration}
+        combined = {LABELS[f]: float(scales[f]) * before.get(LABELS[f], 1.0) for f in F}
         entries = tuple(
-            Calibration(LABELS[f], float(scales[f]), 0.1, Method.CALIBRATED, "trial") for f in F if scales[f] != 1.0
+            Calibration(name, scale, 0.1, Method.CALIBRATED, "trial")
+            for name, scale in combined.items()
+            if scale != 1.0
         )
         target = msgspec.structs.replace(target, calibration=entries)
     asked = problem.asked

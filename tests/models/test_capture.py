@@ -87,7 +87,7 @@ def counted(module: Any, *inputs: Any) -> int:
 
 
 ATTENTION = 2 * 2 * (2 * 4 * 16 * 16 * 16)
-"""FLOP of the attention of ``Tied``, 2 sequences x 4 heads x 16 x 16 x 16: torch's counter lacks the processor's kernel."""
+"""FLOP of ``Tied``'s attention (2 sequences, 4 heads, 16 x 16 x 16): torch's counter lacks the processor's kernel."""
 
 
 @pytest.mark.parametrize(
