@@ -2,7 +2,7 @@
 
 The space is a box: target, dtype, tensor/pipeline/expert degree, nodes, replicas, batch. Everything but the
 batch and the replicas is structural, and those two take few values: so the first time a structure is asked for,
-its whole (batch x replicas) table is priced in one array computation, and points are looked up in it.
+its (batch x replicas) table is priced in one array computation, and points are looked up in it.
 Searching then costs a gather per point whatever the engine, and the answer cannot depend on the order.
 """
 
@@ -109,6 +109,9 @@ def check_spec(asked: DeploymentSpec) -> None:
         raise UsageError(f"rate is {asked.rate:g} requests/s", "expected a positive rate")
 
 
+TABLE = 4096
+"""Designs of one structure that are priced together; larger (batch x replicas) grids take several tables."""
+
 MOST_CELLS = 8_000_000
 """Numbers that priced tables may hold (64 MB): structures beyond are priced again when asked for again."""
 
@@ -156,6 +159,7 @@ class Deployment(Problem):
         self.space = self.box
         self._blocks: dict[tuple[Any, ...], _Block] = {}
         self._cells = 0
+        self._grid = len(asked.batches) * len(asked.replicas)
         self.objectives = tuple(self._objective(name) for name in self._wanted())
         chosen = {self._metric_of[o.name] for o in self.objectives}
         self.metrics = tuple(
@@ -247,7 +251,7 @@ class Deployment(Problem):
         )  # fmt: skip
 
     def _block(self, structure: dict[str, Any]) -> _Block:
-        key = tuple(structure[name] for name in STRUCTURAL)
+        key = tuple(structure[name] for name in (*STRUCTURAL, "table"))
         if key not in self._blocks:
             block = self._blocks[key] = self._price(structure)
             self._cells += block.cells
@@ -257,8 +261,9 @@ class Deployment(Problem):
 
     def _price(self, values: dict[str, Any]) -> _Block:
         asked = self.asked
-        batch = np.repeat(np.asarray(asked.batches, np.float64), len(asked.replicas))
-        replicas = np.tile(np.asarray(asked.replicas, np.float64), len(asked.batches))
+        cells = np.arange(values["table"] * TABLE, min((values["table"] + 1) * TABLE, self._grid))
+        batch = np.asarray(asked.batches, np.float64)[cells // len(asked.replicas)]
+        replicas = np.asarray(asked.replicas, np.float64)[cells % len(asked.replicas)]
         load = Load(batch, asked.prompt, asked.generate, replicas, asked.rate)
         target, structure, shape = self.targets[values["target"]], self.structure(values), batch.shape
 
@@ -293,6 +298,7 @@ class Deployment(Problem):
         batches = np.searchsorted(np.asarray(self.asked.batches), values["batch"])
         replicas = np.searchsorted(np.asarray(self.asked.replicas), values["replicas"])
         cell = batches * len(self.asked.replicas) + replicas
+        tables = {**values, "table": cell // TABLE}
         names = [self._metric_of[o.name] for o in self.objectives]
         wanted = [*names, *(m.name for m in self.metrics)]
         limited = (self._metric_of.get(k.metric, k.metric) for k in self.constraints)
@@ -304,9 +310,9 @@ class Deployment(Problem):
         why = np.full(count, -1, np.int32)
         source = np.zeros((count, len(names)), np.int16)
         texts: dict[str, int] = {}
-        for structure, index in by_structure(values, STRUCTURAL):
+        for structure, index in by_structure(tables, (*STRUCTURAL, "table")):
             block = self._block(structure)
-            at = cell[index]
+            at = cell[index] % TABLE
             for name in wanted:
                 if name in block.values:
                     value[name][index] = block.values[name][at]
