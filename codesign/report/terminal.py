@@ -113,10 +113,10 @@ def _marks(sheet: Sheet, rows: list[int], width: int) -> list[str]:
     """Return the marks of each row, shorter in a narrow terminal."""
     knee = standing.knee_row(sheet)
     words = [notes(sheet, row, knee) for row in rows]
-    most = 28 if width >= WIDE else 12
+    most = 28 if width >= WIDE else 13
     texts = [", ".join(found).replace("_", " ") for found in words]
     short = [
-        text if len(text) <= most else found[0] + f" +{len(found) - 1}"
+        text if len(text) <= most else found[0] + (f" +{len(found) - 1}" if most > 13 else "+")
         for text, found in zip(texts, words, strict=True)
     ]
     return [_cut(text.replace("_", " "), most) for text in short]
@@ -171,10 +171,19 @@ def _telling(sheet: Sheet) -> list[Field]:
     return sorted(sheet.varying("parameter"), key=telling, reverse=True)
 
 
+def _same(sheet: Sheet) -> str:
+    """Return the parameters that all front points share, which the table leaves out."""
+    varying = {f.name for f in sheet.varying("parameter")}
+    shared = [f for f in sheet.of_role("parameter") if f.name not in varying and sheet.front_rows]
+    values = [(f.name, sheet.columns[f.name][0]) for f in shared]
+    return "all        " + ", ".join(f"{name} {shown(value)}" for name, value in values) if values else ""
+
+
 def next_steps(sheet: Sheet, report_path: str = "") -> list[str]:
     """Return lines that say what to do next; plain text."""
     knee, path = standing.knee_row(sheet), str(sheet.runs[0].path)
-    lines = [f"report     {report_path}"] if report_path else [f"report     codesign report {path}"]
+    lines = [same] if (same := _same(sheet)) else []
+    lines += [f"report     {report_path}"] if report_path else [f"report     codesign report {path}"]
     if knee is not None:
         lines.append(f"why        codesign explain '{sheet.ref(knee)}'")
     if sheet.runs[0].meta.get("status") != "finished":
