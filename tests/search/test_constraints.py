@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ UNITS = {"ttft": "s", "tpot": "s", "memory": "B", "throughput": "1/s", "devices"
         ("devices = 2", "devices", "==", 2.0),
     ],
 )
-def test_parse(text, metric, op, limit):
+def test_parse(text: Any, metric: Any, op: Any, limit: Any) -> None:
     found = parse_where(text, UNITS)
     assert (found.metric, found.op) == (metric, op)
     assert found.limit == pytest.approx(limit)
@@ -29,17 +31,17 @@ def test_parse(text, metric, op, limit):
 
 
 @pytest.mark.parametrize("text", ["ttft", "ttft <= ", "<= 3 s", "ttft <= banana", "ttft <= 5 B", "tttf <= 1 s", ""])
-def test_refused(text):
+def test_refused(text: Any) -> None:
     with pytest.raises(CodesignError):
         parse_where(text, UNITS)
 
 
-def test_nearest_metric():
+def test_nearest_metric() -> None:
     with pytest.raises(UsageError, match="did you mean ttft"):
         parse_where("ttfft <= 1 s", UNITS)
 
 
-def test_violations_are_relative_and_strictness_counts():
+def test_violations_are_relative_and_strictness_counts() -> None:
     values = np.array([0.4, 0.5, 1.0, np.nan])
     upper = Constraint("", "x", "<=", 0.5)
     assert upper.violation(values).tolist() == [pytest.approx(-0.2), 0.0, 1.0, np.inf]

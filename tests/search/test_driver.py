@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,27 +26,28 @@ from codesign.search.specs import read_spec, search_from_spec
 from codesign.testing.problems import Slow, Tradeoff
 
 
-def columns(run):
+def columns(run: Any) -> Any:
     return run.front["columns"]
 
 
-def exact_front(problem):
+def exact_front(problem: Any) -> Any:
     points = problem.space.enumerate(0, problem.space.size)
     results = problem.evaluate(points)
     values = np.where(results.ok[:, None], results.objectives, np.inf)
     return values[nondominated(values)]
 
 
-def values_of(run):
+def values_of(run: Any) -> Any:
     c = columns(run)
     return np.stack([np.array(c["latency"]), -np.array(c["throughput"])], axis=1)
 
 
-def test_exhaustive_finds_the_exact_front_and_stops(tmp_path):
+def test_exhaustive_finds_the_exact_front_and_stops(tmp_path: Path) -> None:
     problem = Tradeoff(["latency <= 0.5 s"])
     run = run_search(problem, engine="exhaustive", directory=tmp_path / "run")
     expected = exact_front(problem)
     assert np.array_equal(np.unique(values_of(run), axis=0), np.unique(expected, axis=0))
+    assert problem.space.size is not None
     assert run.meta["evaluations"] == problem.space.size + 1  # and the baseline
     assert run.meta["status"] == "finished"
     assert sum(run.front["status_counts"].values()) == run.meta["evaluations"]
@@ -52,14 +55,15 @@ def test_exhaustive_finds_the_exact_front_and_stops(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["nsga2", "local", "random"])
-def test_engines_reach_the_exact_front_when_they_may_try_everything(engine, tmp_path):
+def test_engines_reach_the_exact_front_when_they_may_try_everything(engine: Any, tmp_path: Path) -> None:
     problem = Tradeoff()
     run = run_search(problem, engine=engine, evaluations=5000, directory=tmp_path / "run")
+    assert problem.space.size is not None
     assert run.meta["evaluations"] <= problem.space.size + 1
     assert np.array_equal(np.unique(values_of(run), axis=0), np.unique(exact_front(problem), axis=0))
 
 
-def test_run_files_agree_with_each_other(tmp_path):
+def test_run_files_agree_with_each_other(tmp_path: Path) -> None:
     run = run_search(Tradeoff(), evaluations=300, seed=4, directory=tmp_path / "run", argv=["codesign", "search"])
     meta, front = json.loads((run.path / "run.json").read_text()), run.front
     assert meta["schema_version"] == 1
@@ -88,7 +92,7 @@ def test_run_files_agree_with_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("keep", ["front", "sample:20", "all"])
-def test_keep_and_rebuild(keep, tmp_path):
+def test_keep_and_rebuild(keep: Any, tmp_path: Path) -> None:
     run = run_search(Tradeoff(real=True), evaluations=400, keep=keep, directory=tmp_path / "run")
     trials = run.trials()
     size = len(columns(run)["id"])
@@ -105,7 +109,7 @@ def test_keep_and_rebuild(keep, tmp_path):
 
 
 @pytest.mark.parametrize("problem", [Tradeoff(real=True), Slow()], ids=["cheap", "dear"])
-def test_worker_counts_do_not_change_the_front(problem, tmp_path):
+def test_worker_counts_do_not_change_the_front(problem: Any, tmp_path: Path) -> None:
     runs = [
         run_search(problem, evaluations=60, seed=3, workers=workers, directory=tmp_path / str(workers))
         for workers in (1, 2)
@@ -115,7 +119,7 @@ def test_worker_counts_do_not_change_the_front(problem, tmp_path):
     assert columns(other) != columns(runs[0])
 
 
-def kill_when(path, wanted, code, *arguments):
+def kill_when(path: Any, wanted: Any, code: Any, *arguments: Any) -> None:
     """Run ``code`` in a process and kill -9 it once the journal holds ``wanted`` lines with an evaluation."""
     process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
     deadline = time.monotonic() + 60
@@ -133,7 +137,7 @@ def kill_when(path, wanted, code, *arguments):
         process.wait()
 
 
-def test_kill_9_of_a_dear_search_loses_no_finished_evaluation(tmp_path):
+def test_kill_9_of_a_dear_search_loses_no_finished_evaluation(tmp_path: Path) -> None:
     place, log = tmp_path / "killed", tmp_path / "log"
     code = (
         "import sys\nfrom codesign.search.driver import run_search\nfrom codesign.testing.problems import Slow\n"
@@ -158,7 +162,7 @@ def test_kill_9_of_a_dear_search_loses_no_finished_evaluation(tmp_path):
     assert any("torn" in r.get("torn", "") for r in run.journal().records)
 
 
-def test_kill_9_of_a_cheap_search_recomputes_and_agrees(tmp_path):
+def test_kill_9_of_a_cheap_search_recomputes_and_agrees(tmp_path: Path) -> None:
     place = tmp_path / "killed"
     code = (
         "import sys\nfrom codesign.search.driver import run_search\nfrom codesign.testing.problems import Tradeoff\n"
@@ -175,7 +179,7 @@ def test_kill_9_of_a_cheap_search_recomputes_and_agrees(tmp_path):
 
 @pytest.mark.parametrize("cut", [0.15, 0.4, 0.77, 0.93])
 @pytest.mark.parametrize("problem", [Tradeoff(real=True), Slow()], ids=["cheap", "dear"])
-def test_a_journal_cut_anywhere_resumes_to_the_same_front(problem, cut, tmp_path):
+def test_a_journal_cut_anywhere_resumes_to_the_same_front(problem: Any, cut: Any, tmp_path: Path) -> None:
     run = run_search(problem, engine="nsga2", evaluations=240, seed=1, directory=tmp_path / "run")
     expected, trials = columns(run), run.trials()
     data = run.journal_path.read_bytes()
@@ -186,7 +190,7 @@ def test_a_journal_cut_anywhere_resumes_to_the_same_front(problem, cut, tmp_path
 
 
 @pytest.mark.parametrize("problem", [Tradeoff(real=True), Slow()], ids=["cheap", "dear"])
-def test_a_finished_search_resumes_with_a_larger_budget(problem, tmp_path):
+def test_a_finished_search_resumes_with_a_larger_budget(problem: Any, tmp_path: Path) -> None:
     run = run_search(problem, evaluations=195, options={"population": 20}, directory=tmp_path / "run")
     size = len(columns(run)["id"])
     longer = resume_search(run.path, problem=problem, evaluations=400)
@@ -195,9 +199,9 @@ def test_a_finished_search_resumes_with_a_larger_budget(problem, tmp_path):
     assert len(columns(longer)["id"]) > size
 
 
-def test_resume_names_what_changed(tmp_path):
+def test_resume_names_what_changed(tmp_path: Path) -> None:
     class Newer(Tradeoff):
-        def fingerprint(self):
+        def fingerprint(self) -> Any:
             return {"formulas": "2"}
 
     run = run_search(Tradeoff(), evaluations=50, directory=tmp_path / "run")
@@ -207,7 +211,7 @@ def test_resume_names_what_changed(tmp_path):
         resume_search(run.path, problem=Tradeoff(["latency <= 1 s"]))
 
 
-def test_a_search_that_is_not_deterministic_is_found_out_on_resume(tmp_path):
+def test_a_search_that_is_not_deterministic_is_found_out_on_resume(tmp_path: Path) -> None:
     run = run_search(Tradeoff(), evaluations=200, directory=tmp_path / "run")
     lines = run.journal_path.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if b'"kind":"state"' not in line and b'"kind":"end"' not in line]
@@ -218,7 +222,7 @@ def test_a_search_that_is_not_deterministic_is_found_out_on_resume(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["Tradeoff(real=True, delay=0.05)", "Slow(delay=0.01)"])
-def test_ctrl_c_saves_and_says_how_to_resume(kind, tmp_path):
+def test_ctrl_c_saves_and_says_how_to_resume(kind: Any, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom codesign.errors import CodesignError\nfrom codesign.search.driver import run_search\n"
         "from codesign.testing.problems import *\n"
@@ -233,6 +237,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(kind, tmp_path):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell may have it ignored
     )
+    assert process.stdout is not None
     process.stdout.readline()
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -245,8 +250,8 @@ def test_ctrl_c_saves_and_says_how_to_resume(kind, tmp_path):
     assert run.trials().height > 0
 
 
-def test_interrupt_in_process_is_saved(tmp_path):
-    def stop(progress):
+def test_interrupt_in_process_is_saved(tmp_path: Path) -> None:
+    def stop(progress: Any) -> None:
         if progress.evaluations > 100:
             raise KeyboardInterrupt
 
@@ -257,7 +262,7 @@ def test_interrupt_in_process_is_saved(tmp_path):
     assert columns(resumed) == columns(whole)
 
 
-def test_nothing_feasible_writes_the_run_and_says_why(tmp_path):
+def test_nothing_feasible_writes_the_run_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(LimitCrossed, match=r"none of 101 points is feasible: 101 x violates latency <= 1 us"):
         run_search(Tradeoff(["latency <= 1 us"]), evaluations=101, directory=tmp_path / "run")
     run = load_run(tmp_path / "run")
@@ -267,11 +272,11 @@ def test_nothing_feasible_writes_the_run_and_says_why(tmp_path):
     assert run.trials()["status"].unique().to_list() == ["infeasible"]
 
 
-def test_a_full_disk_in_mid_search_keeps_what_was_saved(tmp_path, monkeypatch):
+def test_a_full_disk_in_mid_search_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = itertools.count()
     original = os.write
 
-    def full(file, data):
+    def full(file: Any, data: Any) -> Any:
         if next(written) > 12:
             raise OSError(28, "No space left on device")
         return original(file, data)
@@ -285,15 +290,15 @@ def test_a_full_disk_in_mid_search_keeps_what_was_saved(tmp_path, monkeypatch):
     assert columns(resumed) == columns(whole)
 
 
-def test_two_processes_on_one_run(tmp_path):
+def test_two_processes_on_one_run(tmp_path: Path) -> None:
     run = run_search(Tradeoff(), evaluations=50, directory=tmp_path / "run")
     with Journal(run.journal_path, sync_each=False), pytest.raises(UsageError, match="another process"):
         resume_search(run.path, problem=Tradeoff())
 
 
-def test_time_limit_stops_and_resume_goes_on(tmp_path):
+def test_time_limit_stops_and_resume_goes_on(tmp_path: Path) -> None:
     began = time.perf_counter()
-    settings = {"options": {"population": 50}, "evaluations": 1000}
+    settings: dict[str, Any] = {"options": {"population": 50}, "evaluations": 1000}
     run = run_search(Slow(delay=0.01), time_limit=0.3, directory=tmp_path / "run", **settings)
     assert time.perf_counter() - began < 5.0
     assert 0 < run.meta["evaluations"] < 1000
@@ -317,13 +322,13 @@ def test_time_limit_stops_and_resume_goes_on(tmp_path):
         ({"options": {"population": 3, "x": 1}}, "no option 'x'"),
     ],
 )
-def test_bad_settings_are_refused_before_anything_is_written(settings, said, tmp_path):
+def test_bad_settings_are_refused_before_anything_is_written(settings: Any, said: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
         run_search(Tradeoff(), directory=tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
 
 
-def test_given_reference_point_is_used_as_shown(tmp_path):
+def test_given_reference_point_is_used_as_shown(tmp_path: Path) -> None:
     run = run_search(Tradeoff(), evaluations=200, reference=[1.0, 1.0], directory=tmp_path / "run")
     assert run.front["reference_point"] == [1.0, 1.0]
     values = values_of(run)
@@ -334,7 +339,7 @@ def test_given_reference_point_is_used_as_shown(tmp_path):
     )
 
 
-def test_spec_files(tmp_path, monkeypatch):
+def test_spec_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from codesign.search import problems
 
     monkeypatch.setitem(problems.PROBLEMS, "tradeoff", lambda: Tradeoff)
@@ -353,7 +358,7 @@ def test_spec_files(tmp_path, monkeypatch):
         search_from_spec(spec)
 
 
-def test_a_verification_survives_a_rebuild(tmp_path):
+def test_a_verification_survives_a_rebuild(tmp_path: Path) -> None:
     run = run_search(Tradeoff(), evaluations=50, directory=tmp_path / "run")
     add_verification(run, {"measured": [1, 2]}, Tradeoff())
     (run.path / "front.json").unlink()
@@ -362,7 +367,7 @@ def test_a_verification_survives_a_rebuild(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
-def test_optuna_resumes_from_our_journal(sampler, tmp_path):
+def test_optuna_resumes_from_our_journal(sampler: Any, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     run = run_search(Slow(), engine=f"optuna:{sampler}", evaluations=30, seed=2, directory=tmp_path / "run")
     expected = columns(run)
@@ -371,9 +376,9 @@ def test_optuna_resumes_from_our_journal(sampler, tmp_path):
     assert columns(resume_search(run.path, problem=Slow(), workers=2)) == expected
 
 
-def test_points_of_unknown_quality_get_a_front_of_their_own(tmp_path):
+def test_points_of_unknown_quality_get_a_front_of_their_own(tmp_path: Path) -> None:
     class Doubtful(Tradeoff):
-        def evaluate(self, points, stage=0):
+        def evaluate(self, points: Any, stage: Any = 0) -> Any:
             results = super().evaluate(points, stage)
             return dataclasses.replace(results, apart=points[:, 0] == 0)  # all of the fastest target
 

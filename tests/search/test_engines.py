@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ SPACES = spaces()
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_conformance(engine, space, check):
+def test_conformance(engine: Any, space: Any, check: Any) -> None:
     box = SPACES[space]
     if engine == "exhaustive" and box.size is None:
         with pytest.raises(UsageError, match="finite"):
@@ -31,7 +33,7 @@ def test_conformance(engine, space, check):
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("space", ["one point", "conditional", "mixed"])
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
-def test_optuna_conformance(sampler, space, check):
+def test_optuna_conformance(sampler: Any, space: Any, check: Any) -> None:
     pytest.importorskip("optuna")
     box = SPACES[space]
     name = f"optuna:{sampler}"
@@ -39,7 +41,7 @@ def test_optuna_conformance(sampler, space, check):
     CHECKS[check](lambda seed: make_engine(name, box, seed=seed, evaluations=40, objectives=2, options=options), box)
 
 
-def test_unknown_names_suggest_the_nearest():
+def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(UsageError, match="nsga2"):
         check_engine("nsga")
     with pytest.raises(UsageError, match="tpe"):
@@ -50,30 +52,30 @@ def test_unknown_names_suggest_the_nearest():
         make_engine("optuna:cmaes", SPACES["real"], seed=0, evaluations=10, objectives=2)
 
 
-def test_optuna_takes_box_spaces_only():
+def test_optuna_takes_box_spaces_only() -> None:
     class Other:
         size = None
 
     with pytest.raises(UsageError, match="box spaces only"):
-        make_engine("optuna:tpe", Other(), seed=0, evaluations=10, objectives=1)
+        make_engine("optuna:tpe", cast(Any, Other()), seed=0, evaluations=10, objectives=1)
 
 
-def zdt1(x):
+def zdt1(x: Any) -> Any:
     g = 1.0 + 9.0 * x[:, 1:].mean(axis=1)
     return np.stack([x[:, 0], g * (1.0 - np.sqrt(x[:, 0] / g))], axis=1)
 
 
-def dtlz2(x):
+def dtlz2(x: Any) -> Any:
     g = 1.0 + ((x[:, 2:] - 0.5) ** 2).sum(axis=1)
     a, b = x[:, 0] * np.pi / 2, x[:, 1] * np.pi / 2
     return g[:, None] * np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)], axis=1)
 
 
-def volume(function, width, engine, reference, evaluations):
+def volume(function: Any, width: Any, engine: Any, reference: Any, evaluations: Any) -> Any:
     space = BoxSpace([Real(f"x{i}", 0.0, 1.0) for i in range(width)])
     search = make_engine(engine, space, seed=11, evaluations=evaluations, objectives=len(reference))
-    values = []
-    while sum(map(len, values)) < evaluations:
+    values: list[Any] = []
+    while sum(len(part) for part in values) < evaluations:
         points = search.ask(search.batch)
         values.append(function(points))
         search.tell(points, Results.make(values[-1]))
@@ -85,7 +87,7 @@ ZDT1_BEST = 1.1**2 - 1.0 / 3.0
 
 
 @pytest.mark.parametrize("engine", ["nsga2", "local"])
-def test_zdt1_against_random(engine):
+def test_zdt1_against_random(engine: Any) -> None:
     ours = volume(zdt1, 10, engine, [1.1, 1.1], 4000)
     chance = volume(zdt1, 10, "random", [1.1, 1.1], 4000)
     assert ours <= ZDT1_BEST + 1e-9
@@ -93,7 +95,7 @@ def test_zdt1_against_random(engine):
     assert ours > chance + 0.1
 
 
-def test_dtlz2_against_random():
+def test_dtlz2_against_random() -> None:
     best = 1.1**3 - np.pi / 6.0  # the box less an eighth of the unit ball
     ours = volume(dtlz2, 7, "nsga2", [1.1] * 3, 4000)
     chance = volume(dtlz2, 7, "random", [1.1] * 3, 4000)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from codesign.run import Journal, create_run, load_run, read_journal, sanitise_a
 from codesign.run.directory import write_file
 
 
-def test_a_directory_is_never_overwritten(tmp_path):
+def test_a_directory_is_never_overwritten(tmp_path: Path) -> None:
     place = tmp_path / "run"
     run = create_run(place, "x", command="search")
     with run.writer(sync_each=False) as journal:
@@ -30,7 +31,7 @@ def test_a_directory_is_never_overwritten(tmp_path):
     assert (place / "notes.txt").read_text() == "mine"
 
 
-def test_an_existing_directory_of_something_else_is_refused(tmp_path):
+def test_an_existing_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         create_run(tmp_path, "x", command="search")
     (tmp_path / "file").write_text("x")
@@ -40,7 +41,7 @@ def test_an_existing_directory_of_something_else_is_refused(tmp_path):
         create_run(tmp_path / "file", "x", command="search", force=True)
 
 
-def test_named_directories_do_not_clash(tmp_path, monkeypatch):
+def test_named_directories_do_not_clash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first, second = (create_run(None, "My Model/8b", command="search") for _ in range(2))
     assert first.path != second.path
@@ -48,7 +49,7 @@ def test_named_directories_do_not_clash(tmp_path, monkeypatch):
     assert first.name.endswith("-my-model-8b") or first.name.endswith("-my-model-8b-2")
 
 
-def test_run_json_holds_no_host_name_and_no_absolute_path(tmp_path, monkeypatch):
+def test_run_json_holds_no_host_name_and_no_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     argv = ["/usr/local/bin/codesign", "search", "--output", str(tmp_path / "out"), "--data=/srv/secret/d.csv", "a/b"]
     run = create_run("out", "x", command="search", argv=argv)
@@ -60,7 +61,7 @@ def test_run_json_holds_no_host_name_and_no_absolute_path(tmp_path, monkeypatch)
     assert load_run(run.path).meta == run.meta
 
 
-def test_argv_keeps_addresses_and_constraints():
+def test_argv_keeps_addresses_and_constraints() -> None:
     assert sanitise_argv(["codesign", "ttft <= 0.5 s", "http://a.b/c", "x/y"])[1:] == [
         "ttft <= 0.5 s",
         "http://a.b/c",
@@ -68,7 +69,7 @@ def test_argv_keeps_addresses_and_constraints():
     ]
 
 
-def test_a_torn_last_line_is_dropped_and_reported(tmp_path):
+def test_a_torn_last_line_is_dropped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, sync_each=True) as journal:
         journal.append({"n": 1})
@@ -85,14 +86,14 @@ def test_a_torn_last_line_is_dropped_and_reported(tmp_path):
     assert read_journal(path).records == [{"n": 1}, {"n": 3}]
 
 
-def test_damage_in_the_middle_names_the_line(tmp_path):
+def test_damage_in_the_middle_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text('{"a":1}\n{"b":\n{"c":3}\n')
     with pytest.raises(DataError, match="line 2"):
         read_journal(path)
 
 
-def test_a_second_process_is_refused(tmp_path):
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", "x", command="search")
     code = (
         "import sys; from codesign.run import load_run\n"
@@ -101,6 +102,7 @@ def test_a_second_process_is_refused(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
+        assert other.stdout is not None
         assert other.stdout.readline() == "open\n"
         with pytest.raises(UsageError, match="another process"):
             run.writer(sync_each=False)
@@ -113,14 +115,14 @@ def test_a_second_process_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_an_environment_error(tmp_path):
+def test_a_full_disk_is_an_environment_error(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").symlink_to("/dev/full")
     with pytest.raises(EnvironmentLacks, match=r"cannot write .*journal.jsonl: No space left"):
         Journal(tmp_path / "journal.jsonl", sync_each=False).append({"a": 1})
 
 
-def test_a_full_disk_while_writing_a_derived_file(tmp_path, monkeypatch):
-    def full(_):
+def test_a_full_disk_while_writing_a_derived_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
@@ -129,8 +131,8 @@ def test_a_full_disk_while_writing_a_derived_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_read_only_place_is_an_environment_error(tmp_path, monkeypatch):
-    def refuse(*_, **__):
+def test_a_read_only_place_is_an_environment_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
@@ -138,7 +140,7 @@ def test_a_read_only_place_is_an_environment_error(tmp_path, monkeypatch):
         create_run(tmp_path / "deep" / "run", "x", command="search")
 
 
-def test_load_run_names_what_is_wrong(tmp_path):
+def test_load_run_names_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a run directory"):
         load_run(tmp_path / "none")
     with pytest.raises(DataError, match=r"run.json is missing"):
@@ -151,11 +153,11 @@ def test_load_run_names_what_is_wrong(tmp_path):
         load_run(tmp_path)
 
 
-def test_a_line_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = os.write
     calls = []
 
-    def half(file, data):
+    def half(file: Any, data: Any) -> Any:
         calls.append(len(data))
         if len(calls) == 2:
             return original(file, bytes(data)[:5])

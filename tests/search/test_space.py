@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ SPACES = spaces()
 
 
 @st.composite
-def boxes(draw):
+def boxes(draw: Any) -> Any:
     """Random finite boxes with chains and trees of conditions."""
-    parameters = []
+    parameters: list[Any] = []
     for index in range(draw(st.integers(1, 5))):
         count = draw(st.integers(1, 4))
         when = None
@@ -34,7 +35,7 @@ def boxes(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(boxes())
-def test_numbering_is_a_bijection_onto_the_distinct_points(box):
+def test_numbering_is_a_bijection_onto_the_distinct_points(box: Any) -> None:
     product = np.array(list(itertools.product(*(range(p.count) for p in box.parameters))), dtype=float)
     distinct = np.unique(box.repair(product), axis=0)
     assert box.size == len(distinct)
@@ -45,7 +46,7 @@ def test_numbering_is_a_bijection_onto_the_distinct_points(box):
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_variation_stays_inside_and_changes_something(name):
+def test_variation_stays_inside_and_changes_something(name: Any) -> None:
     box = SPACES[name]
     generator = generator_of(1, 1)
     first, second = box.sample(generator, 300), box.sample(generator, 300)
@@ -60,21 +61,21 @@ def test_variation_stays_inside_and_changes_something(name):
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_json_round_trip(name):
+def test_json_round_trip(name: Any) -> None:
     box = SPACES[name]
     again = BoxSpace.from_json(box.to_json())
     assert again.parameters == box.parameters
     assert again.size == box.size
 
 
-def test_crossover_of_equal_parents_is_the_parent():
+def test_crossover_of_equal_parents_is_the_parent() -> None:
     box = SPACES["mixed"]
     points = box.sample(generator_of(3, 0), 200)
     child = box.crossover(generator_of(3, 1), points, points)
     np.testing.assert_allclose(child, points, rtol=1e-12)
 
 
-def test_encode_decode_and_rows():
+def test_encode_decode_and_rows() -> None:
     box = SPACES["conditional"]
     point = box.encode(method="tensor", degree=4, batch=8)
     assert box.rows(point) == [{"method": "tensor", "degree": 4, "micro": None, "batch": 8}]
@@ -84,7 +85,7 @@ def test_encode_decode_and_rows():
             box.encode(**wrong)
 
 
-def test_log_scale_is_even_over_decades():
+def test_log_scale_is_even_over_decades() -> None:
     box = BoxSpace([Real("x", 1e-3, 1e3, log=True)])
     sample = box.sample(generator_of(0, 0), 6000)[:, 0]
     counts = np.histogram(np.log10(sample), bins=6, range=(-3, 3))[0]
@@ -106,17 +107,17 @@ def test_log_scale_is_even_over_decades():
         [Real("a", 0.0, 1.0), Ordinal("b", (1,), when=When("a", (0.5,)))],
     ],
 )
-def test_bad_parameters_are_refused(parameters):
+def test_bad_parameters_are_refused(parameters: Any) -> None:
     with pytest.raises(UsageError):
         BoxSpace(parameters)
 
 
-def test_a_real_space_cannot_be_enumerated():
+def test_a_real_space_cannot_be_enumerated() -> None:
     with pytest.raises(UsageError, match="cannot be enumerated"):
         SPACES["real"].enumerate(0, 1)
 
 
-def test_a_huge_space_has_no_number_but_works():
+def test_a_huge_space_has_no_number_but_works() -> None:
     box = BoxSpace([Integer(f"n{i}", 0, 10**6) for i in range(8)])
     assert box.size is None
     assert len(np.unique(box.key(box.sample(generator_of(0, 0), 1000)))) == 1000
@@ -124,11 +125,11 @@ def test_a_huge_space_has_no_number_but_works():
 
 @given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
 @settings(max_examples=60, deadline=None)
-def test_the_shuffle_is_a_permutation(size, seed):
+def test_the_shuffle_is_a_permutation(size: Any, seed: Any) -> None:
     assert np.array_equal(np.sort(shuffled(np.arange(size), size, seed)), np.arange(size))
 
 
-def test_the_shuffle_looks_random():
+def test_the_shuffle_looks_random() -> None:
     order = shuffled(np.arange(1000), 1000, 5)
     assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.12
     assert not np.array_equal(order, shuffled(np.arange(1000), 1000, 6))
