@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 JOURNAL = "verification.jsonl"
 OVERLAY = "overlay.yaml"
+UNSHOWN = frozenset({"design", "metric", "id", "spread"})
+"""Fields of a measurement that reports replace or leave out."""
 PRIMITIVES = ("prefill", "decode")
 SECONDS_EACH = 4.0
 """Time budget of one measurement, s."""
@@ -266,8 +268,7 @@ def write_summary(
         "entered_front": len(after_set - before_set.keys()),
         "calibrated_run": after.path.name,
         "rows": [
-            {"design": design_text(r["design"]), **{k: v for k, v in r.items() if k not in ("design", "metric", "id")}}
-            for r in again
+            {"design": design_text(r["design"]), **{k: v for k, v in r.items() if k not in UNSHOWN}} for r in again
         ],
     }
     add_verification(run, summary, problem)

@@ -6,7 +6,7 @@ from the same file (see ``hf_transformers``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,17 @@ class Config:
             raise DataError(f"{self.where}: {name} is {self.get(name)!r}, which {why}", "give the module with py:")
 
 
-def load_config(path: str) -> Model:
-    """Return the model that the ``config.json`` at ``path`` (the file, or its directory) describes."""
+def load_config(path: str, inputs: Sequence[str] | None = None) -> Model:
+    """Return the model that the ``config.json`` at ``path`` (the file, or its directory) describes.
+
+    ``inputs`` are the shapes for a type we hold no figures for, which is captured from its transformers module.
+    """
     config = read_config(path)
     family = FAMILIES.get(str(config.get("model_type")))
     if family is None:
         from codesign.models.hf_transformers import load_transformers
 
-        return load_transformers(path, config)
+        return load_transformers(path, config, inputs)
     kind, tag, make = family
     try:
         figures: fig.AnyFigures = msgspec.convert({**make(config), "family": tag}, fig.AnyFigures)

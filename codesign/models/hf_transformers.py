@@ -5,7 +5,7 @@ The configuration alone decides the module: random weights, no code from a repos
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from codesign.models.model import Model
 
 
-def load_transformers(path: str, config: Config) -> Model:
+DEFAULT_INPUTS = ("input_ids=1x128:int64",)
+"""Input of a captured text model, unless the user states others with ``--input``."""
+
+
+def load_transformers(path: str, config: Config, inputs: Sequence[str] | None = None) -> Model:
     """Return the model of a ``config.json`` whose type only transformers knows, captured from its module."""
     kind = str(config.get("model_type"))
     try:
@@ -31,7 +35,8 @@ def load_transformers(path: str, config: Config) -> Model:
         ) from None
     # as in the catalogue: found by name, so that reading a known family never imports the capture
     captured: Callable[..., Model] = import_module("codesign.models.capture").captured_module
-    return captured(partial(module_of, transformers, config), name=kind, source=f"hf:{path}")
+    shapes = import_module("codesign.models.input_shapes").parse_inputs(inputs or DEFAULT_INPUTS)
+    return captured(partial(module_of, transformers, config), name=kind, source=f"hf:{path}", inputs=shapes)
 
 
 def module_of(transformers: Any, config: Config) -> Any:

@@ -71,7 +71,9 @@ function drawBreakdowns(row) {
 // A small chart of lines or dots; series: [{x:[], y:[], kind}].
 function chart(host, options) {
   const width = Math.max(270, Math.min(560, options.width)), height = options.height || 230, box = {left: 70, right: width - 14, top: 12, bottom: height - 42};
-  const xs = options.series.flatMap(s => s.x), ys = options.series.flatMap(s => s.y);
+  // with a diagonal both axes share their range, intervals included, so that equality is the line it should be
+  const ends = options.series.flatMap(s => [...(s.low || []), ...(s.high || [])]), both = options.diagonal ? [...options.diagonal, ...ends] : [];
+  const xs = options.series.flatMap(s => s.x).concat(both), ys = options.series.flatMap(s => s.y).concat(both);
   const sx = scaleOf(xs, box.left, box.right, options.logX, Math.floor(width / 110)), sy = scaleOf(ys, box.bottom, box.top, options.logY, 4);
   const svg = shape('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': options.text});
   drawAxes(svg, box, sx, sy, options.fx, options.fy, options.logX, options.logY, width);
@@ -79,7 +81,7 @@ function chart(host, options) {
     const x = sx(line.at);
     svg.append(shape('line', {class: 'limit', x1: x, x2: x, y1: box.top, y2: box.bottom}), shape('text', {class: 'limit-text halo', x: x > (box.left + box.right) / 2 ? x - 4 : x + 4, 'text-anchor': x > (box.left + box.right) / 2 ? 'end' : 'start', y: line.y ? box.bottom - line.y : box.bottom - 8}, line.text));
   }
-  if (options.diagonal) { const [a, b] = options.diagonal; svg.append(shape('line', {class: 'limit', x1: sx(a), y1: sy(a), x2: sx(b), y2: sy(b)})); }
+  if (options.diagonal) { const [a, b] = options.diagonal; const low = Math.min(a, ...both), high = Math.max(b, ...both); svg.append(shape('line', {class: 'limit', x1: sx(low), y1: sy(low), x2: sx(high), y2: sy(high)})); }
   options.series.forEach((s, number) => {
     if (s.kind === 'line') {
       let d = '';
