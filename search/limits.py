@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from codesign.costmodels.estimate import Estimate
 from codesign.search.constraints import Constraint, parse_where
-from codesign.search.deployment import ALIASES
+from codesign.search.deployment_spec import ALIASES
 
 
 def limits_on(estimate: Estimate, texts: Sequence[str]) -> list[tuple[Constraint, float, float]]:

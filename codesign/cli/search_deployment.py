@@ -60,7 +60,7 @@ def deployment(
       codesign search deployment mixtral-8x7b --target h200-sxm --dtype bf16,fp8 --objectives latency,cost
     """
     from codesign.search.api import run_search
-    from codesign.search.deployment import deployment_spec
+    from codesign.search.deployment_spec import deployment_spec
 
     spec = deployment_spec(
         model=model, targets=s.names(target), objectives=s.names(objectives), where=tuple(where or ()),

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from codesign.costmodels.deployment import METRICS, Load, price
-from codesign.search.deployment import ALIASES, Deployment
+from codesign.search.deployment import Deployment
+from codesign.search.deployment_spec import ALIASES
 from codesign.search.driver import run_search
 from codesign.search.problem import Status
 from codesign.search.quality import table

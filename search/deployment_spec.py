@@ -1,0 +1,89 @@
+"""What a deployment search is asked: the spec that ``run.json`` stores, its defaults, and the names it accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from codesign.costmodels.api import check_site, check_structure_values
+from codesign.costmodels.deployment import METRICS, Structure
+from codesign.costmodels.impact import Site
+from codesign.errors import UsageError, nearest
+from codesign.models.lengths import size
+from codesign.models.precision import precision
+
+BATCHES = (
+    *range(1, 9), *range(10, 17, 2), *range(20, 33, 4), *range(40, 65, 8), *range(80, 129, 16), *range(160, 257, 32),
+    *range(320, 513, 64), 640, 768, 896, 1024,
+)  # fmt: skip
+DEGREES = (1, 2, 4, 8)
+STAGES = (1, 2, 4)
+NODES = (1, 2, 4)
+REPLICAS = (1, 2, 4, 8)
+
+ALIASES = {
+    "energy": "energy_per_token",
+    "carbon": "carbon_per_million_tokens",
+    "cost": "cost_per_million_tokens",
+}
+"""Short names of objectives; everything else goes by the metric's own name."""
+
+COUNTED = ("batches", "degrees", "stages", "nodes", "replicas")
+
+SERVING_MODES = ("static", "continuous")
+
+Counts = tuple[Annotated[int, msgspec.Meta(ge=1, le=1_000_000)], ...]
+
+
+class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a deployment search is asked; the whole of it is stored in ``run.json``."""
+
+    model: str
+    targets: tuple[str, ...]
+    objectives: tuple[str, ...] = ("latency", "energy", "carbon", "cost")
+    where: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    prompt: int = 1024
+    generate: int = 256
+    mode: str = "continuous"
+    chunk: int | None = None
+    rate: float | None = None
+    execution: str = "auto"
+    batches: Counts = BATCHES
+    degrees: Counts = DEGREES
+    stages: Counts = STAGES
+    nodes: Counts = NODES
+    replicas: Counts = REPLICAS
+    site: Site = Site()
+    overlay: str | None = None
+
+
+def deployment_spec(site: Mapping[str, float | None] | None = None, **asked: Any) -> dict[str, Any]:
+    """Return the spec of a deployment search from options, those not given (None) left at their defaults."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    placed = {name: value for name, value in (site or {}).items() if value is not None}
+    return {**given, "site": placed} if placed else given
+
+
+def objective_names() -> dict[str, str]:
+    """Return every accepted objective name with the metric it stands for."""
+    return {**{name: name for name in METRICS}, **ALIASES, "quality": "quality"}
+
+
+def checked(asked: DeploymentSpec) -> DeploymentSpec:
+    """Return the spec with its number lists sorted; absurd numbers and unknown names are refused before any work."""
+    if not asked.targets:
+        raise UsageError("no target given", "name at least one, for example --target h100-sxm")
+    if asked.mode not in SERVING_MODES:
+        raise UsageError(f"mode {asked.mode!r} of a deployment", nearest(asked.mode, SERVING_MODES))
+    for dtype in asked.dtypes:
+        precision(dtype)
+    for name in ("prompt", "generate"):
+        size(name, getattr(asked, name))
+    check_site(asked.site)
+    check_structure_values(Structure("", execution=asked.execution, mode=asked.mode, chunk=asked.chunk))
+    if asked.rate is not None and not 0 < asked.rate < 1e9:
+        raise UsageError(f"rate is {asked.rate:g} requests/s", "expected a positive rate")
+    return msgspec.structs.replace(asked, **{name: tuple(sorted(set(getattr(asked, name)))) for name in COUNTED})
