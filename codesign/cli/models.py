@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codesign.cli.design_options import Inputs, loaded
 from codesign.cli.lazy import command_app
 from codesign.cli.output import JsonFlag, Table, count, number, show
 
@@ -53,6 +54,7 @@ def list_command(ctx: typer.Context, json: JsonFlag = False) -> None:
 def show_command(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="A preset's name, or a model in another form (hf:PATH).")],
+    inputs: Inputs = None,
     json: JsonFlag = False,
 ) -> None:
     """Show what a model is made of, and where its figures come from.
@@ -61,10 +63,9 @@ def show_command(
     Examples:
       codesign models show llama-3.1-8b
       codesign models show mixtral-8x7b --json
+      codesign models show py:package.module:factory --input 8x3x224x224
     """
-    from codesign.models import load_model
-
-    facts = load_model(model).describe()
+    facts = loaded(model, inputs).describe()
     shown = [(label, value) for label, value in _flat(facts)]
     show(ctx, facts, [Table(str(facts.get("name", model)), ("field", "value"), shown)], as_json=json)
 

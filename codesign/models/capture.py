@@ -1,7 +1,7 @@
 """User modules as models: ``py:package.module:factory`` and ``pt2:FILE``, captured without running them on data.
 
 A factory's module is built under fake tensors where it can be (no memory for its weights), and one forward pass is
-recorded under them (``recorder``). A ``.pt2`` file is read by ``torch.export.load`` only; nothing is unpickled by us.
+recorded under them (``recorder``). A ``.pt2`` file is checked before ``torch.export.load`` reads it (``program_file``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 import traceback
-import zipfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +18,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from codesign.errors import CodesignError, DataError, UsageError, nearest
+from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models.input_shapes import InputShape, parse_inputs
 from codesign.models.precision import bits_of
+from codesign.models.program_file import load_exported
 from codesign.workload.edits import by_role, compute_dtype, retype
 from codesign.workload.einsum import Role
 from codesign.workload.graph import Block, Group, Phase, Workload
 
 if TYPE_CHECKING:
     import torch
-
-LARGEST_FILE = 20 * 2**30
-LARGEST_RATIO = 200
-"""An archive that grows more than this when unpacked is refused."""
 
 
 class CapturedModel:
@@ -149,7 +145,7 @@ def captured_module(
 
 def load_program(rest: str, inputs: Sequence[str] | None = None) -> CapturedModel:
     """Return the model of an exported program file."""
-    program = _program(Path(rest))
+    program = load_exported(Path(rest))
     stated = program.example_inputs[0] if program.example_inputs else ()
     shapes = parse_inputs(inputs) if inputs else tuple(
         InputShape(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in stated if hasattr(t, "shape")
@@ -165,7 +161,7 @@ def _factory(home: str, attribute: str) -> Callable[[], Any]:
         module = importlib.import_module(home)
     except ModuleNotFoundError as error:
         raise UsageError(f"py:{home}: no module named {error.name!r}", "run from its folder, or install it") from None
-    except Exception as error:  # user code may raise anything
+    except (Exception, SystemExit) as error:  # user code may raise anything
         raise UsageError(f"py:{home}: importing it raised {_short(error)}", "run it with python to see why") from None
     if not hasattr(module, attribute):
         public = [name for name in dir(module) if not name.startswith("_")]
@@ -191,31 +187,11 @@ def _made(factory: Callable[[], Any], rest: str) -> Any:
         made = factory()
     except CodesignError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"py:{rest} raised {_short(error)}", "call it in python to see where") from error
     if not isinstance(made, torch.nn.Module):
         raise UsageError(f"py:{rest} returned a {type(made).__name__}", "expected a torch.nn.Module")
     return made.eval()
-
-
-def _program(path: Path) -> Any:
-    """Return the exported program in a file that looks like one."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", "write it with torch.export.save")
-    if path.stat().st_size > LARGEST_FILE or not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: no exported program", "expected a file written by torch.export.save")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > LARGEST_RATIO * max(1, path.stat().st_size):
-            raise DataError(f"{path}: unpacks to {unpacked:,} bytes", f"over {LARGEST_RATIO} times its size: refused")
-        import torch
-
-        return torch.export.load(path)
-    except CodesignError:
-        raise
-    except Exception as error:  # torch raises many kinds for a wrong archive
-        raise DataError(f"{path}: no exported program: {_short(error)}", "write it with torch.export.save") from None
 
 
 def record(
@@ -254,7 +230,7 @@ def record(
                 module(*positional, **named)
         except CodesignError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _explained(error, source) from error
         finally:
             torch.backends.mha.set_fastpath_enabled(fused)
@@ -267,7 +243,7 @@ def _paused(fake: Any) -> Any:
     return unset_fake_temporarily()
 
 
-def _explained(error: Exception, source: str) -> UsageError:
+def _explained(error: BaseException, source: str) -> UsageError:
     """Return what a failed forward pass means to the user."""
     line = _user_line(error)
     operator = getattr(error, "func", None)
@@ -279,7 +255,7 @@ def _explained(error: Exception, source: str) -> UsageError:
     return UsageError(f"{source}: its forward pass raised {_short(error)}{line}", "check --input: number and shapes")
 
 
-def _user_line(error: Exception) -> str:
+def _user_line(error: BaseException) -> str:
     """Return `` at file:line`` of the innermost frame that is neither torch's nor ours."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         inside = Path(frame.filename).parts

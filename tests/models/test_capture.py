@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,7 @@ SOURCE = """
     def needs(argument): return Mlp()
     def number(): return 3
     def raises(): raise RuntimeError("no such luck")
+    def leaves(): raise SystemExit(3)
     constant = 7
 """
 
@@ -169,6 +171,7 @@ def test_exported_program(tmp_path: Path, user_code: str) -> None:
         ("needs", "needs arguments"),
         ("number", "returned a int"),
         ("raises", "raised RuntimeError: no such luck"),
+        ("leaves", "raised SystemExit: 3"),
         ("constant", "is a int"),
         ("Mpl", "has no 'Mpl'"),
         ("Branching", r"control flow depends on data: .*user_code_for_capture.py:\d+"),
@@ -228,3 +231,10 @@ def test_bad_sources_through_the_command(run_codesign: Any, user_code: str) -> N
         assert done.rc == 2, done.stderr
         assert words in done.stderr
         assert done.stdout == ""
+
+
+def test_a_captured_module_is_shown_by_the_command(run_codesign: Any, user_code: str) -> None:
+    done = run_codesign("models", "show", f"{user_code}:Mlp", "--input", "5x64", "--json")
+    assert done.rc == 0, done.stderr
+    assert "importing user_code_for_capture" in done.stderr
+    assert json.loads(done.stdout)["results"]["parameters"] == 64 * 256 + 256 + 256 * 32
