@@ -215,6 +215,7 @@ def record(
                 raise
             with _paused(fake):  # some constructors look at their weights: build those for real
                 module = build()
+        _fake_weights(module, fake)
         counts = {name: t.numel() for name, t in module.named_parameters()}
         dtypes: dict[str, int] = {}
         for t in module.parameters():
@@ -223,9 +224,11 @@ def record(
         recorder = Recorder(held_by(module.named_parameters()), held_by(module.named_buffers()))
         positional = [shape.tensor() for shape in inputs if not shape.name]
         named = {shape.name: shape.tensor() for shape in inputs if shape.name}
-        fused = torch.backends.mha.get_fastpath_enabled()
+        fused, library = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # one opaque operator for a whole layer otherwise
         try:
+            # recurrent layers are one opaque operator of the processor library otherwise
+            torch._C._set_mkldnn_enabled(False)
             with recorder:
                 module(*positional, **named)
         except CodesignError:
@@ -234,7 +237,19 @@ def record(
             raise _explained(error, source) from error
         finally:
             torch.backends.mha.set_fastpath_enabled(fused)
+            torch._C._set_mkldnn_enabled(library)
     return tuple(recorder.groups), counts, max(dtypes, key=lambda k: dtypes[k]) if dtypes else "fp32"
+
+
+def _fake_weights(module: Any, fake: Any) -> None:
+    """Replace real weights by fake ones, once each: an operator would make its own, and views lose their parameter."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    for part in module.modules():
+        for held in (part._parameters, part._buffers):
+            for name, t in held.items():
+                if t is not None and not isinstance(t, FakeTensor):
+                    held[name] = fake.from_tensor(t)
 
 
 def _paused(fake: Any) -> Any:

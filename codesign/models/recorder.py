@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
+from codesign.errors import UsageError
 from codesign.workload.einsum import Axis, Compute, Einsum, Extent, Lookup, Role, Tensor, axes, vector
 from codesign.workload.graph import Group
 
@@ -26,6 +28,8 @@ NAMES: dict[torch.dtype, str] = {
 }  # fmt: skip
 
 GATHERS = {"embedding", "index_select", "gather", "index"}
+OPAQUE = {"mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn"}
+OPAQUE_HINT = "write it with linear layers, matmul, convolution or scaled_dot_product_attention"
 FREE = {"detach", "alias", "lift_fresh", "empty", "empty_like", "new_empty", "empty_strided", "sym_size", "resize_"}
 
 
@@ -84,6 +88,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "mm": self._product, "addmm": self._product, "bmm": self._product, "baddbmm": self._product,
             "convolution": self._convolution, "_convolution": self._convolution,
         }.get(name)  # fmt: skip
+        if name in OPAQUE or (maker is None and "scaled_dot" not in name and func.overloadpacket in flop_registry):
+            raise UsageError(f"operator {name} cannot be priced: its products are not visible", OPAQUE_HINT)
         if maker is not None:
             return maker(label, name, inputs, outputs, args)
         if "scaled_dot_product" in name:
@@ -146,19 +152,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _attention(self, label: str, inputs: Any, outputs: Any) -> Group:
         q, k, v = inputs[:3]
-        ranks: dict[str, Extent] = {"b": q.shape[0], "h": q.shape[1], "s": q.shape[-2], "c": k.shape[-2]}
+        heads = k.shape[1]  # of keys: each serves g heads of queries
+        ranks: dict[str, Extent] = {"b": q.shape[0], "h": heads, "g": q.shape[1] // heads}
+        ranks |= {"s": q.shape[-2], "c": k.shape[-2]}
         sizes: dict[str, Extent] = {**ranks, "d": q.shape[-1], "w": v.shape[-1]}
         compute = Compute("tensor", NAMES.get(q.dtype, "fp32"))
         wide = q.element_size() * 8
         scores, weights = (
-            Tensor(f"{label}.{n}", axes("b h s c"), Role.ACTIVATION, wide) for n in ("scores", "weights")
+            Tensor(f"{label}.{n}", axes("b h g s c"), Role.ACTIVATION, wide) for n in ("scores", "weights")
         )
-        read = [self._read(t, axes(a)) for t, a in ((q, "b h s d"), (k, "b h c d"), (v, "b h c w"))]
-        out = self._write(outputs[0], axes("b h s w"), label)
+        read = [self._read(t, axes(a)) for t, a in ((q, "b h g s d"), (k, "b h c d"), (v, "b h c w"))]
+        out = self._write(outputs[0], axes("b h g s w"), label)
         ops = (
-            Einsum(f"{label}.qk", {r: sizes[r] for r in "bhscd"}, (read[0], read[1]), scores, compute),
+            Einsum(f"{label}.qk", {r: sizes[r] for r in "bhgscd"}, (read[0], read[1]), scores, compute),
             Einsum(f"{label}.softmax", ranks, (scores,), weights, vector(flops=5.0)),
-            Einsum(f"{label}.pv", {r: sizes[r] for r in "bhscw"}, (weights, read[2]), out, compute),
+            Einsum(f"{label}.pv", {r: sizes[r] for r in "bhgscw"}, (weights, read[2]), out, compute),
         )
         return Group(label, ops, "attention_prefill")
 

@@ -51,6 +51,17 @@ SOURCE = """
         def forward(self, x):
             return x if x.sum() > 0 else -x
 
+    class Shared(nn.Module):
+        def forward(self, q, k, v):
+            return functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.LSTM(32, 64, batch_first=True)
+        def forward(self, x):
+            return self.layer(x)[0]
+
     def needs(argument): return Mlp()
     def number(): return 3
     def raises(): raise RuntimeError("no such luck")
@@ -163,6 +174,13 @@ def test_exported_program(tmp_path: Path, user_code: str) -> None:
     model = load_model(f"pt2:{file}")
     assert model.parameters == sum(p.numel() for p in module.parameters())
     assert matrix_flops(model.workload()) == counted(module, torch.randn(5, 64))
+    direct = load_model(f"{user_code}:Mlp", inputs=["5x64"]).workload()
+    assert model.workload().footprint(Role.WEIGHT) == direct.footprint(Role.WEIGHT)
+    moved = [
+        sum(float(g.traffic(phase.internal())) for _, g in phase.groups())
+        for phase in (model.workload().phases[0], direct.phases[0])
+    ]
+    assert moved[0] == moved[1], "a transposed weight is the weight, not a copy"
 
 
 @pytest.mark.parametrize(
@@ -238,3 +256,16 @@ def test_a_captured_module_is_shown_by_the_command(run_codesign: Any, user_code:
     assert done.rc == 0, done.stderr
     assert "importing user_code_for_capture" in done.stderr
     assert json.loads(done.stdout)["results"]["parameters"] == 64 * 256 + 256 + 256 * 32
+
+
+def test_shared_heads_read_their_keys_once(user_code: str) -> None:
+    work = load_model(f"{user_code}:Shared", inputs=["1x8x16x32", "1x2x16x32", "1x2x16x32"]).workload()
+    phase = work.phases[0]
+    (attention,) = [g for _, g in phase.groups() if g.family.startswith("attention")]
+    assert matrix_flops(work) == 2 * 2 * 8 * 16 * 16 * 32
+    assert float(attention.traffic(phase.internal())) == 4 * 16 * 32 * (2 * 8 + 2 * 2)
+
+
+def test_recurrent_layers_keep_their_products(user_code: str) -> None:
+    work = load_model(f"{user_code}:Recurrent", inputs=["2x5x32"]).workload()
+    assert matrix_flops(work) == 2 * 2 * 5 * 4 * 64 * (32 + 64)
