@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from codesign.errors import DataError
+from codesign.errors import DataError, UsageError
 from codesign.models import figures as fig
 from codesign.models.model import ArchitectureModel, Model
 
@@ -59,6 +59,8 @@ def load_config(path: str, inputs: Sequence[str] | None = None) -> Model:
         from codesign.models.hf_transformers import load_transformers
 
         return load_transformers(path, config, inputs)
+    if inputs:
+        raise UsageError(f"hf:{path} takes no inputs", "its figures are known: leave --input out")
     kind, tag, make = family
     try:
         figures: fig.AnyFigures = msgspec.convert({**make(config), "family": tag}, fig.AnyFigures)

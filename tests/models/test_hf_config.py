@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codesign.errors import DataError, EnvironmentLacks
+from codesign.errors import DataError, EnvironmentLacks, UsageError
 from codesign.models import load_model, preset_model
 
 DECODER = {"hidden_act": "silu", "attention_bias": False, "torch_dtype": "bfloat16", "rms_norm_eps": 1e-5}
@@ -122,3 +122,9 @@ def test_other_types_name_what_to_install(tmp_path: Path) -> None:
         pytest.skip("transformers is installed here")
     with pytest.raises(EnvironmentLacks, match=r"mamba.*codesign\[hf\]"):
         load_model(written(tmp_path, {"model_type": "mamba"}))
+
+
+def test_known_types_take_no_input_shapes(tmp_path: Path) -> None:
+    source = written(tmp_path, CONFIGS["llama-3.1-8b"])
+    with pytest.raises(UsageError, match="takes no inputs"):
+        load_model(source, inputs=["1x8:int64"])
