@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from codesign.workload.einsum import PERSISTENT, Collective, Compute, Einsum, Host, Lookup, Transfer, op_ranks
 from codesign.workload.graph import Group, Phase
@@ -102,8 +101,3 @@ def _at_nodes(group: Group, rank: str, extents: Any) -> Group:
     if all(new is old for new, old in zip(ops, group.ops, strict=True)):
         return group
     return msgspec.structs.replace(group, ops=ops)
-
-
-def steps_of(work: PhaseWork) -> Any:
-    """Return how many steps the phase runs."""
-    return 1.0 if work.weights is None else np.sum(work.weights, axis=0)

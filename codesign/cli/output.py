@@ -148,11 +148,6 @@ def is_quiet(ctx: typer.Context) -> bool:
     return bool(ctx.find_root().params.get("quiet"))
 
 
-def progress_console(ctx: typer.Context) -> Console:
-    """Return the console of progress: stderr, silent under ``--quiet``, live only on a terminal."""
-    return _console(sys.stderr, quiet=is_quiet(ctx))
-
-
 def result_console() -> Console:
     """Return the console of results: stdout."""
     return _console(sys.stdout)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from codesign.workload.einsum import Collective, Compute, Einsum, Extent, Lookup, Op, Role, Tensor, Transfer
+from codesign.workload.einsum import Compute, Einsum, Extent, Lookup, Op, Role, Tensor, Transfer
 from codesign.workload.graph import Block, Group, Phase, Workload
 from codesign.workload.sweep import at
 
@@ -198,8 +198,3 @@ def recompute(workload: Workload, forward: str = "forward", backward: str = "bac
         for p in workload.phases
     )
     return replace(workload, phases=phases)
-
-
-def is_communication(group: Group) -> bool:
-    """Return whether the group only communicates."""
-    return all(isinstance(op, Collective | Transfer) for op in group.ops)
