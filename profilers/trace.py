@@ -37,7 +37,7 @@ class HostEvents(msgspec.Struct, frozen=True, kw_only=True):
         duration: ns, never negative.
         thread: Index into ``Trace.threads``.
         correlation: Id that a call shares with the device work it started, ``NONE`` where it has none.
-        shapes: Index into ``Trace.names`` of the operator's input shapes as JSON text, ``NONE`` where not recorded.
+        external: Id that a call shares with the operator it was made in, ``NONE`` where it has none.
     """
 
     name: Int32
@@ -45,7 +45,7 @@ class HostEvents(msgspec.Struct, frozen=True, kw_only=True):
     duration: Int64
     thread: Int32
     correlation: Int64
-    shapes: Int32
+    external: Int64
 
     @property
     def end(self) -> Int64:
@@ -93,7 +93,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         format: Where it came from: ``kineto``, ``nsys`` or ``codesign``.
-        names: Interned names of operators, calls, kernels, annotations, and shapes.
+        names: Interned names of operators, calls, kernels and annotations.
         threads: (process, thread) of each thread index, as the trace names them.
         origin: Nanoseconds that were subtracted from every stamp.
         event_count: Events in the file, of whatever kind.
@@ -132,7 +132,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 def host_events(columns: Any) -> HostEvents:
     """Return host events of a sequence of six columns in the order of ``HostEvents``' fields."""
-    kinds = (np.int32, np.int64, np.int64, np.int32, np.int64, np.int32)
+    kinds = (np.int32, np.int64, np.int64, np.int32, np.int64, np.int64)
     return HostEvents(
         **{f: np.asarray(c, k) for f, c, k in zip(HostEvents.__struct_fields__, columns, kinds, strict=True)}
     )
