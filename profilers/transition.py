@@ -45,8 +45,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         batch: Where it turns, between the sizes profiled; None where the sweep does not show it.
-        low: Lower end of the interval; None where it reaches below the smallest batch profiled.
-        high: Upper end of the interval; None where it reaches above the largest batch profiled.
+        low: Lower end of the interval; None where it reaches below the smallest batch profiled, or is unresolved.
+        high: Upper end of the interval; None where it reaches above the largest batch profiled, or is unresolved.
         coverage: Probability with which the interval is meant to hold the transition, 0 to 1.
         rule: ``compute share``, ``latency knee`` or ``TKLQT knee``.
         crossed: ``between`` (the sizes profiled), ``below`` (device-bound from the smallest on), ``above`` (host-bound
@@ -329,18 +329,21 @@ def _transition(
 ) -> Transition:
     """Return the result, out of logarithms; an end of the interval outside the sweep is open."""
     shown = crossed in {"between", "non-monotone"} and np.isfinite(point)
-    # the point estimate is in its own interval, whatever the resampling drew
-    low, high = (min(ends[0], point), max(ends[1], point)) if shown else ends
-    low = min(low, float(sweep.at[-1]))
-    high = max(high, float(sweep.at[0]))
-    bounds = [float(np.exp(end)) if np.isfinite(end) else None for end in (low, high)]
-    words = ("-" if bounds[0] is None else f"{bounds[0]:.3g}", "-" if bounds[1] is None else f"{bounds[1]:.3g}")
-    span = {
-        (False, False): f"{words[0]} to {words[1]}",
-        (True, False): f"up to {words[1]}",
-        (False, True): f"from {words[0]} up",
-        (True, True): "open at both ends",
-    }[bounds[0] is None, bounds[1] is None]
+    if crossed == "unresolved":
+        bounds: list[float | None] = [None, None]
+    else:
+        # the point estimate is in its own interval, whatever the resampling drew
+        low, high = (min(ends[0], point), max(ends[1], point)) if shown else ends
+        low, high = min(low, float(sweep.at[-1])), max(high, float(sweep.at[0]))
+        bounds = [float(np.exp(end)) if np.isfinite(end) else None for end in (low, high)]
+        words = ["-" if bound is None else f"{bound:.3g}" for bound in bounds]
+        span = {
+            (False, False): f"{words[0]} to {words[1]}",
+            (True, False): f"up to {words[1]}",
+            (False, True): f"from {words[0]} up",
+            (True, True): "open at both ends",
+        }[bounds[0] is None, bounds[1] is None]
+        said = f"{said}; {coverage:.0%} interval {span}"
     return Transition(
         batch=float(np.exp(point)) if shown else None,
         low=bounds[0],
@@ -348,5 +351,5 @@ def _transition(
         coverage=coverage,
         rule=rule,
         crossed=crossed,
-        explanation=f"{said}; {coverage:.0%} interval {span}",
+        explanation=said,
     )
