@@ -1,4 +1,7 @@
-"""Two fronts against each other: best points and knees, a common hypervolume, and how much of one the other covers.
+"""Two runs against each other.
+
+Of searches: best points and knees, a common hypervolume, and how much of one front the other covers; of profiles:
+metrics, operators and kernels, batch size by batch size.
 
 Coverage is the C-metric of Zitzler and Thiele (1999): the share of one front that some point of the other
 dominates or equals. Hypervolumes use one reference point, from both fronts together.
@@ -9,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.errors import UsageError
+from codesign.profilers.compare import Difference, compare_profiles, paired, read_recorded
 from codesign.report import standing
 from codesign.report.sheet import Sheet, load_sheet
-from codesign.run import Run
+from codesign.run import Run, load_run
 from codesign.search.constraints import Constraint, parse_where
 from codesign.search.hypervolume import measure, reference_point
 
@@ -34,8 +39,75 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def deltas(self) -> dict[str, float]:
-        """Return quantity -> change from A to B in per cent, for limits such as ``latency <= 5 %``."""
+        """Return quantity -> change from A to B in per cent, where there is one."""
         return {row["quantity"]: row["delta_percent"] for row in self.rows if row["delta_percent"] is not None}
+
+    def changes(self) -> list[tuple[str, str, float | None]]:
+        """Return what limits such as ``latency <= 5 %`` are about: quantity, empty, change in per cent."""
+        return [(row["quantity"], "", row["delta_percent"]) for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileComparison:
+    """What changed from profile A to profile B; ``parts`` by batch size, of a trace under None."""
+
+    parts: dict[int | None, Difference]
+    notes: tuple[str, ...] = ()
+
+    def changes(self) -> list[tuple[str, str, float | None]]:
+        """Return quantity, where, change in per cent; a metric in s also under the name with ``_us`` of a trace."""
+        found = []
+        for batch, part in self.parts.items():
+            where = "" if batch is None else f" at batch {batch}"
+            for row in part.metrics:
+                names = [row.quantity, *([f"{row.quantity}_us"] if batch is None and row.unit == "s" else [])]
+                found += [(name, where, row.delta_percent) for name in names]
+        return found
+
+
+class Changed(Protocol):
+    """A comparison on whose changes limits can be stated."""
+
+    def changes(self) -> list[tuple[str, str, float | None]]:
+        """Return quantity, where (empty, or such as `` at batch 4``), change from A to B in per cent."""
+        ...
+
+
+def compare_any(first: Path | str, second: Path | str) -> Comparison | ProfileComparison:
+    """Compare two searches or two profiles.
+
+    Raises:
+        DataError: a run is damaged, or two searches differ in their objectives.
+        UsageError: one is a profile and the other is not, or the profiles share no batch size.
+    """
+    runs = load_run(first), load_run(second)
+    kinds = ["a profile" if run.meta.get("command") == "profile" else "none" for run in runs]
+    if kinds[0] != kinds[1]:
+        profile, other = (runs[0], runs[1]) if kinds[0] != "none" else (runs[1], runs[0])
+        raise UsageError(
+            f"{profile.path} is a profile, {other.path} is of `{other.meta.get('command')}`",
+            "compare two profiles, or two searches of the same objectives",
+        )
+    return compare(*runs) if kinds[0] == "none" else profile_difference(*runs)
+
+
+def profile_difference(first: Run, second: Run) -> ProfileComparison:
+    """Compare two runs of ``codesign profile``, at every batch size that both have.
+
+    Raises:
+        DataError: a run holds no profile, or one that cannot be read.
+        UsageError: they share no batch size.
+    """
+    sides = read_recorded(first.path), read_recorded(second.path)
+    parts = {batch: compare_profiles(a, b) for batch, (a, b) in paired(*sides).items()}
+    a, b = ({**dict(run.meta.get("spec") or {}), "host": run.meta.get("host")} for run in (first, second))
+    notes = [
+        f"{key}: {a.get(key)} against {b.get(key)}"
+        for key in sorted({*a, *b} - {"kind", "host"})
+        if a.get(key) != b.get(key)
+    ]
+    notes += ["the profiles are from different machines"] if a["host"] != b["host"] else []
+    return ProfileComparison(parts, tuple(notes))
 
 
 def compare(first: Run | Path | str, second: Run | Path | str) -> Comparison:
@@ -116,26 +188,25 @@ def _differences(sheets: tuple[Sheet, Sheet]) -> tuple[str, ...]:
     return (*notes, *([f"inputs that differ: {', '.join(changed)}"] if changed else []))
 
 
-def limits(texts: Sequence[str], found: Comparison) -> list[Constraint]:
+def limits(texts: Sequence[str], found: Changed) -> list[Constraint]:
     """Return ``texts`` as constraints on changes in per cent; a bare number is a per cent too.
 
     Raises:
         UsageError: unreadable, or a quantity the comparison does not have (nearest names follow).
     """
-    known = {row["quantity"]: "" for row in found.rows}
+    known = {quantity: "" for quantity, _, _ in found.changes()}
     parsed = [parse_where(text, known) for text in texts]
     return [
         msgspec.structs.replace(c, limit=c.limit * (100.0 if c.text.rstrip().endswith("%") else 1.0)) for c in parsed
     ]
 
 
-def crossed(stated: Sequence[Constraint], found: Comparison) -> list[str]:
-    """Return what to say of each limit that the changes cross; an unknown change crosses."""
-    deltas = found.deltas()
+def crossed(stated: Sequence[Constraint], found: Changed) -> list[str]:
+    """Return what to say of each limit that a change crosses; an unknown change crosses."""
     said = []
     for limit in stated:
-        value = deltas.get(limit.metric)
-        if value is None or limit.violation(np.array([value]))[0] > 0.0:
-            change = "is unknown" if value is None else f"is {value:+.2f} %"
-            said.append(f"limit '{limit.text}' crossed: the change of {limit.metric} {change}")
+        for quantity, where, value in found.changes():
+            if quantity == limit.metric and (value is None or limit.violation(np.array([value]))[0] > 0.0):
+                change = "is unknown" if value is None else f"is {value:+.2f} %"
+                said.append(f"limit '{limit.text}' crossed{where}: the change of {limit.metric} {change}")
     return said
