@@ -84,6 +84,7 @@ def show(
     units: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
     details: Any = None,
+    top: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the result of a command.
 
@@ -95,9 +96,10 @@ def show(
         units: Field of ``results`` -> unit, for numbers that do not carry one; SI where not named.
         notes: Lines for people after the tables, on stderr.
         details: What ``--json`` prints beside ``results``.
+        top: Further fields of the JSON object, beside ``results``, that programs look up by their own name.
     """
     if as_json:
-        sys.stdout.write(envelope(ctx, results, units or {}, details) + "\n")
+        sys.stdout.write(envelope(ctx, results, units or {}, details, top) + "\n")
         return
     show_tables(tables)
     for line in notes:
@@ -113,7 +115,13 @@ def show_tables(tables: Iterable[Table]) -> None:
         _print_table(console, table)
 
 
-def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str], details: Any = None) -> str:
+def envelope(
+    ctx: typer.Context,
+    results: Any,
+    units: Mapping[str, str],
+    details: Any = None,
+    top: Mapping[str, Any] | None = None,
+) -> str:
     """Return the JSON envelope of ``results``: what ran, where, in which units."""
     import msgspec
 
@@ -128,6 +136,7 @@ def envelope(ctx: typer.Context, results: Any, units: Mapping[str, str], details
         "units": dict(units),
         "results": results,
         **({} if details is None else {"details": details}),
+        **(top or {}),
     }
     return msgspec.json.format(msgspec.json.encode(content, enc_hook=_plain), indent=2).decode()
 
