@@ -16,11 +16,6 @@ function fill(node, attributes, children) {
   for (const child of children.flat(Infinity)) if (child !== null && child !== undefined) node.append(child);
   return node;
 }
-// Widths are read together before anything is drawn: a read after a change makes the browser lay out anew.
-const WIDTH = {};
-function measure() {
-  for (const name of ['scatter-plot', 'parallel-plot', 'progress-body']) WIDTH[name] = $(name).clientWidth || document.body.clientWidth;
-}
 const clear = node => { node.replaceChildren(); return node; };
 function terms(pairs) {
   return make('dl', {}, pairs.map(([k, v]) => [make('dt', {}, k), make('dd', {}, v)]));

@@ -1,3 +1,8 @@
+// Widths are read together before anything is drawn: a read after a change makes the browser lay out anew.
+const WIDTH = {};
+function measure() {
+  for (const name of ['scatter-plot', 'parallel-plot', 'progress-body']) WIDTH[name] = $(name).clientWidth || document.body.clientWidth;
+}
 // Controls, and what redraws when.
 function drawControls() {
   const axes = fields.filter(f => f.role !== 'parameter' && numeric(f)).map(f => [f.name, axisTitle(f)]);

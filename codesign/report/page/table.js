@@ -12,12 +12,6 @@ function tableColumns() {
   columns.push({name: ':knee', title: 'knee rank', value: r => P.kneeRank[r]}, {name: ':ideal', title: 'distance to ideal', value: r => ideal[r]});
   return columns;
 }
-function compareValues(a, b) {
-  if (a === b) return 0;
-  if (a === null || a === undefined) return 2;
-  if (b === null || b === undefined) return -2;
-  return typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b), 'en', {numeric: true});
-}
 function sortedRows(columns) {
   const column = columns.find(c => c.name === S.sort.name) || columns.find(c => c.interval) || columns[0];
   S.sort.name = column.name;
