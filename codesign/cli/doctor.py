@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from codesign.cli.lazy import command_app
-from codesign.cli.output import JsonFlag, Table, show
+from codesign.cli.output import JsonFlag, Table, number, show
 
 app = command_app()
 
@@ -19,7 +19,7 @@ def doctor(ctx: typer.Context, json: JsonFlag = False) -> None:
       codesign doctor
       codesign doctor --json
     """
-    from codesign.cli.machine import findings
+    from codesign.cli.machine import energy_meters, findings
 
     found = findings()
     tables = []
@@ -28,4 +28,7 @@ def doctor(ctx: typer.Context, json: JsonFlag = False) -> None:
         hinted = any(row[3] for row in rows)
         heads = ("", "", "found", "to do") if hinted else ("", "", "found")
         tables.append(Table(group, heads, [row[: len(heads)] for row in rows]))
-    show(ctx, found, tables, as_json=json)
+    meters = energy_meters()
+    rows = [(m.backend, m.status, number(m.power_w, "W"), m.reason) for m in meters]
+    tables.append(Table("energy meters", ("", "", ">power", "why"), rows))
+    show(ctx, found, tables, as_json=json, top={"energy_meters": meters})

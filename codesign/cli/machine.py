@@ -8,12 +8,15 @@ import subprocess
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from codesign.run import host_info, versions
 
-POWERCAP = "/sys/class/powercap"
+if TYPE_CHECKING:
+    from codesign.profilers.energy import Finding as EnergyFinding
+
 CORE = ("torch", "numpy", "scipy", "scikit-learn", "optuna", "polars", "msgspec", "typer", "rich")
 EXTRAS = {  # import name -> (extra that installs it, what it is for)
     "pynvml": ("nvml", "energy and clocks of NVIDIA GPUs"),
@@ -26,7 +29,7 @@ EXTRAS = {  # import name -> (extra that installs it, what it is for)
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SETTINGS = {  # environment variable -> (what it sets, default)
-    "CODESIGN_POWERCAP_ROOT": ("folder of the processor's energy counters", POWERCAP),
+    "CODESIGN_POWERCAP_ROOT": ("folder of the processor's energy counters", "/sys/class/powercap"),
     "NO_COLOR": ("no colours when set", "unset"),
     "TERM": ("'dumb' draws plain tables", "unset"),
     "COLUMNS": ("width of tables", "the terminal's, or 80"),
@@ -53,8 +56,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def findings() -> list[Finding]:
-    """Return everything ``codesign doctor`` shows."""
-    return [*_host(), *_packages(), *_gpus(), *_counters(), *_extras(), _browser(), *_settings()]
+    """Return everything ``codesign doctor`` shows but the energy meters."""
+    return [*_host(), *_packages(), *_gpus(), *_extras(), _browser(), *_settings()]
 
 
 def _host() -> Iterator[Finding]:
@@ -64,6 +67,17 @@ def _host() -> Iterator[Finding]:
     yield Finding("machine", "memory", True, f"{pages * page / 2**30:.1f} GiB")
     free = shutil.disk_usage(Path.cwd()).free
     yield Finding("machine", "free disk here", free > 2**30, f"{free / 2**30:.1f} GiB")
+    if "hypervisor" in _text("/proc/cpuinfo"):
+        steal = (_text("/proc/stat").partition("\n")[0].split() + ["?"] * 9)[8]
+        value = f"yes: utilisation in /proc/stat is the guest's own ({steal} ticks stolen by other guests)"
+        yield Finding("machine", "virtual machine", True, value)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _packages() -> Iterator[Finding]:
@@ -107,20 +121,11 @@ def _torch_cuda() -> str:
     return "" if value == "None" else value.strip("'\"")
 
 
-def _counters() -> Iterator[Finding]:
-    root = Path(os.environ.get("CODESIGN_POWERCAP_ROOT", POWERCAP))
-    counters = sorted(root.glob("*/energy_uj")) if root.is_dir() else []
-    if not counters:
-        hint = "virtual machines have none; energy is then modelled, and labelled so"
-        yield Finding("energy counters", "processor (RAPL)", False, "none", hint)
-    for counter in counters:
-        try:
-            zone = (counter.parent / "name").read_text().strip()
-        except OSError:
-            zone = counter.parent.name
-        readable = os.access(counter, os.R_OK)
-        hint = "" if readable else f"grant it: sudo chmod o+r {counter}"
-        yield Finding("energy counters", zone, readable, "readable" if readable else "no permission", hint)
+def energy_meters() -> list[EnergyFinding]:
+    """Return what each energy meter is worth here; takes a second of busy loop where there is any to try."""
+    from codesign.profilers.energy import survey
+
+    return survey()
 
 
 def _extras() -> Iterator[Finding]:

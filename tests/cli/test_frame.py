@@ -167,13 +167,17 @@ def test_doctor(run_codesign: Any, tmp_path: Path) -> None:
     (zone / "energy_uj").write_text("1\n")
     outcome = run_codesign("doctor", "--json", env={"CODESIGN_POWERCAP_ROOT": str(zone.parent)})
     assert (outcome.rc, outcome.stderr) == (0, "")
-    found = {(f["group"], f["name"]): f for f in json.loads(outcome.stdout)["results"]}
-    assert found["energy counters", "package-0"]["found"]
+    content = json.loads(outcome.stdout)
+    meters = {meter["backend"]: meter for meter in content["energy_meters"]}
+    assert (meters["rapl"]["status"], meters["rapl"]["power_w"]) == ("rejected", None)
+    assert "did not advance" in meters["rapl"]["reason"]
+    found = {(f["group"], f["name"]): f for f in content["results"]}
     assert "(environment)" in found["settings", "CODESIGN_POWERCAP_ROOT"]["value"]
     assert found["packages", "torch"]["value"].startswith("2.13")
-    without = run_codesign("doctor", env={"CODESIGN_POWERCAP_ROOT": os.devnull})
+    without = run_codesign("doctor", env={"CODESIGN_POWERCAP_ROOT": os.devnull, "COLUMNS": "80"})
     assert without.rc == 0
-    assert "none" in without.stdout
+    assert "unavailable" in without.stdout
+    assert max(map(len, without.stdout.splitlines())) <= 80
 
 
 def test_validate_passes_and_a_miss_is_exit_4(run_codesign: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
