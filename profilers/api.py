@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from inspect import signature
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from codesign.errors import EnvironmentLacks, UsageError, nearest
+from codesign.errors import UsageError, nearest
+from codesign.profilers.execution import EXECUTIONS
 from codesign.profilers.measure import free_memory
-from codesign.profilers.passes import PHASES, Shape, check_memory, check_phase, make_pass
-from codesign.profilers.results import BatchProfile, Profile
-from codesign.profilers.torch_cpu import import_torch, profile_pass
+from codesign.profilers.passes import PHASES, Shape, check_memory, check_phase
+from codesign.profilers.pinning import pinned
+from codesign.profilers.results import Profile
+from codesign.profilers.sweep import Sweep, threads_of
+from codesign.profilers.torch_cpu import import_torch
+from codesign.profilers.torch_cuda import check_device, check_dtype, device_memory
+from codesign.profilers.trace import Trace
 
-DEVICES = ("cpu", "cuda")
-DTYPES = ("fp32", "bf16")
+DTYPES = ("fp32", "bf16", "fp16")
 CONTEXT = 128
 SECONDS = 10.0
+
+__all__ = ["DTYPES", "check_device", "load", "profile"]
 
 
 def profile(
@@ -34,70 +38,83 @@ def profile(
     seconds: float = SECONDS,
     threads: int | None = None,
     seed: int = 0,
+    execution: str = "eager",
+    pin: Sequence[int] | None = None,
+    with_shapes: bool = False,
+    vendor: bool = False,
+    on_trace: Callable[[int, Trace], None] | None = None,
 ) -> Profile:
     """Run ``model`` with random weights and return its latency and where the time goes.
 
     Latency is the median of repeats without a profiler, made before it starts; structure comes from profiled passes.
 
     Args:
-        model: A preset's name, ``py:package.module:factory`` or ``pt2:FILE``, or a loaded model.
-        device: ``cpu``.
+        model: A preset's name, ``py:package.module:factory``, ``pt2:FILE`` or ``hf:PATH``, or a loaded model.
+        device: ``cpu``, ``cuda`` (the first device) or ``cuda:1``; AMD devices are called ``cuda`` too.
         batches: Batch sizes, one after the other.
         phase: ``forward``, ``prefill`` or ``decode``; default prefill for causal language models.
         prompt: Tokens of each sequence of a forward or prefill pass.
         context: Tokens cached in front of a decode step.
         layers: Keep so many layers.
-        dtype: ``fp32`` or ``bf16``; default the checkpoint's.
+        dtype: ``fp32``, ``bf16`` or ``fp16``; default the checkpoint's.
         inputs: Input shapes of a captured module.
         repeats: Timed passes of each batch; default as many as fit ``seconds``.
         seconds: Time for the timed passes of all batches together, s.
-        threads: Threads of torch; default what torch chooses.
+        threads: Threads of torch; default what torch chooses, no more than processors are pinned.
         seed: Of weights and inputs.
+        execution: ``eager``, ``graph`` (captured once and replayed, on a GPU) or ``compiled`` (``torch.compile``).
+        pin: Processors that every thread of this process is held on meanwhile.
+        with_shapes: Record the shapes of operators, which makes the profiler cost more.
+        vendor: Also state the time inside oneDNN and MKL, from a child process that runs the model again.
+        on_trace: Called with batch size and trace of the profiled passes of each batch, as soon as it is there.
 
     Raises:
-        UsageError: an unknown device, phase or dtype, or a number out of range.
-        EnvironmentLacks: no such device here, or too little memory.
+        UsageError: an unknown device, phase, dtype or execution, or a number out of range.
+        EnvironmentLacks: no such device or compiler here, or too little memory.
     """
     check_device(device)
     _check_numbers(batches, prompt=prompt, context=context, layers=layers, repeats=repeats, threads=threads)
     if not 0.0 < seconds <= 3600.0:
         raise UsageError(f"time is {seconds:g} s", "give more than 0 s and at most '1 h'")
-    if dtype is not None and dtype not in DTYPES:
-        raise UsageError(f"dtype {dtype!r} is unknown to the profiler", nearest(dtype, DTYPES))
-    if phase is not None and phase not in PHASES:
-        raise UsageError(f"phase {phase!r} is unknown", nearest(phase, PHASES))
+    known = (("dtype", dtype, DTYPES), ("phase", phase, PHASES), ("execution", execution, EXECUTIONS))
+    for name, value, names in known:
+        if value is not None and value not in names:
+            raise UsageError(f"{name} {value!r} is unknown to the profiler", nearest(value, names))
+    on_processor = device == "cpu"
+    if execution == "graph" and on_processor:
+        raise UsageError("execution graph needs a GPU", "a processor runs eager or compiled")
+    if vendor and not on_processor:
+        raise UsageError("vendor time is of kernels on the processor", "leave vendor out, or use --device cpu")
     loaded = load(model, inputs)
     chosen = phase or ("prefill" if loaded.kind == "causal-lm" else "forward")
     prompt, context = _lengths(loaded, chosen, prompt, context)
-    if loaded.kind == "captured":
+    captured = loaded.kind == "captured"
+    if captured:
         _check_captured(batches, layers, dtype)
         batches = (leading(loaded.example_inputs()),)
-    else:
-        check_memory(loaded, layers, dtype, free_memory())
-    shape = Shape(phase=chosen, prompt=prompt, context=context or CONTEXT, layers=layers, dtype=dtype, seed=seed)
+    if not on_processor:
+        check_dtype(device, dtype or loaded.checkpoint_dtype)
+    if not captured:
+        check_memory(loaded, layers, dtype, free_memory() if on_processor else device_memory(device))
     torch = import_torch()
-    with _threads(torch, threads), torch.inference_mode():
-        found = _sweep(loaded, shape, batches, seconds / len(batches), repeats)
+    sweep = Sweep(
+        model=loaded, device=device,
+        shapes=tuple(
+            Shape(phase=chosen, batch=b, prompt=prompt, context=context or CONTEXT, layers=layers, dtype=dtype,
+                  seed=seed, device=device) for b in batches
+        ),
+        seconds=seconds / len(batches), repeats=repeats, execution=execution, with_shapes=with_shapes,
+        inputs=tuple(inputs) if inputs else None, vendor=vendor, on_trace=on_trace,
+    )  # fmt: skip
+    with pinned(pin), threads_of(torch, threads, pin), torch.inference_mode():
+        found = sweep.run()
         used = torch.get_num_threads()
     return Profile(
-        model=loaded.name, source=loaded.source, device=device, phase=chosen,
-        dtype=dtype or loaded.checkpoint_dtype, layers=layers, prompt=prompt, context=context,
-        threads=used, seed=seed, torch=str(torch.__version__), batches=found,
+        model=loaded.name, source=loaded.source, device=found.device, phase=chosen, dtype=found.dtype, layers=layers,
+        prompt=prompt, context=context, threads=used, seed=seed, torch=str(torch.__version__),
+        device_name=found.device_name, execution=execution, pinned=tuple(sorted(set(pin))) if pin else None,
+        with_shapes=with_shapes, floor=found.floor, batches=found.batches,
     )  # fmt: skip
-
-
-def check_device(device: str) -> None:
-    """Raise where ``device`` is unknown or not here; another device is never used instead."""
-    kind = device.partition(":")[0]
-    if kind not in DEVICES:
-        raise UsageError(f"device {device!r} is unknown", nearest(device, DEVICES))
-    if kind == "cuda":
-        torch = import_torch()
-        if not torch.cuda.is_available():
-            raise EnvironmentLacks("this machine has no GPU that torch can use", "profile on --device cpu")
-        raise UsageError("profiling on cuda is not supported yet", "profile on --device cpu")
-    if device != "cpu":
-        raise UsageError(f"device {device!r} is unknown", "the processor is called cpu")
 
 
 def load(model: Any, inputs: Sequence[str] | None) -> Any:
@@ -142,33 +159,3 @@ def _check_captured(batches: Sequence[int], layers: int | None, dtype: str | Non
 def leading(inputs: Sequence[Any]) -> int:
     """Return the first dimension of the first tensor that has one: the samples of a captured module's pass."""
     return next((int(t.shape[0]) for t in inputs if getattr(t, "ndim", 0) and t.shape[0] > 0), 1)
-
-
-def _sweep(
-    model: Any, shape: Shape, batches: Sequence[int], seconds: float, repeats: int | None
-) -> tuple[BatchProfile, ...]:
-    from msgspec.structs import replace
-
-    options = {"layers": shape.layers, "dtype": shape.dtype, "seed": shape.seed}
-    accepted = signature(model.module).parameters
-    try:
-        module = model.module(**{name: value for name, value in options.items() if name in accepted})
-        return tuple(
-            profile_pass(make_pass(model, module, replace(shape, batch=b)), b, seconds, repeats) for b in batches
-        )
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            raise EnvironmentLacks(f"{model.name} ran out of memory", "lower --batch, --prompt or --layers") from None
-        raise
-
-
-@contextmanager
-def _threads(torch: Any, threads: int | None) -> Iterator[None]:
-    """Set torch's threads, and set them back."""
-    before = torch.get_num_threads()
-    try:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        yield
-    finally:
-        torch.set_num_threads(before)

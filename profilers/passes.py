@@ -30,6 +30,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         layers: Shortens the model.
         dtype: Of weights and activations; None is the checkpoint's.
         seed: Of weights and inputs.
+        device: Torch device that holds the module and the inputs.
     """
 
     phase: str = "forward"
@@ -39,6 +40,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     layers: int | None = None
     dtype: str | None = None
     seed: int = 0
+    device: str = "cpu"
 
 
 def check_phase(model: Any, phase: str) -> None:
@@ -53,15 +55,18 @@ def make_pass(model: Any, module: Any, shape: Shape) -> Callable[[], Any]:
     """Return what runs one pass of ``module``; call it under ``torch.inference_mode``."""
     check_phase(model, shape.phase)
     if model.kind == "captured":  # its shapes and dtypes were given when it was captured
-        given = model.example_inputs()
+        given = tuple(t.to(shape.device) if hasattr(t, "to") else t for t in model.example_inputs())
         return lambda: module(*given)
     if shape.phase == "forward":
         inputs = model.example_inputs(
-            batch=shape.batch, prompt=shape.prompt, layers=shape.layers, dtype=shape.dtype, seed=shape.seed
-        )
+            batch=shape.batch, prompt=shape.prompt, device=shape.device, layers=shape.layers, dtype=shape.dtype,
+            seed=shape.seed,
+        )  # fmt: skip
         return lambda: module(*inputs)
     length = shape.context if shape.phase == "decode" else shape.prompt or model.sizes["prompt"]
-    ids = model.example_inputs(batch=shape.batch, prompt=length, layers=shape.layers, seed=shape.seed)[0]
+    ids = model.example_inputs(
+        batch=shape.batch, prompt=length, device=shape.device, layers=shape.layers, seed=shape.seed
+    )[0]
     if shape.phase == "prefill":
         return lambda: module(ids, module.new_cache(length))
     cache = module.new_cache(length + 1)

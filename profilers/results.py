@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from codesign.profilers.launch_floor import LaunchFloor
 from codesign.profilers.measure import Measurement
 from codesign.profilers.split import Split
+from codesign.profilers.vendor_verbose import Vendor
 
 SCHEMA_VERSION = 1
 DISPATCH_BOUND = 0.5
@@ -34,6 +38,14 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
         profiled: Median seconds of a pass under the profiler.
         split: Where the profiled time went; shares and counts only, never rescaled to the latency.
         flops: FLOP of a pass, counted by ``torch.utils.flop_counter`` (matrix products, convolutions, attention).
+        passes: Seconds of each unprofiled pass, in the order they ran.
+        shares: Compute share of each profiled pass, 0 to 1.
+        profiler_cost: ``plain`` and ``shapes`` (whether the profiler records shapes) -> profiled over unprofiled time
+            of a pass, at the minimum of each; a mode that was not measured is absent.
+        queueing: Why no queueing of operators is stated; None where the trace holds it (launches on a device).
+        vendor: Time inside the vendor's kernels, or why it is not known; None where it was not asked for.
+        peak_memory: Largest allocation on the device during a pass, B; None on the processor.
+        analysis: Metrics of the trace of the profiled passes, by name; None where it was not analysed.
     """
 
     batch: int
@@ -41,6 +53,13 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
     profiled: float
     split: Split
     flops: float
+    passes: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    profiler_cost: dict[str, float] = {}
+    queueing: str | None = None
+    vendor: Vendor | None = None
+    peak_memory: int | None = None
+    analysis: dict[str, Any] | None = None
 
     @property
     def samples_per_second(self) -> float:
@@ -67,7 +86,16 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A model profiled at one or several batch sizes on one device."""
+    """A model profiled at one or several batch sizes on one device.
+
+    Attributes:
+        device: ``cpu``, or ``cuda:0`` and so on.
+        device_name: What the device calls itself; empty on the processor.
+        execution: ``eager``, ``graph`` (captured and replayed) or ``compiled`` (``torch.compile``).
+        pinned: Processors that every thread was held on; None where they were left alone.
+        with_shapes: Whether the profiler recorded the shapes of operators.
+        floor: What an empty kernel costs to launch; None on the processor.
+    """
 
     schema_version: int = SCHEMA_VERSION
     model: str
@@ -81,6 +109,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     seed: int
     torch: str
+    device_name: str = ""
+    execution: str = "eager"
+    pinned: tuple[int, ...] | None = None
+    with_shapes: bool = False
+    floor: LaunchFloor | None = None
     batches: tuple[BatchProfile, ...]
 
     @property

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from codesign.profilers.kineto import Recording
+from codesign.profilers.live_trace import ANNOTATION, annotated, live_trace
 from codesign.profilers.measure import summary, timed
 from codesign.profilers.results import BatchProfile
-from codesign.profilers.split import Interval, dispatch_list, split
+from codesign.profilers.split import dispatch_list, split
+from codesign.profilers.trace import Trace
 
-ANNOTATION = "codesign_iteration"
 PROFILED_WARM_UPS = 2
 """Iterations under the profiler that are dropped: its first ones allocate its buffers."""
 
 LONGEST_PROFILED_S = 5.0
 MOST_PROFILED = 20
 LEAST_PROFILED = 3
+OVERHEAD_S = 1.0
+"""Time for measuring what the profiler costs; passes too long for it lose too little to it to matter."""
 
 
 def import_torch() -> Any:
@@ -28,37 +30,97 @@ def import_torch() -> Any:
     return torch
 
 
-def profile_pass(run: Callable[[], Any], batch: int, seconds: float, repeats: int | None) -> BatchProfile:
-    """Return latency and structure of ``run``; the latency is measured before any profiler starts."""
+def profile_pass(
+    run: Callable[[], Any],
+    batch: int,
+    seconds: float,
+    repeats: int | None,
+    *,
+    with_shapes: bool = False,
+    counted: Callable[[], Any] | None = None,
+) -> tuple[BatchProfile, Trace]:
+    """Return latency and structure of ``run``, and its trace; the latency is measured before any profiler starts.
+
+    Args:
+        run: One pass.
+        batch: Sequences or samples of the pass.
+        seconds: Time for the unprofiled repeats, s.
+        repeats: Make exactly so many instead.
+        with_shapes: Whether the profiler records the shapes of operators, which costs more.
+        counted: The pass whose FLOP count, where ``run`` itself hides its operators; default ``run``.
+    """
+    from codesign.profilers.overhead import passes_within, profiler_overhead
+
     torch = import_torch()
-    latency = summary(timed(run, seconds, repeats), torch.get_num_threads(), str(torch.__version__))
-    wanted = int(min(MOST_PROFILED, max(LEAST_PROFILED, LONGEST_PROFILED_S / latency.median)))
-    recorded = record(run, min(wanted, max(latency.repeats, LEAST_PROFILED)))
+    passes = timed(run, seconds, repeats)
+    latency = summary(passes, torch.get_num_threads(), str(torch.__version__))
+    trace = record(run, profiled_passes(latency.median, latency.repeats), with_shapes=with_shapes)
+    recorded = annotated(trace)
+    dispatch = dispatch_list().operators
     durations = sorted(i.end - i.start for i in recorded.iterations)
-    found = split(recorded.iterations, recorded.operators, dispatch_list().operators)
-    profiled = durations[len(durations) // 2] * 1e-9
-    return BatchProfile(batch=batch, latency=latency, profiled=profiled, split=found, flops=count_flops(run))
+    rounds = passes_within(OVERHEAD_S, latency.median)
+    mode = "shapes" if with_shapes else "plain"
+    return BatchProfile(
+        batch=batch, latency=latency, profiled=durations[len(durations) // 2] * 1e-9,
+        split=split(recorded.iterations, recorded.operators, dispatch), flops=count_flops(counted or run),
+        passes=tuple(passes),
+        shares=tuple(split([i], recorded.operators, dispatch).compute_fraction for i in recorded.iterations),
+        profiler_cost=profiler_overhead(run, rounds) if rounds else {mode: durations[0] * 1e-9 / min(passes)},
+        queueing=queueing(trace),
+    ), trace  # fmt: skip
 
 
-def record(run: Callable[[], Any], iterations: int) -> Recording:
-    """Return the annotated iterations and the operators of the calling thread, as the profiler saw them."""
+def profiled_passes(latency: float, repeats: int) -> int:
+    """Return how many passes to profile: few of a long pass, no more than were timed of a short one."""
+    wanted = int(min(MOST_PROFILED, max(LEAST_PROFILED, LONGEST_PROFILED_S / latency)))
+    return min(wanted, max(repeats, LEAST_PROFILED))
+
+
+def record(run: Callable[[], Any], iterations: int, *, with_shapes: bool = False) -> Trace:
+    """Return the trace of annotated passes as the profiler saw them, after dropped warm-ups."""
     torch = import_torch()
-    profiler = torch.profiler
-    with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as session:
+    session = _profiled(run, iterations, with_shapes)
+    facts = {"torch": str(torch.__version__), "record_shapes": str(int(with_shapes))}
+    return live_trace(session, PROFILED_WARM_UPS, facts)
+
+
+def recorded_durations(run: Callable[[], Any], iterations: int, *, with_shapes: bool) -> list[int]:
+    """Return the times of passes under the profiler, ns, after dropped warm-ups."""
+    session = _profiled(run, iterations, with_shapes)
+    events = [e for e in session.profiler.kineto_results.events() if e.name() == ANNOTATION]
+    return [e.duration_ns() for e in sorted(events, key=lambda e: e.start_ns())[PROFILED_WARM_UPS:]]
+
+
+def _profiled(run: Callable[[], Any], iterations: int, with_shapes: bool) -> Any:
+    """Return the stopped session of one run of warm-ups and passes: starting a session again would cool it down."""
+    profiler = import_torch().profiler
+    options = {"record_shapes": with_shapes, "experimental_config": _without_ids()}
+    with profiler.profile(activities=[profiler.ProfilerActivity.CPU], **options) as session:
         for _ in range(PROFILED_WARM_UPS + iterations):
             with profiler.record_function(ANNOTATION):
                 run()
-    events = list(session.profiler.kineto_results.events())  # integer ns; the public events are floats
-    whole = [e for e in events if e.name() == ANNOTATION and e.activity_type() == "user_annotation"]
-    whole = sorted(whole, key=lambda e: e.start_ns())[PROFILED_WARM_UPS:]
-    thread = whole[0].start_thread_id()
-    operators = [e for e in events if e.activity_type() == "cpu_op" and e.start_thread_id() == thread]
-    return Recording([_interval(e) for e in whole], [_interval(e) for e in operators])
+    return session
 
 
-def _interval(event: Any) -> Interval:
-    start = event.start_ns()
-    return Interval(event.name(), start, start + event.duration_ns())
+def _without_ids() -> Any:
+    """Return the setting that leaves out the ids joining operators and device work, where torch has it.
+
+    There is no device work here, and the ids are a tenth of what the profiler costs.
+    """
+    from torch._C._profiler import _ExperimentalConfig
+
+    try:
+        return _ExperimentalConfig(disable_external_correlation=True)
+    except TypeError:  # torch before 2.7
+        return None
+
+
+def queueing(trace: Trace) -> str:
+    """Return why no queueing of operators is stated: the processor's trace has no submit times to take it from."""
+    threads: Sequence[int] = sorted(set(trace.operators.thread.tolist()))
+    if len(threads) <= 1:
+        return "not applicable: one thread calls the operators, and each runs at once"
+    return f"not measured: {len(threads)} threads ran operators, and the trace does not say when they were submitted"
 
 
 def count_flops(run: Callable[[], Any]) -> float:

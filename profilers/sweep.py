@@ -1,0 +1,187 @@
+"""Every batch size of a profile on one device: the module is built once, each pass prepared, timed and traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from codesign.errors import EnvironmentLacks, UsageError
+from codesign.profilers.device_split import device_split
+from codesign.profilers.execution import captured, compiled, first_pass
+from codesign.profilers.launch_floor import LaunchFloor
+from codesign.profilers.live_trace import ANNOTATION, annotated
+from codesign.profilers.measure import summary
+from codesign.profilers.passes import Shape, make_pass
+from codesign.profilers.results import BatchProfile
+from codesign.profilers.torch_cpu import count_flops, import_torch, profile_pass, profiled_passes
+from codesign.profilers.torch_cuda import (
+    MOST_PROFILED,
+    device_index,
+    measure_launch_floor,
+    peak_memory,
+    record_on_device,
+    timed_on_device,
+)
+from codesign.profilers.trace import Trace
+from codesign.profilers.vendor_verbose import Vendor, beside_self_time
+
+Run = Callable[[], Any]
+
+
+class Swept(NamedTuple):
+    """What a sweep found; the device and dtype are those that were really used."""
+
+    batches: tuple[BatchProfile, ...]
+    device: str
+    device_name: str
+    dtype: str
+    floor: LaunchFloor | None
+
+
+class _Timed(NamedTuple):
+    passes: list[float]
+    peak: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A model at several batch sizes, as ``profile`` describes its arguments; ``seconds`` are for each batch size."""
+
+    model: Any
+    device: str
+    shapes: tuple[Shape, ...]
+    seconds: float
+    repeats: int | None
+    execution: str
+    with_shapes: bool
+    inputs: tuple[str, ...] | None
+    vendor: bool
+    on_trace: Callable[[int, Trace], None] | None
+
+    def run(self) -> Swept:
+        """Return what was found.
+
+        Raises:
+            EnvironmentLacks: the device or the machine ran out of memory, or cannot compile.
+        """
+        torch = import_torch()
+        try:
+            return self._on_processor(torch) if self.device == "cpu" else self._on_device(torch)
+        except (RuntimeError, MemoryError) as error:
+            told = str(error)
+            if isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told:
+                named = f"{self.model.name} ran out of memory"
+                raise EnvironmentLacks(named, "lower --batch, --prompt or --layers") from None
+            raise
+
+    def _on_processor(self, torch: Any) -> Swept:
+        vendors = self._vendors(torch)  # before this process holds a second copy of the weights
+        module = self._module("cpu")
+        batches = []
+        for shape in self.shapes:
+            eager = make_pass(self.model, module, shape)
+            run = self._prepared(torch, module, shape, eager)
+            found, trace = profile_pass(
+                run, shape.batch, self.seconds, self.repeats, with_shapes=self.with_shapes, counted=eager
+            )
+            if shape.batch in vendors:
+                operators = annotated(trace).operators
+                named = beside_self_time(vendors[shape.batch], found.split.iterations, operators)
+                found = replace(found, vendor=named)
+            batches.append(found)
+            self._keep(shape.batch, trace)
+        return Swept(tuple(batches), "cpu", "", _dtype(module), None)
+
+    def _on_device(self, torch: Any) -> Swept:
+        index = device_index(torch, self.device)
+        name = f"cuda:{index}"
+        with torch.cuda.device(index):
+            shapes = [replace(shape, device=name) for shape in self.shapes]
+            module = self._module(name)
+            timed, last = [], None
+            for shape in shapes:  # all of them before the profiler first starts
+                torch.cuda.reset_peak_memory_stats()
+                last = self._prepared(torch, module, shape)
+                passes = timed_on_device(torch, last, self.seconds, self.repeats)
+                timed.append(_Timed(passes, peak_memory(torch)))
+            batches = []
+            for shape, times in zip(shapes, timed, strict=True):
+                run = last if len(shapes) == 1 and last else self._prepared(torch, module, shape)
+                batches.append(self._traced(torch, run, make_pass(self.model, module, shape), shape.batch, times))
+            floor = measure_launch_floor(torch, index)
+            return Swept(tuple(batches), name, str(torch.cuda.get_device_name(index)), _dtype(module), floor)
+
+    def _traced(self, torch: Any, run: Run, eager: Run, batch: int, times: _Timed) -> BatchProfile:
+        latency = summary(times.passes, torch.get_num_threads(), str(torch.__version__))
+        count = min(MOST_PROFILED, profiled_passes(latency.median, latency.repeats))
+        trace = record_on_device(torch, run, count, with_shapes=self.with_shapes)
+        self._keep(batch, trace)
+        found, shares = device_split(trace)
+        number = trace.names.index(ANNOTATION)
+        durations = sorted(trace.annotations.duration[trace.annotations.name == number].tolist())
+        mode = "shapes" if self.with_shapes else "plain"
+        return BatchProfile(
+            batch=batch, latency=latency, profiled=durations[len(durations) // 2] * 1e-9, split=found,
+            flops=count_flops(eager), passes=tuple(times.passes), shares=shares,
+            profiler_cost={mode: durations[0] * 1e-9 / min(times.passes)}, peak_memory=times.peak,
+        )  # fmt: skip
+
+    def _module(self, device: str) -> Any:
+        first = self.shapes[0]
+        options = {"layers": first.layers, "dtype": first.dtype, "seed": first.seed, "device": device}
+        accepted = signature(self.model.module).parameters
+        module = self.model.module(**{name: value for name, value in options.items() if name in accepted})
+        return module if device == "cpu" or "device" in accepted else module.to(device)
+
+    def _prepared(self, torch: Any, module: Any, shape: Shape, eager: Run | None = None) -> Run:
+        """Return a pass in the execution asked for, ready to be timed."""
+        if self.execution == "compiled":
+            run = make_pass(self.model, compiled(torch, module), shape)
+            first_pass(torch, run)
+            return run
+        eager = eager or make_pass(self.model, module, shape)
+        return captured(torch, eager) if self.execution == "graph" else eager
+
+    def _vendors(self, torch: Any) -> dict[int, Vendor]:
+        if not self.vendor:
+            return {}
+        from codesign.profilers.vendor_child import VendorRequest, vendor_times
+
+        if self.execution != "eager":
+            reason = "generated kernels do not announce the operators they replace: profile eager execution"
+            return {shape.batch: Vendor(reason=reason) for shape in self.shapes}
+        threads = torch.get_num_threads()
+        request = VendorRequest(model=self.model.source, inputs=self.inputs, shapes=self.shapes, threads=threads)
+        return vendor_times(request)
+
+    def _keep(self, batch: int, trace: Trace) -> None:
+        if self.on_trace is not None:
+            self.on_trace(batch, trace)
+
+
+def _dtype(module: Any) -> str:
+    """Return our name of the dtype that most parameters of ``module`` have; fp32 where it has none."""
+    counts: dict[str, int] = {}
+    for parameter in module.parameters():
+        counts[str(parameter.dtype)] = counts.get(str(parameter.dtype), 0) + parameter.numel()
+    most = max(counts, key=lambda name: counts[name], default="torch.float32").removeprefix("torch.")
+    return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "float64": "fp64"}.get(most, most)
+
+
+@contextmanager
+def threads_of(torch: Any, threads: int | None, pin: Sequence[int] | None) -> Iterator[None]:
+    """Set torch's threads, no more than there are pinned processors, and set them back."""
+    before = torch.get_num_threads()
+    if pin and threads is not None and threads > len(set(pin)):
+        raise UsageError(f"{threads} threads on {len(set(pin))} pinned processors", "pin as many, or use fewer threads")
+    wanted = threads if threads is not None else min(before, len(set(pin))) if pin else before
+    try:
+        torch.set_num_threads(wanted)
+        yield
+    finally:
+        torch.set_num_threads(before)
