@@ -102,3 +102,10 @@ function saveFigure(svg, name) {
   copy.style.background = getComputedStyle(document.body).backgroundColor;
   save(name, 'image/svg+xml', new XMLSerializer().serializeToString(copy));
 }
+const cut = (text, most) => text.length > most ? text.slice(0, most - 1) + '…' : text;
+// A tip beside the pointer, inside the window.
+function placeTip(tip, x, y) {
+  const w = tip.offsetWidth, h = tip.offsetHeight;
+  tip.style.left = Math.max(6, x + 16 + w > innerWidth ? x - w - 16 : x + 16) + 'px';
+  tip.style.top = Math.max(6, Math.min(y + 16, innerHeight - h - 8)) + 'px';
+}

@@ -62,7 +62,6 @@ function drawParallel() {
   markStrand();
   if (focused) { const again = host.querySelector(`[data-axis="${CSS.escape(focused)}"]`); if (again) again.focus(); }
 }
-function cut(text, most) { return text.length > most ? text.slice(0, most - 1) + '…' : text; }
 function drawAxis(svg, axis, top, bottom) {
   const {f, x} = axis, brush = S.brushes.get(f.name);
   const group = shape('g', {tabindex: 0, role: 'slider', 'data-axis': f.name, 'aria-label': `Range of ${pretty(f.name)}`, 'aria-valuemin': 0, 'aria-valuemax': 100,

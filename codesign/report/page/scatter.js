@@ -206,9 +206,7 @@ function setHover(row, x, y) {
   }
   tip.hidden = row === null;
   if (row === null) return;
-  const w = tip.offsetWidth, h = tip.offsetHeight;
-  tip.style.left = Math.max(6, x + 16 + w > innerWidth ? x - w - 16 : x + 16) + 'px';
-  tip.style.top = Math.max(6, Math.min(y + 16, innerHeight - h - 8)) + 'px';
+  placeTip(tip, x, y);
 }
 function scatterKeys(event) {
   const order = plot.order.filter(passes), step = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1}[event.key];
