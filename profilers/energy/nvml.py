@@ -54,8 +54,11 @@ class Device:
         Raises:
             EnvironmentLacks: it refuses; the hint says what to do.
         """
+        entry = getattr(self.library, function, None)
+        if entry is None:
+            raise EnvironmentLacks(f"this NVML package has no {function}", "pip install -U 'codesign[nvml]'")
         try:
-            return getattr(self.library, function)(*arguments)
+            return entry(*arguments)
         except self.library.NVMLError as error:
             raise _lacks(function, error) from None
 
@@ -132,11 +135,11 @@ class PowerMeter:
 
     def __init__(self, site: Site) -> None:
         self._device, self._clock = Device(site), site.clock
-        self._instant = True
         self._joules = 0.0
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._failure: EnvironmentLacks | None = None
         try:
+            self._instant = self._has_instant()
             self._watts, self._time = self._power(), self._clock()
         except EnvironmentLacks:
             self._device.close()
@@ -180,14 +183,25 @@ class PowerMeter:
         self._joules += 0.5 * (watts + self._watts) * (now - self._time) / 1e9
         self._watts, self._time = watts, now
 
+    def _has_instant(self) -> bool:
+        """Say whether the driver has the instantaneous field; older ones have only the average."""
+        try:
+            return not self._field().nvmlReturn
+        except EnvironmentLacks:
+            return False
+
+    def _field(self) -> Any:
+        """Return the instantaneous field."""
+        return self._device.call("nvmlDeviceGetFieldValues", self._device.handle, [(POWER_INSTANT, GPU_SCOPE)])[0]
+
     def _power(self) -> float:
-        """Return watts now: the instantaneous field, or where the driver lacks it the average."""
-        if self._instant:
-            fields = self._device.call("nvmlDeviceGetFieldValues", self._device.handle, [(POWER_INSTANT, GPU_SCOPE)])
-            if not fields[0].nvmlReturn:
-                return float(fields[0].value.uiVal) / 1e3
-            self._instant = False
-        return float(self._device.call("nvmlDeviceGetPowerUsage", self._device.handle)) / 1e3
+        """Return watts now."""
+        if not self._instant:
+            return float(self._device.call("nvmlDeviceGetPowerUsage", self._device.handle)) / 1e3
+        field = self._field()
+        if field.nvmlReturn:
+            raise EnvironmentLacks(f"the GPU's power cannot be read: NVML error {field.nvmlReturn}", "run nvidia-smi")
+        return float(field.value.uiVal) / 1e3
 
 
 def _library() -> Any:
