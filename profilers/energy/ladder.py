@@ -78,6 +78,7 @@ def choose_meter(
     target: Target | None = None,
     *,
     cpu_tdp: float | None = None,
+    gpu_uuid: str | None = None,
     name: str | None = None,
     site: Site | None = None,
     seconds: float = LOAD_SECONDS,
@@ -94,6 +95,8 @@ def choose_meter(
         device: ``cpu``, ``cuda`` or ``cuda:N``, as CUDA programs count.
         target: Description of the processor, for its TDP; default the catalogue's entry with this processor's name.
         cpu_tdp: TDP of one processor as the user states it, W; wins over the target's.
+        gpu_uuid: UUID of the GPU, ``str(torch.cuda.get_device_properties(n).uuid)``: CUDA may count GPUs in another
+            order than NVML.
         name: Use this meter or none: a name of ``meters()``, or ``replay:FILE``.
         site: Where to look; default this machine.
         seconds: Length of the busy loop, s.
@@ -106,7 +109,9 @@ def choose_meter(
     kind, _, position = device.partition(":")
     if kind not in LADDER or (position and not position.isdecimal()):
         raise UsageError(f"device {device!r} is unknown to energy meters", nearest(device, LADDER))
-    given = {"target": target, "cpu_tdp": cpu_tdp, "gpu": int(position) if position else None}
+    given: dict[str, Any] = {
+        "target": target, "cpu_tdp": cpu_tdp, "gpu_uuid": gpu_uuid, "gpu": int(position) if position else None,
+    }  # fmt: skip
     place = msgspec.structs.replace(site or here(), **{k: v for k, v in given.items() if v is not None})
     if name is not None and name.startswith("replay:"):
         from codesign.profilers.energy.replay import ReplayMeter, read_recording

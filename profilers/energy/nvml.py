@@ -72,7 +72,9 @@ class Device:
         """Return the handle of the GPU that a CUDA program calls number ``site.gpu``."""
         visible = site.visible if site.visible is not None else os.environ.get("CUDA_VISIBLE_DEVICES")
         entries = [entry.strip() for entry in (visible or "").split(",") if entry.strip()]
-        chosen = site.gpu_uuid or (entries[site.gpu] if site.gpu < len(entries) else str(site.gpu))
+        if entries and site.gpu >= len(entries):
+            raise EnvironmentLacks(f"GPU {site.gpu} is not visible", f"CUDA_VISIBLE_DEVICES is {visible}")
+        chosen = site.gpu_uuid or (entries[site.gpu] if entries else str(site.gpu))
         if chosen.startswith("MIG-"):
             raise EnvironmentLacks("the device is a MIG partition", "energy is counted for whole GPUs only")
         if chosen.isdecimal():

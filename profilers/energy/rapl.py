@@ -20,6 +20,9 @@ from codesign.profilers.energy.meter import About, Reading, Site
 PERIOD = 0.001
 """RAPL updates about every millisecond (Intel SDM volume 3B, section 16.10)."""
 
+STILL = 1.0
+"""Seconds in which every package draws something; one frozen among several would drop out of the sum unseen."""
+
 PACKAGE = re.compile(r"package-\d+(-die-\d+)?")
 
 
@@ -38,6 +41,7 @@ class RaplMeter:
     def __init__(self, zones: tuple[Zone, ...], site: Site) -> None:
         self._zones = zones
         self._clock = site.clock
+        self._time = site.clock()
         self._last = [_energy(zone) for zone in zones]
         self._microjoules = 0
         limits = [zone.limit for zone in zones]
@@ -50,11 +54,16 @@ class RaplMeter:
 
     def read(self) -> Reading:
         """Return the joules of all packages since the meter was opened."""
+        now = self._clock()
+        seconds = (now - self._time) / 1e9
         for place, zone in enumerate(self._zones):
             energy = _energy(zone)
+            if energy == self._last[place] and seconds >= STILL:
+                raise EnvironmentLacks(f"{zone.name}: the counter did not advance in {seconds:.3g} s", "it is frozen")
             self._microjoules += _step(zone, self._last[place], energy)
             self._last[place] = energy
-        return Reading(self._clock(), self._microjoules / 1e6)
+        self._time = now
+        return Reading(now, self._microjoules / 1e6)
 
     def close(self) -> None:
         """Hold nothing."""

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -61,15 +62,21 @@ def record(
     meter: Meter,
     seconds: float,
     *,
-    every: float = 0.1,
+    between: Callable[[], Any] = lambda: time.sleep(0.1),
     clock: Clock = time.perf_counter_ns,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Recording:
-    """Read ``meter`` every ``every`` seconds for ``seconds`` while something else runs, and return the readings."""
+    """Return readings of ``meter`` over ``seconds``.
+
+    Args:
+        meter: An open meter.
+        seconds: How long.
+        between: Runs between two readings: a pass of what is recorded, synchronised; default sleeps 0.1 s.
+        clock: Clock of ``seconds``, ns.
+    """
     start = clock()
     readings = [meter.read()]
     while clock() - start < seconds * 1e9:
-        sleep(every)
+        between()
         readings.append(meter.read())
     return Recording(SCHEMA_VERSION, meter.about, tuple(readings))
 

@@ -44,7 +44,7 @@ def test_rapl_of_a_core_zone_as_large_as_its_package(tmp_path: Path) -> None:
 
 
 def test_rapl_over_the_wrap(tmp_path: Path) -> None:
-    machine = PowercapMachine([(1.0, 50.0)] * 3, tmp_path / "powercap", start=262_143_328_849)
+    machine = PowercapMachine([(1.0, 50.0)] * 3, tmp_path / "powercap", start=262_113_328_850)
     meter = machine.open()
     assert [counted(meter, machine) for _ in range(3)] == pytest.approx([50.0] * 3, rel=1e-6)
 
@@ -64,6 +64,14 @@ def test_rapl_zero_counter_is_rejected(tmp_path: Path) -> None:
     finding = judge(PowercapMachine([(1.1, 0.0)], tmp_path / "powercap", start=0))
     assert (finding.status, finding.power_w) == ("rejected", None)
     assert "did not advance" in finding.reason
+
+
+def test_rapl_with_one_frozen_package_of_two(tmp_path: Path) -> None:
+    machine = PowercapMachine([(1.1, 80.0)], tmp_path / "powercap", packages=2)
+    machine.shares["intel-rapl:1"] = 0.0
+    finding = judge(machine)
+    assert finding.status == "rejected"
+    assert "package-1" in finding.reason
 
 
 def test_rapl_limit_decides_what_is_absurd(tmp_path: Path) -> None:
@@ -189,6 +197,13 @@ def test_nvml_reads_the_gpu_that_cuda_uses(visible: str, asked: Any) -> None:
     machine = NvmlMachine([], visible=visible)
     machine.open()
     assert asked in machine.asked
+
+
+def test_nvml_of_a_gpu_that_is_not_visible() -> None:
+    machine = NvmlMachine([], visible="2")
+    with pytest.raises(EnvironmentLacks, match="not visible"):
+        meters().get("nvml-energy")(Site(gpu=1, nvml=machine.library(), visible="2"))
+    assert machine.open_count == 0
 
 
 def test_nvml_power_falls_back_to_the_average_and_says_so() -> None:

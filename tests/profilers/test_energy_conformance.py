@@ -13,7 +13,7 @@ from codesign.testing.meters import CHECKS, Make
 MACHINES: dict[str, Callable[[Path], Make]] = {
     "rapl": lambda root: lambda steps: PowercapMachine(steps, root / "powercap"),
     "rapl, two packages": lambda root: lambda steps: PowercapMachine(steps, root / "powercap", packages=2),
-    "rapl, wrapping": lambda root: lambda steps: PowercapMachine(steps, root / "powercap", start=262_143_318_850),
+    "rapl, wrapping": lambda root: lambda steps: PowercapMachine(steps, root / "powercap", start=262_133_328_850),
     "perf": lambda root: lambda steps: PerfMachine(steps, root / "events"),
     "nvml-energy": lambda root: lambda steps: NvmlMachine(steps),
     "nvml-power": lambda root: lambda steps: NvmlMachine(steps, "nvml-power"),

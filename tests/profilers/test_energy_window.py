@@ -117,7 +117,7 @@ def test_energy_is_plain_data() -> None:
 
 def test_a_recorded_run_replays_to_the_same_energy(tmp_path: Path) -> None:
     machine = PowercapMachine([(0.1, 80.0)] * 101, tmp_path / "powercap")
-    recording = record(machine.open(), 10.0, every=0.1, clock=machine.clock, sleep=lambda seconds: machine.step())
+    recording = record(machine.open(), 10.0, between=machine.step, clock=machine.clock)
     write_recording(recording, tmp_path / "energy.json")
     clock = Clock()
     choice = choose_meter("cpu", name=f"replay:{tmp_path / 'energy.json'}", site=Site(clock=clock))
@@ -163,10 +163,12 @@ def test_no_meter_is_a_reason_and_no_number(tmp_path: Path) -> None:
 
 
 def test_a_gpu_is_never_covered_by_the_processor() -> None:
-    machine = NvmlMachine([(1.1, 300.0)], errors={"nvmlDeviceGetTotalEnergyConsumption": "NVMLError_NotSupported"})
+    machine = NvmlMachine([(1.1, 300.0)] * 2, errors={"nvmlDeviceGetTotalEnergyConsumption": "NVMLError_NotSupported"})
     site = Site(nvml=machine.library(), clock=machine.clock, visible="", background=False, cpu_tdp=100.0)
     choice = choose_meter("cuda:0", site=site, load=lambda seconds: machine.step())
     assert choice.meter.about.backend == "nvml-power"
+    choose_meter("cuda", gpu_uuid="7-7", site=site, load=lambda seconds: machine.step())
+    assert ("nvmlDeviceGetHandleByUUID", ("GPU-7-7",)) in machine.asked
     assert choice.tried[0].backend == "nvml-energy"
     with pytest.raises(UsageError, match="does not cover"):
         choose_meter("cuda", name="rapl", site=site)
