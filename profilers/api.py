@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from codesign.errors import UsageError, nearest
+from codesign.profilers.energy.meter import Meter
 from codesign.profilers.execution import EXECUTIONS
 from codesign.profilers.measure import free_memory
 from codesign.profilers.passes import PHASES, Shape, check_memory, check_phase
@@ -42,6 +43,7 @@ def profile(
     pin: Sequence[int] | None = None,
     with_shapes: bool = False,
     vendor: bool = False,
+    meter: Meter | None = None,
     on_trace: Callable[[int, Trace], None] | None = None,
 ) -> Profile:
     """Run ``model`` with random weights and return its latency and where the time goes.
@@ -66,6 +68,7 @@ def profile(
         pin: Processors that every thread of this process is held on meanwhile.
         with_shapes: Record the shapes of operators, which makes the profiler cost more.
         vendor: Also state the time inside oneDNN and MKL, from a child process that runs the model again.
+        meter: An open energy meter, best from ``choose_meter(device)``; each batch then runs for two seconds more.
         on_trace: Called with batch size and trace of the profiled passes of each batch, as soon as it is there.
 
     Raises:
@@ -104,7 +107,7 @@ def profile(
                   seed=seed, device=device) for b in batches
         ),
         seconds=seconds / len(batches), repeats=repeats, execution=execution, with_shapes=with_shapes,
-        inputs=tuple(inputs) if inputs else None, vendor=vendor, on_trace=on_trace,
+        inputs=tuple(inputs) if inputs else None, vendor=vendor, meter=meter, on_trace=on_trace,
     )  # fmt: skip
     with pinned(pin), threads_of(torch, threads, pin), torch.inference_mode():
         found = sweep.run()

@@ -12,10 +12,12 @@ WARM_UPS = 3
 """Passes on a side stream before a capture: libraries allocate workspaces in the first, which no graph may hold."""
 
 
-def compiled(torch: Any, module: Any) -> Any:
+def compiled(torch: Any, module: Any, device: str) -> Any:
     """Return ``module`` behind ``torch.compile``, for one shape at a time; it compiles at its first pass."""
     torch._dynamo.reset()  # kernels of another batch size would otherwise be generalised to both
-    return torch.compile(module, dynamic=False)
+    # generated kernels on the processor are events of a trace only if they are compiled so
+    options = {"cpp.enable_kernel_profile": True} if device == "cpu" else None
+    return torch.compile(module, dynamic=False, options=options)
 
 
 def first_pass(torch: Any, run: Callable[[], Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from codesign.profilers.kineto import Recording
 from codesign.profilers.split import Interval
@@ -67,6 +68,21 @@ def annotated(trace: Trace) -> Recording:
     at = np.flatnonzero(_named(trace, trace.annotations))
     thread = trace.annotations.thread[at[0]] if len(at) else NONE
     return Recording(passes, _intervals(trace, trace.operators, trace.operators.thread == thread))
+
+
+def first_passes(trace: Trace, count: int) -> Trace:
+    """Return the events of ``trace`` that start within its first ``count`` annotated passes, ranges included."""
+    passes = np.flatnonzero(_named(trace, trace.annotations))
+    chosen = passes[np.argsort(trace.annotations.start[passes], kind="stable")[:count]]
+    if not len(chosen):
+        return trace
+    first, last = int(trace.annotations.start[chosen].min()), int(trace.annotations.end[chosen].max())
+    cut: dict[str, Any] = {}
+    for name in ("operators", "calls", "work", "annotations", "functions", "overhead"):
+        table = getattr(trace, name)
+        kept = (table.start >= first) & (table.start < last)
+        cut[name] = type(table)(**{field: getattr(table, field)[kept] for field in table.__struct_fields__})
+    return replace(trace, event_count=sum(len(table) for table in cut.values()), **cut)
 
 
 def _named(trace: Trace, events: HostEvents) -> Any:

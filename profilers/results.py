@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from codesign.profilers.energy.window import Energy
 from codesign.profilers.launch_floor import LaunchFloor
 from codesign.profilers.measure import Measurement
 from codesign.profilers.split import Split
@@ -45,6 +46,7 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
         queueing: Why no queueing of operators is stated; None where the trace holds it (launches on a device).
         vendor: Time inside the vendor's kernels, or why it is not known; None where it was not asked for.
         peak_memory: Largest allocation on the device during a pass, B; None on the processor.
+        energy: Energy of a pass without the profiler; None where no meter was given.
         analysis: Metrics of the trace of the profiled passes, by name; None where it was not analysed.
     """
 
@@ -59,6 +61,7 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
     queueing: str | None = None
     vendor: Vendor | None = None
     peak_memory: int | None = None
+    energy: Energy | None = None
     analysis: dict[str, Any] | None = None
 
     @property

@@ -74,6 +74,15 @@ def dispatch_list() -> DispatchList:
     return decode_yaml(text, DispatchList, "dispatch_ops.yaml")
 
 
+COMPILED_WRAPPERS = ("TorchDynamo ", "Torch-Compiled Region", "## Call CompiledFxGraph", "AOTDispatcher ", "Pregraph ")
+"""How the events begin in which ``torch.compile`` checks, prepares and calls its kernels; the rest is numbered."""
+
+
+def is_dispatch(name: str, dispatch: frozenset[str]) -> bool:
+    """Return whether the self time of an operator is dispatch: it is listed, or only calls generated kernels."""
+    return name in dispatch or name.startswith(COMPILED_WRAPPERS)
+
+
 def split(iterations: Sequence[Interval], operators: Iterable[Interval], dispatch: frozenset[str]) -> Split:
     """Return where the time of ``iterations`` went.
 
@@ -108,7 +117,7 @@ def split(iterations: Sequence[Interval], operators: Iterable[Interval], dispatc
                 own[parent.name] -= duration
             stack.append(event)
     total = sum(whole.end - whole.start for whole in iterations)
-    rows = [SelfTime(n, "dispatch" if n in dispatch else "compute", calls[n], own[n]) for n in own]
+    rows = [SelfTime(n, "dispatch" if is_dispatch(n, dispatch) else "compute", calls[n], own[n]) for n in own]
     rows.sort(key=lambda row: (-row.nanoseconds, row.name))
     kinds = {kind: sum(r.nanoseconds for r in rows if r.kind == kind) for kind in ("dispatch", "compute")}
     return Split(len(iterations), total, total - covered, kinds["dispatch"], kinds["compute"], tuple(rows))

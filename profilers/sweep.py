@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from codesign.errors import EnvironmentLacks, UsageError
 from codesign.profilers.device_split import device_split
+from codesign.profilers.energy.meter import Meter
+from codesign.profilers.energy.window import Energy, measure_energy
 from codesign.profilers.execution import captured, compiled, first_pass
 from codesign.profilers.launch_floor import LaunchFloor
 from codesign.profilers.live_trace import ANNOTATION, annotated
@@ -46,6 +48,7 @@ class Swept(NamedTuple):
 class _Timed(NamedTuple):
     passes: list[float]
     peak: int
+    energy: Energy | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,7 @@ class Sweep:
     with_shapes: bool
     inputs: tuple[str, ...] | None
     vendor: bool
+    meter: Meter | None
     on_trace: Callable[[int, Trace], None] | None
 
     def run(self) -> Swept:
@@ -86,6 +90,7 @@ class Sweep:
         for shape in self.shapes:
             eager = make_pass(self.model, module, shape)
             run = self._prepared(torch, module, shape, eager)
+            energy = self._energy(run)
             found, trace = profile_pass(
                 run, shape.batch, self.seconds, self.repeats, with_shapes=self.with_shapes, counted=eager
             )
@@ -93,7 +98,7 @@ class Sweep:
                 operators = annotated(trace).operators
                 named = beside_self_time(vendors[shape.batch], found.split.iterations, operators)
                 found = replace(found, vendor=named)
-            batches.append(found)
+            batches.append(replace(found, energy=energy))
             self._keep(shape.batch, trace)
         return Swept(tuple(batches), "cpu", "", _dtype(module), None)
 
@@ -108,7 +113,7 @@ class Sweep:
                 torch.cuda.reset_peak_memory_stats()
                 last = self._prepared(torch, module, shape)
                 passes = timed_on_device(torch, last, self.seconds, self.repeats)
-                timed.append(_Timed(passes, peak_memory(torch)))
+                timed.append(_Timed(passes, peak_memory(torch), self._energy(last, torch.cuda.synchronize)))
             batches = []
             for shape, times in zip(shapes, timed, strict=True):
                 run = last if len(shapes) == 1 and last else self._prepared(torch, module, shape)
@@ -128,7 +133,7 @@ class Sweep:
         return BatchProfile(
             batch=batch, latency=latency, profiled=durations[len(durations) // 2] * 1e-9, split=found,
             flops=count_flops(eager), passes=tuple(times.passes), shares=shares,
-            profiler_cost={mode: durations[0] * 1e-9 / min(times.passes)}, peak_memory=times.peak,
+            profiler_cost={mode: durations[0] * 1e-9 / min(times.passes)}, peak_memory=times.peak, energy=times.energy,
         )  # fmt: skip
 
     def _module(self, device: str) -> Any:
@@ -141,11 +146,14 @@ class Sweep:
     def _prepared(self, torch: Any, module: Any, shape: Shape, eager: Run | None = None) -> Run:
         """Return a pass in the execution asked for, ready to be timed."""
         if self.execution == "compiled":
-            run = make_pass(self.model, compiled(torch, module), shape)
+            run = make_pass(self.model, compiled(torch, module, shape.device), shape)
             first_pass(torch, run)
             return run
         eager = eager or make_pass(self.model, module, shape)
         return captured(torch, eager) if self.execution == "graph" else eager
+
+    def _energy(self, run: Run, synchronise: Run | None = None) -> Energy | None:
+        return measure_energy(run, self.meter, synchronise=synchronise) if self.meter is not None else None
 
     def _vendors(self, torch: Any) -> dict[int, Vendor]:
         if not self.vendor:

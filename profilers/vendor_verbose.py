@@ -2,10 +2,12 @@
 
 Both libraries print a line for each call to stdout, so a child process runs the pass. It announces each operator in the
 same stream: the calls that follow belong to that operator. Products of fp32 go to MKL where torch has it, those of bf16
-to oneDNN. What the libraries print around a call is not in the time they state, which makes it usable beside the self
-time of operators from another process:
+to oneDNN. Printing is not in the time they state, which makes it usable beside the self time of operators from another
+process:
 
     dispatch(operator) = self time - vendor time
+
+MKL takes some microseconds more for a call it reports, so of many small calls the vendor time is an upper bound.
 
 Printing may not be complete: a vendor that is silent is reported as not available, never as 0.
 """
@@ -69,7 +71,7 @@ class VendorOperator(msgspec.Struct, frozen=True):
         name: Operator whose self time holds the calls.
         self_nanoseconds: Its self time, of the profiled passes.
         vendor: Time inside the library, of the child's pass.
-        dispatch: Self time less vendor time; below 0 where the two processes differ by more than it is.
+        dispatch: Self time less vendor time; below 0 where what reporting adds to small calls exceeds it.
     """
 
     name: str
