@@ -81,6 +81,9 @@ class Sweep:
             if isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told:
                 named = f"{self.model.name} ran out of memory"
                 raise EnvironmentLacks(named, "lower --batch, --prompt or --layers") from None
+            if "same device" in told:  # tensors that the program itself makes stay where it was exported
+                named = f"{self.model.name} makes tensors on a device that its program names"
+                raise UsageError(named, f"export it on {self.device}, or profile it where it was exported") from None
             raise
 
     def _on_processor(self, torch: Any) -> Swept:

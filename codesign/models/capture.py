@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,9 @@ class CapturedModel:
         import torch
 
         torch.manual_seed(seed)
-        module: torch.nn.Module = self._build().eval()
+        module: torch.nn.Module = self._build()
+        with suppress(NotImplementedError):  # an exported program stays in the mode it was exported in
+            module.eval()
         return module.to(device)
 
     def example_inputs(
