@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from codesign.profilers.live_trace import annotated
+from codesign.profilers.iterations import annotated
 from codesign.profilers.overhead import ROUNDS, profiler_overhead
 from codesign.profilers.torch_cpu import import_torch, record
 

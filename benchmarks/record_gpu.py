@@ -23,7 +23,7 @@ import msgspec
 from codesign.errors import CodesignError, UsageError
 from codesign.profilers.api import profile
 from codesign.profilers.energy import choose_meter
-from codesign.profilers.live_trace import first_passes
+from codesign.profilers.iterations import first_passes
 from codesign.profilers.readers.recording import write_recording
 from codesign.profilers.results import Profile
 from codesign.profilers.torch_cuda import check_device

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from codesign.errors import UsageError, nearest
+from codesign.profilers.boundness import Thresholds
 from codesign.profilers.energy.meter import Meter
 from codesign.profilers.execution import EXECUTIONS
 from codesign.profilers.measure import free_memory
@@ -16,6 +17,7 @@ from codesign.profilers.sweep import Sweep, threads_of
 from codesign.profilers.torch_cpu import import_torch
 from codesign.profilers.torch_cuda import check_device, check_dtype, device_memory
 from codesign.profilers.trace import Trace
+from codesign.profilers.turning_points import turning_points
 
 DTYPES = ("fp32", "bf16", "fp16")
 CONTEXT = 128
@@ -45,6 +47,8 @@ def profile(
     vendor: bool = False,
     meter: Meter | None = None,
     on_trace: Callable[[int, Trace], None] | None = None,
+    thresholds: Thresholds | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Profile:
     """Run ``model`` with random weights and return its latency and where the time goes.
 
@@ -69,6 +73,8 @@ def profile(
         with_shapes: Record the shapes of operators, which makes the profiler cost more.
         vendor: Also state the time inside oneDNN and MKL, from a child process that runs the model again.
         meter: An open energy meter, best from ``choose_meter(device)``; each batch then runs for two seconds more.
+        thresholds: Limits of the classes on a GPU.
+        progress: Called with a few words before each part of the work.
         on_trace: Called with batch size and trace of the profiled passes of each batch, as soon as it is there.
 
     Raises:
@@ -108,6 +114,7 @@ def profile(
         ),
         seconds=seconds / len(batches), repeats=repeats, execution=execution, with_shapes=with_shapes,
         inputs=tuple(inputs) if inputs else None, vendor=vendor, meter=meter, on_trace=on_trace,
+        thresholds=thresholds, progress=progress,
     )  # fmt: skip
     with pinned(pin), threads_of(torch, threads, pin), torch.inference_mode():
         found = sweep.run()
@@ -116,7 +123,8 @@ def profile(
         model=loaded.name, source=loaded.source, device=found.device, phase=chosen, dtype=found.dtype, layers=layers,
         prompt=prompt, context=context, threads=used, seed=seed, torch=str(torch.__version__),
         device_name=found.device_name, execution=execution, pinned=tuple(sorted(set(pin))) if pin else None,
-        with_shapes=with_shapes, floor=found.floor, batches=found.batches,
+        with_shapes=with_shapes, floor=found.floor, transitions=turning_points(found.batches, seed),
+        batches=found.batches,
     )  # fmt: skip
 
 

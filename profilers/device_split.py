@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from codesign.profilers.live_trace import ANNOTATION
+from codesign.profilers.intervals import covered, union
+from codesign.profilers.iterations import ANNOTATION
 from codesign.profilers.split import SelfTime, Split
 from codesign.profilers.trace import Int64, Trace
-
-Spans = tuple[Int64, Int64]
-"""Starts and ends, ns."""
 
 
 def device_split(trace: Trace) -> tuple[Split, tuple[float, ...]]:
@@ -26,33 +24,15 @@ def device_split(trace: Trace) -> tuple[Split, tuple[float, ...]]:
     number = trace.names.index(ANNOTATION) if ANNOTATION in trace.names else -1
     passes = trace.annotations.name == number
     starts, ends = trace.annotations.start[passes], trace.annotations.end[passes]
-    device = (trace.work.start, trace.work.end)
-    tables = (trace.operators, trace.calls)
-    both = tuple(
-        np.concatenate([column, *(getattr(table, field) for table in tables)])
-        for column, field in zip(device, ("start", "end"), strict=True)
-    )
-    whole = ends - starts
-    compute = np.array([covered(device, a, b) for a, b in zip(starts, ends, strict=True)], np.int64)
-    busy = np.array([covered((both[0], both[1]), a, b) for a, b in zip(starts, ends, strict=True)], np.int64)
+    tables = (trace.work, trace.operators, trace.calls)
+    device = union(trace.work.start, trace.work.end)
+    either = union(np.concatenate([t.start for t in tables]), np.concatenate([t.end for t in tables]))
+    whole, compute, busy = ends - starts, covered(device, starts, ends), covered(either, starts, ends)
     found = Split(
         iterations=len(starts), iteration=int(whole.sum()), gap=int((whole - busy).sum()),
         dispatch=int((busy - compute).sum()), compute=int(compute.sum()), operators=_rows(trace, starts, ends),
     )  # fmt: skip
     return found, tuple(float(c / w) if w else 0.0 for c, w in zip(compute, whole, strict=True))
-
-
-def covered(spans: Spans, start: int, end: int) -> int:
-    """Return how much of ``start`` to ``end`` the union of ``spans`` covers, ns."""
-    starts, ends = np.maximum(spans[0], start), np.minimum(spans[1], end)
-    inside = ends > starts
-    order = np.argsort(starts[inside], kind="stable")
-    starts, ends = starts[inside][order], ends[inside][order]
-    if not len(starts):
-        return 0
-    reached = np.maximum.accumulate(ends)
-    before = np.concatenate([starts[:1], reached[:-1]])
-    return int(np.maximum(0, reached - np.maximum(starts, before)).sum())
 
 
 def _rows(trace: Trace, starts: Int64, ends: Int64) -> tuple[SelfTime, ...]:

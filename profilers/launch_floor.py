@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from codesign.errors import EnvironmentLacks
+from codesign.profilers.pairing import pair
 from codesign.profilers.trace import Trace
 
 LAUNCHES = 200
@@ -55,27 +56,19 @@ def floor_of(trace: Trace) -> LaunchFloor:
     Raises:
         EnvironmentLacks: the trace pairs no kernel with its launch.
     """
-    calls = trace.calls
-    launching = np.array(["launch" in name.lower() for name in trace.names], bool)
-    launches = np.flatnonzero(launching[calls.name]) if len(calls) else np.empty(0, np.int64)
-    kernels = np.flatnonzero(trace.kernels & (trace.work.correlation >= 0))
-    # of a runtime call and the driver call within it, the outer one starts first
-    launches = launches[np.lexsort((-calls.duration[launches], calls.start[launches]))]
-    _, first, paired = np.intersect1d(
-        calls.correlation[launches], trace.work.correlation[kernels], return_indices=True
-    )  # unique takes the first of equals
-    launches, kernels = launches[first], kernels[paired]
+    found = pair(trace)
+    kernels, launches = found.kernel[found.attributed], found.launch[found.attributed]
     if not len(kernels):
         raise EnvironmentLacks(
             "the profiler saw no kernel of an empty launch", "the launch floor needs CUPTI or roctracer: check torch"
         )
     names, counts = np.unique(trace.work.name[kernels], return_counts=True)
-    used = kernels[trace.work.name[kernels] == names[counts.argmax()]]
-    launches = launches[trace.work.name[kernels] == names[counts.argmax()]]
-    call = calls.duration[launches]
-    latency = trace.work.start[used] - calls.start[launches]
+    used = trace.work.name[kernels] == names[counts.argmax()]
+    kernels, launches = kernels[used], launches[used]
+    call = trace.calls.duration[launches]
+    latency = trace.work.start[kernels] - trace.calls.start[launches]
     quantiles = [float(np.quantile(column, q)) for column in (call, latency) for q in (0.05, 0.5)]
     return LaunchFloor(
-        kernel=trace.names[int(names[counts.argmax()])], launches=len(used), call_p05=quantiles[0],
+        kernel=trace.names[int(names[counts.argmax()])], launches=len(kernels), call_p05=quantiles[0],
         call_p50=quantiles[1], latency_p05=quantiles[2], latency_p50=quantiles[3],
     )  # fmt: skip

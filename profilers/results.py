@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
+from codesign.profilers.analysis import Analysis
+from codesign.profilers.boundness import Boundness, processor_boundness
 from codesign.profilers.energy.window import Energy
 from codesign.profilers.launch_floor import LaunchFloor
 from codesign.profilers.measure import Measurement
 from codesign.profilers.split import Split
+from codesign.profilers.transition import Transition
 from codesign.profilers.vendor_verbose import Vendor
 
 SCHEMA_VERSION = 1
-DISPATCH_BOUND = 0.5
-"""Compute fraction below which most of a pass is not compute (the processor's form of launch-bound)."""
-
-COMPUTE_BOUND = 0.75
-"""Compute fraction from which fewer or fused operators can gain no more than a third."""
-
 LEAST_OVERHEAD, TRUSTED_OVERHEAD = 0.8, 1.5
 """Profiled over unprofiled latency outside which shares are doubtful: profiler cost, or a machine that changed pace."""
 
 NEXT = {
+    "launch-bound": "raise the batch, fuse kernels (--execution compiled), or launch a graph (--execution graph)",
+    "GPU-bound": "the slowest kernels decide: a smaller dtype, or less work in them",
+    "": "profile more passes, or another batch",
     "dispatch-bound": "raise the batch, or run fewer and larger operators (torch.compile)",
     "compute-bound": "the slowest operators decide: a smaller dtype, more threads, or less work in them",
     "mixed": "both count: raise the batch first, then look at the slowest operators",
@@ -47,7 +45,8 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
         vendor: Time inside the vendor's kernels, or why it is not known; None where it was not asked for.
         peak_memory: Largest allocation on the device during a pass, B; None on the processor.
         energy: Energy of a pass without the profiler; None where no meter was given.
-        analysis: Metrics of the trace of the profiled passes, by name; None where it was not analysed.
+        tklqt: TKLQT over the number of launches of each profiled pass, ns; empty on the processor.
+        analysis: What the trace of the profiled passes tells; None on the processor, where ``split`` does.
     """
 
     batch: int
@@ -62,7 +61,8 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
     vendor: Vendor | None = None
     peak_memory: int | None = None
     energy: Energy | None = None
-    analysis: dict[str, Any] | None = None
+    tklqt: tuple[float, ...] = ()
+    analysis: Analysis | None = None
 
     @property
     def samples_per_second(self) -> float:
@@ -80,12 +80,14 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True):
         return self.profiled / self.latency.median
 
     @property
+    def boundness(self) -> Boundness:
+        """Return whether host or device holds the passes back, with the reason."""
+        return self.analysis.boundness if self.analysis else processor_boundness(self.split.compute_fraction)
+
+    @property
     def verdict(self) -> str:
-        """Return ``dispatch-bound``, ``mixed`` or ``compute-bound`` by the compute fraction."""
-        fraction = self.split.compute_fraction
-        if fraction < DISPATCH_BOUND:
-            return "dispatch-bound"
-        return "compute-bound" if fraction >= COMPUTE_BOUND else "mixed"
+        """Return the class in a word: ``launch-bound``, ``dispatch-bound``, ``mixed``, ..."""
+        return self.boundness.verdict
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         pinned: Processors that every thread was held on; None where they were left alone.
         with_shapes: Whether the profiler recorded the shapes of operators.
         floor: What an empty kernel costs to launch; None on the processor.
+        transitions: Where the sweep turns from host-bound to device-bound, by each rule; the first one counts.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -117,12 +120,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     pinned: tuple[int, ...] | None = None
     with_shapes: bool = False
     floor: LaunchFloor | None = None
+    transitions: tuple[Transition, ...] = ()
     batches: tuple[BatchProfile, ...]
 
     @property
-    def transition_batch(self) -> int | None:
-        """Return the first batch profiled at which compute takes half of a pass; None where none does."""
-        return next((b.batch for b in self.batches if b.split.compute_fraction >= DISPATCH_BOUND), None)
+    def transition(self) -> Transition | None:
+        """Return where the sweep turns, by the rule that counts; None of a single batch size."""
+        return self.transitions[0] if self.transitions else None
 
     def to_json(self) -> bytes:
         """Return the profile as JSON."""
@@ -131,8 +135,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 def sentence(found: BatchProfile) -> str:
     """Return the verdict on one batch in a sentence, with its thresholds and what to do."""
-    share = found.split.compute_fraction
-    return (
-        f"batch {found.batch}: {found.verdict}, {share:.0%} of the pass is compute "
-        f"(dispatch-bound below {DISPATCH_BOUND:.0%}, compute-bound from {COMPUTE_BOUND:.0%}); {NEXT[found.verdict]}"
-    )
+    return f"batch {found.batch}: {found.boundness.reason}; {NEXT[found.verdict]}"

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
 from codesign.errors import EnvironmentLacks, UsageError
+from codesign.profilers.analysis import analyse
+from codesign.profilers.boundness import Thresholds
 from codesign.profilers.device_split import device_split
 from codesign.profilers.energy.meter import Meter
 from codesign.profilers.energy.window import Energy, measure_energy
 from codesign.profilers.execution import captured, compiled, first_pass
+from codesign.profilers.iterations import annotated
 from codesign.profilers.launch_floor import LaunchFloor
-from codesign.profilers.live_trace import ANNOTATION, annotated
 from codesign.profilers.measure import summary
 from codesign.profilers.passes import Shape, make_pass
 from codesign.profilers.results import BatchProfile
+from codesign.profilers.tklqt import tklqt_per_launch
 from codesign.profilers.torch_cpu import count_flops, import_torch, profile_pass, profiled_passes
 from codesign.profilers.torch_cuda import (
     MOST_PROFILED,
@@ -66,6 +70,8 @@ class Sweep:
     vendor: bool
     meter: Meter | None
     on_trace: Callable[[int, Trace], None] | None
+    thresholds: Thresholds | None = None
+    progress: Callable[[str], None] | None = None
 
     def run(self) -> Swept:
         """Return what was found.
@@ -91,6 +97,7 @@ class Sweep:
         module = self._module("cpu")
         batches = []
         for shape in self.shapes:
+            self._say(f"batch {shape.batch}: timing and tracing")
             eager = make_pass(self.model, module, shape)
             run = self._prepared(torch, module, shape, eager)
             energy = self._energy(run)
@@ -113,30 +120,45 @@ class Sweep:
             module = self._module(name)
             timed, last = [], None
             for shape in shapes:  # all of them before the profiler first starts
+                self._say(f"batch {shape.batch}: timing")
                 torch.cuda.reset_peak_memory_stats()
                 last = self._prepared(torch, module, shape)
                 passes = timed_on_device(torch, last, self.seconds, self.repeats)
                 timed.append(_Timed(passes, peak_memory(torch), self._energy(last, torch.cuda.synchronize)))
-            batches = []
+            traced = []
             for shape, times in zip(shapes, timed, strict=True):
+                self._say(f"batch {shape.batch}: tracing")
                 run = last if len(shapes) == 1 and last else self._prepared(torch, module, shape)
-                batches.append(self._traced(torch, run, make_pass(self.model, module, shape), shape.batch, times))
+                trace = self._traced(torch, run, times)
+                self._keep(shape.batch, trace)
+                traced.append((trace, count_flops(make_pass(self.model, module, shape))))
             floor = measure_launch_floor(torch, index)
+            batches = [
+                self._batch(torch, shape, *found, times, floor)
+                for shape, found, times in zip(shapes, traced, timed, strict=True)
+            ]
             return Swept(tuple(batches), name, str(torch.cuda.get_device_name(index)), _dtype(module), floor)
 
-    def _traced(self, torch: Any, run: Run, eager: Run, batch: int, times: _Timed) -> BatchProfile:
+    def _traced(self, torch: Any, run: Run, times: _Timed) -> Trace:
         latency = summary(times.passes, torch.get_num_threads(), str(torch.__version__))
         count = min(MOST_PROFILED, profiled_passes(latency.median, latency.repeats))
-        trace = record_on_device(torch, run, count, with_shapes=self.with_shapes)
-        self._keep(batch, trace)
+        return record_on_device(torch, run, count, with_shapes=self.with_shapes)
+
+    def _batch(
+        self, torch: Any, shape: Shape, trace: Trace, flops: float, times: _Timed, floor: LaunchFloor
+    ) -> BatchProfile:
         found, shares = device_split(trace)
-        number = trace.names.index(ANNOTATION)
-        durations = sorted(trace.annotations.duration[trace.annotations.name == number].tolist())
+        passes = annotated(trace).iterations
+        starts, ends = (np.array([getattr(p, end) for p in passes], np.int64) for end in ("start", "end"))
+        durations = sorted((ends - starts).tolist())
         mode = "shapes" if self.with_shapes else "plain"
         return BatchProfile(
-            batch=batch, latency=latency, profiled=durations[len(durations) // 2] * 1e-9, split=found,
-            flops=count_flops(eager), passes=tuple(times.passes), shares=shares,
-            profiler_cost={mode: durations[0] * 1e-9 / min(times.passes)}, peak_memory=times.peak, energy=times.energy,
+            batch=shape.batch, latency=summary(times.passes, torch.get_num_threads(), str(torch.__version__)),
+            profiled=durations[len(durations) // 2] * 1e-9, split=found, flops=flops,
+            passes=tuple(times.passes), shares=shares, profiler_cost={mode: durations[0] * 1e-9 / min(times.passes)},
+            peak_memory=times.peak, energy=times.energy, tklqt=tklqt_per_launch(trace, starts, ends),
+            analysis=analyse(trace, window=f"{len(passes)} profiled passes", thresholds=self.thresholds,
+                             floor_us=floor.latency_p05 / 1000.0),
         )  # fmt: skip
 
     def _module(self, device: str) -> Any:
@@ -169,6 +191,10 @@ class Sweep:
         threads = torch.get_num_threads()
         request = VendorRequest(model=self.model.source, inputs=self.inputs, shapes=self.shapes, threads=threads)
         return vendor_times(request)
+
+    def _say(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(text)
 
     def _keep(self, batch: int, trace: Trace) -> None:
         if self.on_trace is not None:

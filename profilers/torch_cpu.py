@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from codesign.profilers.live_trace import ANNOTATION, annotated, live_trace
+from codesign.profilers.iterations import ANNOTATION, annotated
+from codesign.profilers.live_trace import live_trace
 from codesign.profilers.measure import summary, timed
 from codesign.profilers.results import BatchProfile
 from codesign.profilers.split import dispatch_list, split
@@ -58,7 +59,7 @@ def profile_pass(
     recorded = annotated(trace)
     dispatch = dispatch_list().operators
     durations = sorted(i.end - i.start for i in recorded.iterations)
-    rounds = passes_within(OVERHEAD_S, latency.median)
+    rounds = passes_within(OVERHEAD_S, min(passes))
     mode = "shapes" if with_shapes else "plain"
     return BatchProfile(
         batch=batch, latency=latency, profiled=durations[len(durations) // 2] * 1e-9,

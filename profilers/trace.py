@@ -97,6 +97,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         threads: (process, thread) of each thread index, as the trace names them.
         origin: Nanoseconds that were subtracted from every stamp.
         event_count: Events in the file, of whatever kind.
+        operator_steps: ``ProfilerStep#`` events among ``annotations`` that the file lists as operators.
         operators: Framework operators (``aten::...``), without ``ProfilerStep#``.
         calls: Every call of the runtime and driver interfaces.
         work: Kernels, copies and sets.
@@ -114,6 +115,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     threads: tuple[tuple[str, str], ...]
     origin: int
     event_count: int
+    operator_steps: int = 0
     operators: HostEvents
     calls: HostEvents
     work: DeviceEvents
@@ -127,7 +129,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def kernels(self) -> NDArray[np.bool_]:
         """Return the mask of kernels in ``work``."""
-        return self.work.work == Work.KERNEL
+        return np.asarray(self.work.work == Work.KERNEL)
 
 
 def host_events(columns: Any) -> HostEvents:

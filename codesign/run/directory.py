@@ -34,8 +34,10 @@ FILES = (
     "front.json",
     "report.html",
     "profile.json",
+    "analysis.json",
+    "batch-*.trace",
 )
-"""What a run directory may hold; ``--force`` removes these and nothing else."""
+"""What a run directory may hold, as patterns; ``--force`` removes these and nothing else."""
 _DERIVED = "the derived files are missing: run `codesign report` on the directory, or resume it"
 
 
@@ -205,7 +207,8 @@ def _make(path: Path, force: bool) -> Path:
     with Journal(path / "journal.jsonl", sync_each=False):  # refuses while another process writes there
         try:
             for name in FILES:
-                (path / name).unlink(missing_ok=True)
+                for file in path.glob(name):
+                    file.unlink(missing_ok=True)
         except OSError as error:
             raise lacks(error, path) from None
     return path

@@ -37,6 +37,8 @@ def fault(trace: Trace) -> str | None:
         return "a name occurs twice"
     if trace.event_count < used:
         return f"{used} events in a file of {trace.event_count}"
+    if not 0 <= trace.operator_steps <= len(trace.annotations):
+        return f"{trace.operator_steps} steps among {len(trace.annotations)} annotations"
     if any(count < 0 for count in trace.skipped.values()):
         return "a number of skipped events is negative"
     return None

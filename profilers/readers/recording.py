@@ -51,6 +51,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     threads: tuple[tuple[str, str], ...]
     origin: int
     event_count: int
+    operator_steps: int
     device_names: tuple[str, ...]
     facts: dict[str, str]
     skipped: dict[str, int]

@@ -17,11 +17,12 @@ from codesign.errors import EnvironmentLacks, UsageError
 from codesign.profilers import overhead, torch_cpu
 from codesign.profilers.api import profile
 from codesign.profilers.energy.meter import About, Reading
-from codesign.profilers.kineto import nanoseconds
-from codesign.profilers.live_trace import ANNOTATION, annotated, first_passes, live_trace
+from codesign.profilers.iterations import ANNOTATION, annotated, first_passes
+from codesign.profilers.live_trace import live_trace
 from codesign.profilers.pinning import pinned
 from codesign.profilers.readers.consistency import fault
 from codesign.profilers.readers.recording import read_recording, write_recording
+from codesign.profilers.readers.stamps import nanoseconds_of
 from codesign.profilers.results import Profile
 from codesign.profilers.split import is_dispatch
 from codesign.profilers.sweep import threads_of
@@ -56,7 +57,7 @@ def test_the_trace_in_memory_is_the_one_torch_writes(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "trace.json").read_text(), parse_float=str, parse_int=str)["traceEvents"]
     for table, category in ((trace.operators, "cpu_op"), (trace.annotations, "user_annotation")):
         expected = sorted(
-            (e["name"], nanoseconds(e["ts"]), nanoseconds(e["dur"])) for e in written if e.get("cat") == category
+            (e["name"], nanoseconds_of(e["ts"]), nanoseconds_of(e["dur"])) for e in written if e.get("cat") == category
         )
         names = [trace.names[number] for number in table.name]
         rows = zip(names, (table.start + trace.origin).tolist(), table.duration.tolist(), strict=True)
@@ -104,7 +105,7 @@ def test_queueing_is_not_applicable_on_one_thread_and_never_a_number(recorded: T
 
 def test_a_profile_gives_every_pass_its_share_and_its_trace() -> None:
     kept: list[tuple[int, Trace]] = []
-    found = profile(Net(), repeats=6, with_shapes=True, on_trace=lambda batch, trace: kept.append((batch, trace)))
+    found = profile(Net(), repeats=6, threads=1, with_shapes=True, on_trace=lambda batch, trace: kept.append((batch, trace)))
     batch = found.batches[0]
     assert len(batch.passes) == batch.latency.repeats == 6
     assert min(batch.passes) <= batch.latency.median <= max(batch.passes)

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from codesign.errors import EnvironmentLacks, UsageError
 from codesign.profilers import api, sweep, torch_cuda
-from codesign.profilers.device_split import covered
 from codesign.profilers.execution import captured
 from codesign.profilers.launch_floor import LAUNCHES, floor_of, null_launch
 from codesign.profilers.trace import Trace, device_events, host_events
@@ -206,13 +203,6 @@ def test_the_floor_takes_the_outer_of_two_nested_calls_and_the_kernel_launched_m
 def test_a_floor_is_never_assumed(calls: list[Any], kernels: list[Any]) -> None:
     with pytest.raises(EnvironmentLacks, match="no kernel of an empty launch"):
         floor_of(_trace(calls, kernels))
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30))), st.integers(0, 50), st.integers(0, 40))
-def test_cover_counts_each_nanosecond_once(spans: list[tuple[int, int]], start: int, length: int) -> None:
-    columns = np.array(spans, np.int64).reshape(-1, 2)
-    inside = {t for s, d in spans for t in range(s, s + d)} & set(range(start, start + length))
-    assert covered((columns[:, 0], columns.sum(axis=1)), start, start + length) == len(inside)
 
 
 @pytest.mark.gpu

@@ -22,7 +22,10 @@ def test_a_profile_prints_tables_and_writes_its_run(run_codesign: Any, tmp_path:
     assert "addmm" in done.stdout
     assert "framework gap" in done.stdout
     assert "dispatch-bound below 50%" in done.stderr
-    assert "first/profile.json" in done.stderr
+    assert "first/report.html" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "first").iterdir()) == [
+        "batch-1.trace", "batch-2.trace", "profile.json", "report.html", "run.json"
+    ]  # fmt: skip
     found = msgspec.json.decode((tmp_path / "first" / "profile.json").read_bytes(), type=Profile)
     assert [b.batch for b in found.batches] == [1, 2]
     assert json.loads((tmp_path / "first" / "run.json").read_text())["status"] == "finished"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codesign.errors import DataError
-from codesign.profilers.kineto import nanoseconds, read_recording
+from codesign.profilers.iterations import annotated
+from codesign.profilers.readers import read_trace
+from codesign.profilers.readers.stamps import nanoseconds_of
 from codesign.profilers.split import Interval, dispatch_list, split
 
 DISPATCH = frozenset({"view", "linear"})
@@ -79,25 +80,13 @@ def test_the_parts_add_up_exactly_in_any_order_of_events(operators: list[Interva
 def test_the_recordings_split_to_their_reference(repository: Path, name: str) -> None:
     folder = repository / "tests" / "recordings"
     expected = json.loads((folder / "cpu_reference.json").read_text())["files"][name]
-    recorded = read_recording(folder / name, "codesign_iteration")
+    recorded = annotated(read_trace(folder / name))
     found = split(recorded.iterations, recorded.operators, dispatch_list().operators)
     assert found.iterations == expected["iteration_count"]
     assert sum(row.calls for row in found.operators) == expected["cpu_op_count"]
     parts = {"iteration_time_us": found.iteration, "framework_gap_us": found.gap,
              "dispatch_self_us": found.dispatch, "compute_self_us": found.compute}  # fmt: skip
-    assert parts == {key: nanoseconds(str(expected[key])) for key in parts}
+    assert parts == {key: nanoseconds_of(str(expected[key])) for key in parts}
     assert round(found.compute_fraction, 6) == expected["compute_fraction"]
     top = [{"name": r.name, "count": r.calls, "self_us": r.nanoseconds / 1000} for r in found.operators[:5]]
     assert top == expected["top_ops_by_self_time"]
-
-
-def test_a_stamp_keeps_its_nanoseconds() -> None:
-    assert nanoseconds("1694039959123456.789") == 1694039959123456789
-
-
-@pytest.mark.parametrize("content", [b"", b"text", b'{"a": 1}', b"\x1f\x8bbroken", b'{"traceEvents": []}'])
-def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "trace.json"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="trace"):
-        read_recording(path, "codesign_iteration")

@@ -1,0 +1,150 @@
+"""``codesign profile MODEL``: run a model here and say where its time goes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from codesign.cli.output import note, show
+from codesign.errors import UsageError
+
+if TYPE_CHECKING:
+    from codesign.profilers.boundness import Thresholds
+    from codesign.profilers.trace import Trace
+
+KEPT_PASSES = 5
+"""Passes of each batch size whose trace stays in the run directory."""
+
+MOST_BATCHES = 64
+
+
+def profile_model(
+    ctx: typer.Context,
+    source: str,
+    options: dict[str, Any],
+    *,
+    thresholds: Thresholds,
+    out: str | None,
+    force: bool,
+    json: bool,
+) -> None:
+    """Profile the model that ``source`` names, write its run directory, show what was found."""
+    from codesign.cli import profile_view as view
+    from codesign.profilers.api import check_device, load, profile
+    from codesign.profilers.iterations import first_passes
+    from codesign.profilers.readers.recording import write_recording
+    from codesign.report.profile import profile_page
+    from codesign.report.profile.model_view import model_view
+    from codesign.run import create_run, write_file
+    from codesign.units import parse_quantity
+
+    asked = {
+        **{name: options[name] for name in ("device", "phase", "prompt", "context", "layers", "dtype", "execution",
+                                            "repeats", "threads", "seed", "vendor")},
+        "batches": batch_sizes(options["batch"]), "seconds": parse_quantity(options["time"], "s", "--time"),
+        "pin": processors(options["pin"]), "with_shapes": options["shapes"],
+    }  # fmt: skip
+    check_device(asked["device"])
+    loaded = load(source, options["input"])
+    refuse_existing(out, force)  # before minutes of measuring, not after
+    start = perf_counter()
+    traces: dict[int, Trace] = {}
+    meter, energy_note = open_meter(asked["device"], options["energy"], options["cpu-tdp"])
+    try:
+        found = profile(
+            loaded, **asked, meter=meter, thresholds=thresholds, on_trace=lambda b, t: traces.__setitem__(b, t),
+            progress=lambda text: note(ctx, text),
+        )  # fmt: skip
+    finally:
+        if meter is not None:
+            meter.close()
+    spec = {"kind": "profile", "model": source, "inputs": options["input"], "energy": options["energy"], **asked}
+    run = create_run(
+        out, f"profile-{loaded.name}", command="profile", argv=sys.argv, force=force,
+        packages=("numpy", "msgspec", "torch"), fields={"spec": spec, "seed": asked["seed"]},
+    )  # fmt: skip
+    write_file(run.path / "profile.json", found.to_json())
+    kept = {batch: first_passes(trace, KEPT_PASSES) for batch, trace in traces.items()}
+    for batch, trace in kept.items():
+        write_recording(trace, run.path / f"batch-{batch}.trace")
+    write_file(run.path / "report.html", profile_page(model_view(found, kept)))
+    run.update(status="finished", wall_s=round(perf_counter() - start, 3))
+    lines = [*view.notes(found), *([energy_note] if energy_note else []), f"report: {run.path}/report.html"]
+    show(ctx, view.results(found), view.tables(found), as_json=json, units=view.UNITS, notes=lines,
+         details={"run": str(run.path)})  # fmt: skip
+
+
+def refuse_existing(out: str | None, force: bool) -> None:
+    """Raise ``UsageError`` where the run directory exists and may not be replaced."""
+    if out is not None and not force and Path(out).exists():
+        raise UsageError(f"{out} exists already", "--force replaces a run there, or name another directory")
+
+
+def open_meter(device: str, wanted: str | None, cpu_tdp: float | None) -> tuple[Any, str]:
+    """Return an open energy meter, None where none was asked for or is live, and what to say about it.
+
+    Raises:
+        UsageError: a meter that does not exist or does not cover the device.
+    """
+    if wanted is None:
+        if cpu_tdp is not None:
+            raise UsageError("--cpu-tdp is for the energy estimate", "give --energy auto with it")
+        return None, ""
+    from codesign.profilers.energy import choose_meter
+
+    choice = choose_meter(device, cpu_tdp=cpu_tdp, name=None if wanted == "auto" else wanted)
+    return choice.meter, f"no energy: {choice.reason}" if choice.meter is None else ""
+
+
+def batch_sizes(text: str) -> tuple[int, ...]:
+    """Return the batch sizes of ``1,4,16`` or ``1,2,4,...,64``, sorted, each once."""
+    hint = "give whole numbers from 1, for example --batch 1,4,16 or --batch 1,2,4,...,64"
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "..." or re.fullmatch(r"-?\d{1,9}", part) for part in parts):
+        raise UsageError(f"--batch is {text!r}", hint)
+    sizes: list[int] = []
+    for place, part in enumerate(parts):
+        if part != "...":
+            sizes.append(int(part))
+        elif 2 <= place < len(parts) - 1 and parts[place + 1] != "...":
+            sizes += _continued(sizes, int(parts[place + 1]), text, hint)
+        else:
+            raise UsageError(f"--batch is {text!r}", f"two numbers before ... and one after it; {hint}")
+    if min(sizes) < 1:
+        raise UsageError(f"--batch holds {min(sizes)}", hint)
+    return tuple(sorted(set(sizes)))
+
+
+def _continued(sizes: list[int], last: int, text: str, hint: str) -> list[int]:
+    """Return what lies between: doubled (or times any whole number) where the last two are so, else in equal steps."""
+    before, latest = sizes[-2], sizes[-1]
+    grows = before >= 1 and latest > before and last > latest
+    factor = latest // before if grows and latest % before == 0 and latest // before > 1 else 0
+    step = latest - before
+    if factor and len(sizes) >= 3 and sizes[-3] * factor != before:
+        factor = 0
+    found: list[int] = []
+    at = latest
+    while grows and len(found) < MOST_BATCHES and (at := at * factor if factor else at + step) < last:
+        found.append(at)
+    if not grows or at != last:
+        raise UsageError(f"--batch is {text!r}: {last} does not follow {before},{latest},...", hint)
+    return found
+
+
+def processors(text: str | None) -> tuple[int, ...] | None:
+    """Return the processors of ``0,1`` or ``0-3``."""
+    if text is None:
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
+        if match is None or int(match[1]) > int(match[2] or match[1]):
+            raise UsageError(f"--pin is {text!r}", "give numbers of processors, for example --pin 0,1 or --pin 0-3")
+        found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(sorted(found))

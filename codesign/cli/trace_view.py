@@ -1,0 +1,138 @@
+"""What ``codesign profile TRACE`` shows: tables of 80 columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from codesign.cli.output import Table, number
+from codesign.profilers.analysis import Analysis
+from codesign.profilers.fusion import Chain
+
+SHOWN_BY_TIME, SHOWN_BY_COUNT, SHOWN_OPERATORS, SHOWN_COPIES, SHOWN_CHAINS = 8, 5, 8, 6, 6
+NAME_WIDTH, CHAIN_WIDTH = 50, 34
+
+UNITS = {"_us": "us", "idle": "ns", "overlap": "ns", "bytes": "B"}
+"""Units of the JSON: names that end in ``_us`` are microseconds; ``idle`` and ``overlap`` hold nanoseconds."""
+
+FIGURES = (
+    ("first operator to last kernel", "inference_latency_us"), ("whole window", "wall_us"),
+    ("kernel time", "kernel_time_us"), ("average kernel", "akd_us"), ("device busy", "gpu_busy_us"),
+    ("device idle", "gpu_idle_us"), ("operators", "cpu_op_busy_us"), ("TKLQT", "tklqt_us"),
+    ("  launch calls", "launch_call_us"), ("  queue", "queue_us"), ("  early starts, less", "early_start_us"),
+    ("launch latency, 5 %", "launch_latency_p05_us"), ("launch latency, median", "launch_latency_p50_us"),
+    ("launch latency, 95 %", "launch_latency_p95_us"), ("passes", "iteration_time_us"),
+    ("  framework gap", "framework_gap_us"), ("  dispatch", "dispatch_self_us"), ("  compute", "compute_self_us"),
+)  # fmt: skip
+"""Label -> metric of the first table; what does not apply is left out."""
+
+
+def tables(analysis: Analysis, source: str) -> list[Table]:
+    """Return what is shown of the analysis of ``source``."""
+    named = ", ".join((*analysis.devices, analysis.format, analysis.window))
+    head = f"{source}: {named}\n{analysis.boundness.reason}"
+    return [Table(head, ("figure", ">"), _figures(analysis.metrics)), *_attribution(analysis), *_uses(analysis)]
+
+
+def _figures(metrics: dict[str, Any]) -> list[tuple[object, ...]]:
+    on_device = metrics["kernel_count"] or metrics["gpu_span_us"] is not None
+    names = [(label, name) for label, name in FIGURES if on_device or not name.startswith(("gpu", "kernel"))]
+    return [(label, us(metrics[name], 4)) for label, name in names if metrics.get(name) is not None]
+
+
+def _attribution(analysis: Analysis) -> Iterator[Table]:
+    metrics = analysis.metrics
+    if metrics["kernel_count"]:
+        kinds = [(kind, metrics[f"{kind}_kernel_count"]) for kind in ("paired", "head", "orphan", "graph")]
+        yield Table("Coverage", ("of", ">kernels", ">", ">of the time"), [
+            ("all kernels", metrics["kernel_count"], "", ""),
+            ("paired with their launch", kinds[0][1], _percent(metrics["paired_kernel_fraction"]),
+             _percent(metrics["paired_time_fraction"])),
+            ("linked to an operator", metrics["op_linked_kernel_count"], "",
+             _percent(metrics["op_linked_time_fraction"])),
+            ("launched before the window", kinds[1][1], "", ""), ("launch lost", kinds[2][1], "", ""),
+            ("launched by graphs", kinds[3][1], "", ""),
+        ])  # fmt: skip
+    if analysis.idle is not None and metrics["gpu_idle_us"]:
+        parts = [(name.replace("_", " "), getattr(analysis.idle, name)) for name in analysis.idle.__struct_fields__]
+        whole = sum(amount for _, amount in parts)
+        rows = [(label, number(ns * 1e-9, "s"), f"{ns / whole:.0%}") for label, ns in parts]
+        yield Table("Idle time of the devices: what they wait for", ("part", ">time", ">share"), rows)
+    if analysis.overlap is not None:
+        o = analysis.overlap
+        shares = (("communication", o.communication), ("computation", o.computation), ("both at once", o.both))
+        rows = [(label, number(ns * 1e-9, "s"), f"{ns / o.communication:.0%}") for label, ns in shares]
+        yield Table("Communication beside computation", ("part", ">time", ">of communication"), rows)
+    if (g := analysis.graphs) is not None:
+        heads = ("graphs", ">kernels", ">each", ">launch calls", ">kernel time", ">longest wait")
+        row = (str(g.launches), g.kernels, f"{g.kernels_per_launch:.4g}", us(g.call_us), us(g.kernel_us))
+        yield Table("Graph launches, apart", heads, [(*row, us(g.longest_latency_us))])
+
+
+def _uses(analysis: Analysis) -> Iterator[Table]:
+    whole = analysis.metrics["kernel_time_us"] or 1.0
+    heads = ("kernel", ">runs", ">time", ">share")
+    often = sorted(analysis.kernels, key=lambda k: (-k.count, k.name))
+    for title, chosen in (
+        ("Kernels by time", analysis.kernels[:SHOWN_BY_TIME]), ("Kernels by count", often[:SHOWN_BY_COUNT]),
+    ):  # fmt: skip
+        if chosen:
+            kernels = [(short(k.name), k.count, us(k.time_us), f"{k.time_us / whole:.1%}") for k in chosen]
+            yield Table(f"{title}, {len(chosen)} of {len(analysis.kernels)}", heads, kernels)
+    if analysis.operators:
+        shown = analysis.operators[:SHOWN_OPERATORS]
+        rows = [(short(o.name, 36), o.count, us(o.self_us), us(o.time_us), us(o.kernel_us)) for o in shown]
+        title = f"Operators by self time, {len(shown)} of {len(analysis.operators)}"
+        yield Table(title, ("operator", ">calls", ">self", ">total", ">kernels"), rows)
+    if analysis.copies:
+        copies: list[tuple[object, ...]] = [
+            (short(c.name), c.count, number(c.bytes, "B") if c.bytes else "-", us(c.time_us))
+            for c in analysis.copies[:SHOWN_COPIES]
+        ]
+        yield Table("Memory copies and sets", ("direction", ">count", ">bytes", ">time"), copies)
+    if analysis.fusion is not None and analysis.fusion.chains:
+        yield _chains(analysis)
+
+
+def _chains(analysis: Analysis) -> Table:
+    found = analysis.fusion
+    assert found is not None
+    applies = {True: "this trace is host-bound, so they apply", None: "whether it is host-bound is unknown"}
+    when = applies.get(analysis.boundness.host_bound, "this trace is not host-bound, so expect none of it")
+    floor = f"{us(found.floor_us)} a launch ({found.floor_source})" if found.floor_us is not None else "no floor known"
+    title = (
+        f"Fusion: chains of kernels that could be one, {min(SHOWN_CHAINS, len(found.chains))} of {found.found:,}\n"
+        f"Upper bounds, valid only when host-bound: {when}. Time: {floor}"
+    )
+    rows = [
+        (place(c), len(c.kernels), c.occurrences, f"{c.score:.2g}", c.launches_saved, us(c.time_saved_us))
+        for c in found.chains[:SHOWN_CHAINS]
+    ]
+    return Table(title, ("where", ">length", ">runs", ">score", ">saved", ">time <="), rows)
+
+
+def place(chain: Chain) -> str:
+    """Return where a chain is launched from, cut to its column."""
+    steps = " ".join(name.removeprefix("aten::") for name in chain.operators)
+    return short(": ".join(part for part in (chain.module, steps) if part) or chain.kernels[0], CHAIN_WIDTH)
+
+
+def short(name: str, width: int = NAME_WIDTH) -> str:
+    """Return a name cut to its column in the middle: kernels of one template differ at their end.
+
+    Left out first is what most of them share: return type, namespaces of torch, the list of arguments.
+    """
+    bare = re.sub(r"^void |\(anonymous namespace\)::|\bat::native::|^aten::", "", name)
+    bare = bare[: bare.rindex(">(") + 1] if ">(" in bare else bare
+    head = (width - 3) * 3 // 5
+    return bare if len(bare) <= width else f"{bare[:head]}...{bare[len(bare) - (width - 3 - head) :]}"
+
+
+def us(value: float | None, digits: int = 3) -> str:
+    """Return microseconds in a readable unit."""
+    return "-" if value is None else number(value * 1e-6, "s", digits)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -1,0 +1,209 @@
+"""Advice on fusion: which chains of kernels could be one, where they come from, and what that would save at most.
+
+What fusing saves is launches. Their time is saved only while the host holds the device back, and then at most
+
+    time saved <= launches saved x launch floor
+
+where the floor is the least a launch takes: measured with empty kernels where the profile was made here, else the 5 %
+quantile of launch latency in the trace. Kernels launched with a graph save nothing: the graph is one launch already.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from codesign.profilers.attribution import Attribution, Nesting, containing
+from codesign.profilers.chains import ChainLength, Sequence, ideal_launch_ratio, separate
+from codesign.profilers.metrics import microseconds
+from codesign.profilers.pairing import Mask, Pairing
+from codesign.profilers.trace import HostEvents, Int64, Trace
+
+SHOWN = 24
+"""Chains reported."""
+
+SHOWN_OF_A_LENGTH = 6
+CANDIDATES = 100
+"""Chains of each length that are looked at, deterministic ones first, then those that occur most."""
+
+LOOKED_AT = 32
+"""Occurrences of a chain whose operators and modules are looked up."""
+
+MOST_NAMES = 6
+"""Operators named for a chain; of longer lists the first and the last."""
+
+MODULE = "nn.Module: "
+"""Begins the names of module calls among the recorded Python functions."""
+
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """Kernels in a row that could be one.
+
+    Attributes:
+        kernels: Names in order; their number is the length.
+        occurrences: Times it runs, without overlap with itself or another chain of its length.
+        score: Proximity score, 0 to 1; 1 is deterministic: what begins so always goes on so.
+        launches_saved: If every occurrence became one kernel; kernels of graphs have none to save.
+        ideal_launch_ratio: Launches of the whole trace before over after; None where nothing is saved.
+        time_saved_us: Upper bound, us; None without a floor.
+        operators: Operators that launch it, in order, as in most occurrences.
+        module: Innermost module or named range around all of it, as in most occurrences; empty where unknown.
+    """
+
+    kernels: tuple[str, ...]
+    occurrences: int
+    score: float
+    launches_saved: int
+    ideal_launch_ratio: float | None
+    time_saved_us: float | None
+    operators: tuple[str, ...]
+    module: str
+
+
+class Fusion(msgspec.Struct, frozen=True, kw_only=True):
+    """What fusing could save.
+
+    Attributes:
+        chains: Deterministic ones first, then those that save most launches. Those of one length do not overlap; those
+            of different lengths do, so their savings do not add up.
+        found: Chains that occur at least twice, of all lengths.
+        kernels: Kernels of the trace.
+        graph_kernels: Those of them that graphs launch.
+        floor_us: Least time of a launch; None without launches.
+        floor_source: Where it comes from.
+    """
+
+    chains: tuple[Chain, ...]
+    found: int
+    kernels: int
+    graph_kernels: int
+    floor_us: float | None
+    floor_source: str
+
+
+def fusion(
+    trace: Trace,
+    pairing: Pairing,
+    attribution: Attribution,
+    nesting: Nesting,
+    kernels: Sequence,
+    lengths: tuple[ChainLength, ...],
+    *,
+    floor_us: float | None,
+    floor_source: str,
+) -> Fusion:
+    """Return the chains worth fusing.
+
+    Args:
+        trace: The trace.
+        pairing: Its kernels and launches.
+        attribution: The operators of its kernels.
+        nesting: How its operators nest.
+        kernels: The kernels in order on their streams.
+        lengths: Its chains.
+        floor_us: Least time of a launch, us.
+        floor_source: Where the floor comes from, in words.
+    """
+    launched = ~pairing.graph[kernels.kernel]
+    total, where = int(launched.sum()), _Where(trace, pairing, attribution, nesting, kernels)
+    rows = []
+    for row in lengths:
+        for chain, places in _apart(row, launched):
+            operators, module = where.of(places[:LOOKED_AT], row.length)
+            saved = len(places) * (row.length - 1)
+            rows.append(Chain(
+                kernels=tuple(trace.names[n] for n in kernels.name[places[0] : places[0] + row.length]),
+                occurrences=len(places), score=float(row.score[chain]), launches_saved=saved,
+                ideal_launch_ratio=_rounded(ideal_launch_ratio(total, row.length, len(places))),
+                time_saved_us=None if floor_us is None else microseconds(saved * floor_us * 1000.0),
+                operators=operators, module=module,
+            ))  # fmt: skip
+    rows.sort(key=lambda c: (c.score < 1.0, -c.launches_saved, -len(c.kernels)))
+    return Fusion(
+        chains=tuple(rows[:SHOWN]), found=sum(int((row.count >= 2).sum()) for row in lengths),
+        kernels=len(pairing.kernel), graph_kernels=int(pairing.graph.sum()), floor_us=floor_us,
+        floor_source=floor_source if floor_us is not None else "",
+    )  # fmt: skip
+
+
+def _apart(row: ChainLength, launched: Mask) -> Iterator[tuple[int, Int64]]:
+    """Yield the first chains of one length with their places, none of which overlaps another.
+
+    Deterministic chains come first, then those that occur most; each needs two places that are still free and whose
+    kernels were launched one by one.
+    """
+    free = launched.copy()
+    order = np.lexsort((-row.count, ~row.deterministic))
+    order = order[row.count[order] >= 2][:CANDIDATES]
+    by_chain = np.argsort(row.number, kind="stable")
+    first = np.append(0, np.cumsum(row.count))
+    found = 0
+    for chain in order.tolist():
+        places = row.place[by_chain[first[chain] : first[chain + 1]]]
+        whole = np.append(0, np.cumsum(free))
+        places = separate(places[whole[places + row.length] - whole[places] == row.length], row.length)
+        if len(places) >= 2:
+            free[places[:, None] + np.arange(row.length)] = False
+            yield chain, places
+            found += 1
+        if found == SHOWN_OF_A_LENGTH:
+            return
+
+
+class _Where:
+    """Looks up what launched the kernels of a chain."""
+
+    def __init__(
+        self, trace: Trace, pairing: Pairing, attribution: Attribution, nesting: Nesting, kernels: Sequence
+    ) -> None:
+        self._trace, self._launch = trace, pairing.launch[kernels.kernel]
+        self._outermost = nesting.outermost(attribution.operator)[kernels.kernel]
+        named = np.array([name.startswith(MODULE) for name in trace.names] or [False], bool)
+        modules = np.flatnonzero(named[trace.functions.name])
+        table, mask = (trace.functions, modules) if len(modules) else (trace.annotations, _ranges(trace))
+        self._ranges = HostEvents(**{f: getattr(table, f)[mask] for f in table.__struct_fields__})
+
+    def of(self, places: Int64, length: int) -> tuple[tuple[str, ...], str]:
+        """Return the operators and the module of a chain at ``places``."""
+        cells = places[:, None] + np.arange(length)
+        operators: Counter[tuple[str, ...]] = Counter()
+        for row in self._outermost[cells]:
+            known = row[row >= 0]
+            steps = known[np.append(True, known[1:] != known[:-1])] if len(known) else known
+            operators[tuple(self._trace.names[n] for n in self._trace.operators.name[steps])] += 1
+        inside = containing(self._ranges, self._trace.calls, self._launch[cells].ravel()).reshape(cells.shape)
+        modules: Counter[str] = Counter()
+        for row in inside:
+            modules[self._common(row)] += 1
+        return _shortened(operators.most_common(1)[0][0]), modules.most_common(1)[0][0]
+
+    def _common(self, row: Int64) -> str:
+        """Return the name of the innermost range around all kernels of a chain, without its number."""
+        if (row < 0).any():
+            return ""
+        ranges = self._ranges
+        start, end = ranges.start[row].min(), ranges.end[row].max()
+        around = (ranges.thread == ranges.thread[row[0]]) & (ranges.start <= start) & (ranges.end >= end)
+        wide = np.flatnonzero(around)
+        if not len(wide):
+            return ""
+        name = self._trace.names[int(ranges.name[wide[ranges.duration[wide].argmin()]])].removeprefix(MODULE)
+        base, _, number = name.rpartition("_")
+        return base if base and number.isdecimal() else name
+
+
+def _ranges(trace: Trace) -> Int64:
+    """Return the annotations that a person named: not those of profilers around whole passes."""
+    ours = np.array([n.startswith(("ProfilerStep#", "codesign_iteration")) for n in trace.names] or [True], bool)
+    return np.flatnonzero(~ours[trace.annotations.name])
+
+
+def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names if len(names) <= MOST_NAMES else (*names[: MOST_NAMES - 2], "...", names[-1])
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

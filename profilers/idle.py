@@ -1,0 +1,90 @@
+"""Why devices are idle, and what runs side by side.
+
+Idle time is what the union of a device's work leaves between its first and last event. Each gap ends with the start of
+some work, and splits there at the moment the host began the call that started it:
+
+- *host wait*: before that call, the device had nothing to do because the host had not asked;
+- *kernel wait*: after it, the work was on its way: the launch itself, or a wait for other work it depends on;
+- *other*: the call is not in the trace, so the gap cannot be split.
+
+The three add up to the idle time, exactly.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from codesign.profilers.intervals import common, gaps, groups, union
+from codesign.profilers.metrics import Window
+from codesign.profilers.trace import Int64, Trace
+
+COLLECTIVES = (
+    "nccl", "rccl", "msccl", "oneccl", "nvshmem", "cross_device_reduce", "all_reduce", "allreduce", "all_gather",
+    "allgather", "reduce_scatter", "reducescatter", "all_to_all", "alltoall",
+)  # fmt: skip
+"""Parts of the names of kernels that communicate, in lower case."""
+
+
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """Idle time of all devices, ns."""
+
+    host_wait: int
+    kernel_wait: int
+    other: int
+
+
+class Overlap(msgspec.Struct, frozen=True, kw_only=True):
+    """Communication against computation, summed over devices, ns: unions of kernels, not sums.
+
+    Attributes:
+        communication: In which kernels of collectives run.
+        computation: In which other kernels run.
+        both: In which both run; ``both / communication`` is the share of communication that is hidden.
+    """
+
+    communication: int
+    computation: int
+    both: int
+
+
+def idle(trace: Trace, window: Window, started: Int64) -> Idle:
+    """Return why devices are idle.
+
+    Args:
+        trace: The trace.
+        window: Its extents.
+        started: Position of the call that started each row of ``trace.work``, ``NONE`` where unknown.
+    """
+    work, parts = trace.work, [0, 0, 0]
+    for device, rows in groups(work.device):
+        order = rows[np.argsort(work.start[rows], kind="stable")]
+        between = gaps(window.devices[device])
+        length = between.end - between.start
+        # where several events end a gap at once, the first of the file does
+        ending = order[np.searchsorted(work.start[order], between.end)]
+        known = started[ending] >= 0
+        asked = np.append(trace.calls.start, 0)[started[ending]]
+        host = np.where(known, np.clip(asked - between.start, 0, length), 0)
+        for part, amount in enumerate((host, np.where(known, length - host, 0), np.where(known, 0, length))):
+            parts[part] += int(amount.sum())
+    return Idle(host_wait=parts[0], kernel_wait=parts[1], other=parts[2])
+
+
+def overlap(trace: Trace) -> Overlap | None:
+    """Return communication against computation; None where no kernel communicates."""
+    work = trace.work
+    communicates = np.array([any(part in name.lower() for part in COLLECTIVES) for name in trace.names], bool)
+    kernels = np.flatnonzero(trace.kernels)
+    communicating = communicates[work.name[kernels]] if len(kernels) else np.empty(0, bool)
+    if not communicating.any():
+        return None
+    parts = [0, 0, 0]
+    for _, rows in groups(work.device[kernels]):
+        spans = [
+            union(work.start[kernels[chosen]], work.end[kernels[chosen]])
+            for chosen in (rows[communicating[rows]], rows[~communicating[rows]])
+        ]
+        for part, amount in enumerate((spans[0].length, spans[1].length, common(*spans))):
+            parts[part] += amount
+    return Overlap(communication=parts[0], computation=parts[1], both=parts[2])

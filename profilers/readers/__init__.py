@@ -1,0 +1,31 @@
+"""Readers of traces: one entry, ``read_trace``, which looks at the content and never at the name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codesign.profilers.readers.text import first_bytes
+from codesign.profilers.trace import Trace
+
+SQLITE = b"SQLite format 3\0"
+
+
+def read_trace(path: Path | str) -> Trace:
+    """Return the trace in a file: Kineto JSON, an nsys SQLite export, or a recording of our own.
+
+    Raises:
+        DataError: it cannot be read, or is none of these.
+    """
+    path = Path(path)
+    head = first_bytes(path)
+    if head.startswith(SQLITE):
+        from codesign.profilers.readers.nsys import read_nsys
+
+        return read_nsys(path)
+    from codesign.profilers.readers.recording import is_recording, read_recording
+
+    if is_recording(head):
+        return read_recording(path)
+    from codesign.profilers.readers.kineto import read_kineto
+
+    return read_kineto(path)
