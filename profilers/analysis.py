@@ -119,7 +119,7 @@ def analyse(
         warnings=tuple(warnings(trace, pairing, attribution, latency, found)), kernels=kernel_uses(trace, pairing),
         operators=operator_uses(trace, nested, pairing, attribution), copies=copy_uses(trace),
         graphs=graph_use(trace, pairing, latency),
-        idle=idle(trace, extents, started_by(trace)) if len(trace.work) else None, overlap=overlap(trace),
+        idle=idle(trace, started_by(trace)) if len(trace.work) else None, overlap=overlap(trace),
         fusion=fusion(trace, pairing, attribution, nested, kernels, lengths, floor_us=floor, floor_source=source)
         if len(pairing.kernel) else None,
         devices=trace.device_names, facts=trace.facts, skipped=trace.skipped,
@@ -220,9 +220,10 @@ def _outliers(latency: LaunchLatency) -> str:
     if not long:
         return ""
     seconds = float(latency.call[latency.call > most].sum()) * 1e-9
+    took = f"{long:,} launch calls took {seconds:.3g} s together" if long > 1 else f"1 launch call took {seconds:.3g} s"
     return (
-        f"{long:,} launch calls took {seconds:.3g} s together, as when modules are first loaded: this is no steady "
-        "state; look at the median launch latency rather than at TKLQT or the mean"
+        f"{took}, as when modules are first loaded: this is no steady state; look at the median launch latency rather "
+        "than at TKLQT or the mean"
     )
 
 

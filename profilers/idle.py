@@ -15,8 +15,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from codesign.profilers.intervals import common, gaps, groups, union
-from codesign.profilers.metrics import Window
+from codesign.profilers.intervals import common, groups, union
 from codesign.profilers.trace import Int64, Trace
 
 COLLECTIVES = (
@@ -48,24 +47,23 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
     both: int
 
 
-def idle(trace: Trace, window: Window, started: Int64) -> Idle:
+def idle(trace: Trace, started: Int64) -> Idle:
     """Return why devices are idle.
 
     Args:
         trace: The trace.
-        window: Its extents.
         started: Position of the call that started each row of ``trace.work``, ``NONE`` where unknown.
     """
     work, parts = trace.work, [0, 0, 0]
-    for device, rows in groups(work.device):
-        order = rows[np.argsort(work.start[rows], kind="stable")]
-        between = gaps(window.devices[device])
-        length = between.end - between.start
+    for _, rows in groups(work.device):
         # where several events end a gap at once, the first of the file does
-        ending = order[np.searchsorted(work.start[order], between.end)]
-        known = started[ending] >= 0
+        order = rows[np.argsort(work.start[rows], kind="stable")]
+        reached = np.maximum.accumulate(work.end[order])[:-1]
+        gap = work.start[order[1:]] > reached
+        begin, ending = reached[gap], order[1:][gap]
+        length, known = work.start[ending] - begin, started[ending] >= 0
         asked = np.append(trace.calls.start, 0)[started[ending]]
-        host = np.where(known, np.clip(asked - between.start, 0, length), 0)
+        host = np.where(known, np.clip(asked - begin, 0, length), 0)
         for part, amount in enumerate((host, np.where(known, length - host, 0), np.where(known, 0, length))):
             parts[part] += int(amount.sum())
     return Idle(host_wait=parts[0], kernel_wait=parts[1], other=parts[2])

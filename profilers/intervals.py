@@ -64,11 +64,6 @@ def common(first: Spans, second: Spans) -> int:
     return int(covered(first, second.start, second.end).sum())
 
 
-def gaps(spans: Spans) -> Spans:
-    """Return what lies between the intervals."""
-    return Spans(spans.end[:-1], spans.start[1:])
-
-
 def groups(key: NDArray[Any]) -> Iterator[tuple[int, Int64]]:
     """Yield each value of an integer column, in rising order, with its positions in their order."""
     order = np.argsort(key, kind="stable")
