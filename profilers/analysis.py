@@ -114,6 +114,8 @@ def analyse(
     floor, source = floor_us, "empty kernels on this device"
     if floor is None and verdict.floor_us is not None and verdict.floor_us > 0.0:
         floor, source = verdict.floor_us, "5 % quantile of launch latency in this trace"
+        if found["launch_latency_p05_us"] > floor:
+            source = "assumed: kernels queued all along, so no launch shows its floor"
     return Analysis(
         format=trace.format, window=window, metrics=found, boundness=verdict,
         warnings=tuple(warnings(trace, pairing, attribution, latency, found)), kernels=kernel_uses(trace, pairing),

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from codesign.errors import DataError, UsageError
+from codesign.profilers.analysis import Analysis
 from codesign.profilers.results import BatchProfile, Profile
 
 Calls = Mapping[str, tuple[float, float]]
@@ -26,6 +27,10 @@ HEADLINES = (
     "launch_latency_p50", "launch_latency_p95", "kernel_count", "launch_count", "cpu_op_count",
 )  # fmt: skip
 """Metrics shown to people, in this order; the others are in the JSON and may be limited too."""
+
+
+PER_PASS, PER_LAUNCH = ("kernel_time", "tklqt", "launch_call", "queue"), ("launch_latency_p50", "launch_latency_p95")
+COUNTS = ("kernel_count", "launch_count", "cpu_op_count")
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,14 +192,35 @@ def _of_batch(found: BatchProfile) -> Recorded:
             "samples_per_second": found.samples_per_second,
             **{name: nanoseconds / passes * 1e-9 for name, nanoseconds in seconds.items()},
             "compute_fraction": part.compute_fraction,
+            **(_per_pass(found.analysis, passes) if found.analysis else {}),
         },
-        units={"latency": "s", "samples_per_second": "1/s", **dict.fromkeys(seconds, "s")},
+        units={"latency": "s", "samples_per_second": "1/s", **dict.fromkeys((*seconds, *PER_PASS, *PER_LAUNCH), "s")},
         scatter={
             "latency": (found.latency.low, found.latency.high),
             "samples_per_second": (found.batch / found.latency.high, found.batch / found.latency.low),
         },
-        operators={row.name: (row.calls / passes, row.nanoseconds / passes) for row in part.operators},
+        operators=_operators(found, passes),
+        kernels={row.name: (row.calls / passes, row.nanoseconds / passes) for row in part.operators}
+        if found.analysis
+        else {},
     )
+
+
+def _operators(found: BatchProfile, passes: int) -> Calls:
+    """Return operators by self time of a pass; on a device the rows of the split are kernels."""
+    if found.analysis is None:
+        return {row.name: (row.calls / passes, row.nanoseconds / passes) for row in found.split.operators}
+    return {row.name: (row.count / passes, row.self_us * 1000.0 / passes) for row in found.analysis.operators}
+
+
+def _per_pass(found: Analysis, passes: int) -> dict[str, float | None]:
+    """Return figures of launches and kernels, sums as those of one pass, s."""
+    figures: dict[str, float | None] = {}
+    for name in (*PER_PASS, *PER_LAUNCH, *COUNTS):
+        value = found.metrics.get(name if name in COUNTS else f"{name}_us")
+        scale = (1.0 if name in PER_LAUNCH else 1.0 / passes) * (1.0 if name in COUNTS else 1e-6)
+        figures[name] = None if value is None else value * scale
+    return figures
 
 
 def _of_trace(found: _Analysed) -> Recorded:

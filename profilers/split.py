@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from codesign.strict_yaml import decode_yaml
-
 
 class Interval(NamedTuple):
     """An event of one thread, ns."""
@@ -70,6 +68,8 @@ class DispatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def dispatch_list() -> DispatchList:
     """Return the shipped list."""
+    from codesign.strict_yaml import decode_yaml  # a trace of a device needs neither list nor YAML
+
     text = files("codesign.profilers").joinpath("dispatch_ops.yaml").read_text()
     return decode_yaml(text, DispatchList, "dispatch_ops.yaml")
 

@@ -114,18 +114,21 @@ def _chains(analysis: Analysis) -> Table:
 
 def place(chain: Chain) -> str:
     """Return where a chain is launched from, cut to its column."""
-    steps = " ".join(name.removeprefix("aten::") for name in chain.operators)
-    return short(": ".join(part for part in (chain.module, steps) if part) or chain.kernels[0], CHAIN_WIDTH)
+    shared = "autograd::engine::evaluate_function: "
+    steps = " ".join(name.removeprefix(shared).removeprefix("aten::") for name in chain.operators)
+    text = ": ".join(part for part in (chain.module, steps) if part)
+    return text[: CHAIN_WIDTH - 3] + "..." if len(text) > CHAIN_WIDTH else text or short(chain.kernels[0], CHAIN_WIDTH)
 
 
 def short(name: str, width: int = NAME_WIDTH) -> str:
     """Return a name cut to its column in the middle: kernels of one template differ at their end.
 
-    Left out first is what most of them share: return type, namespaces of torch, the list of arguments.
+    Left out first is what most of them share: return type, namespaces of torch, pointers, the list of arguments.
     """
     bare = re.sub(r"^void |\(anonymous namespace\)::|\bat::native::|^aten::", "", name)
+    bare = re.sub(r", (?:std|at::detail)::[aA]rray<char\*, \d+u?l?> ?", "", bare)
     bare = bare[: bare.rindex(">(") + 1] if ">(" in bare else bare
-    head = (width - 3) * 3 // 5
+    head = (width - 3) * 2 // 5
     return bare if len(bare) <= width else f"{bare[:head]}...{bare[len(bare) - (width - 3 - head) :]}"
 
 

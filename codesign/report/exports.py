@@ -122,13 +122,14 @@ def notes(sheet: Sheet, row: int, knee: int | None) -> list[str]:
 def to_markdown(sheet: Sheet) -> str:
     """Return the front as a Markdown document."""
     head, rows = compact(sheet)
-    lines = [f"# {_md(title(sheet))}", ""]
-    lines += [f"- **{_md(label)}**: {_md(text)}" for label, text in header(sheet)]
-    lines += ["", "| " + " | ".join(map(_md, head)) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(map(_md, row)) + " |" for row in rows]) + "\n"
+    lines = [f"# {markdown(title(sheet))}", ""]
+    lines += [f"- **{markdown(label)}**: {markdown(text)}" for label, text in header(sheet)]
+    lines += ["", "| " + " | ".join(map(markdown, head)) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(map(markdown, row)) + " |" for row in rows]) + "\n"
 
 
-def _md(text: str) -> str:
+def markdown(text: str) -> str:
+    """Return ``text`` with everything Markdown or HTML would interpret escaped."""
     text = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|`*_\[\]])", r"\\\1", text)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from codesign.errors import UsageError, nearest
 from codesign.report import exports, html
 from codesign.report.sheet import Sheet, load_sheet
-from codesign.run import Run, write_file
+from codesign.run import Run, load_run, write_file
 from codesign.run.journal import lacks
 
 FORMATS: dict[str, tuple[str, Callable[[Sheet], str | bytes]]] = {
@@ -31,8 +31,20 @@ def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> st
     """
     if format not in FORMATS:
         raise UsageError(f"unknown report format {format!r}", nearest(format, FORMATS))
+    if not isinstance(runs, Sheet) and (profile := _profile(runs)) is not None:
+        from codesign.report.profile.exports import render_profile
+
+        return render_profile(profile, format)
     sheet = runs if isinstance(runs, Sheet) else load_sheet(runs)
     return FORMATS[format][1](sheet)
+
+
+def _profile(runs: Sequence[Run | Path | str]) -> Run | None:
+    """Return the run where there is one only, and it is a profile."""
+    if len(runs) != 1:
+        return None
+    run = runs[0] if isinstance(runs[0], Run) else load_run(runs[0])
+    return run if run.meta.get("command") == "profile" else None
 
 
 def report(
@@ -58,13 +70,14 @@ def report(
     several = [runs] if isinstance(runs, Run | Path | str) else list(runs)
     if format not in FORMATS:
         raise UsageError(f"unknown report format {format!r}", nearest(format, FORMATS))
-    sheet = load_sheet(several)
-    path = Path(output) if output is not None else sheet.runs[0].path / FORMATS[format][0]
+    content = render(several, format)
+    first = several[0].path if isinstance(several[0], Run) else load_run(several[0]).path
+    path = Path(output) if output is not None else first / FORMATS[format][0]
     if path.is_dir():
         path = path / FORMATS[format][0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise lacks(error, path.parent) from None
-    write_file(path, FORMATS[format][1](sheet))
+    write_file(path, content)
     return path
