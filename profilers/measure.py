@@ -24,6 +24,9 @@ from codesign.profilers.passes import Shape, check_memory, check_phase, make_pas
 WARM_UPS = 2
 LEAST_REPEATS = 5
 MOST_REPEATS = 500
+LONG, LEAST_OF_LONG = 3.0, 3
+"""Times the given time after which fewer repeats are enough: a user who asks for 10 s should not wait minutes."""
+
 BUSY_SPREAD = 0.6
 """Above this width of the interval over the median, other work disturbed the measurement."""
 
@@ -99,16 +102,26 @@ def timed(run: Callable[[], Any], seconds: float, repeats: int | None = None) ->
         seconds: Time for the repeats; a few are made however long they take.
         repeats: Make exactly so many instead.
     """
+    begin = time.perf_counter()
     for _ in range(WARM_UPS):
         run()
+        if time.perf_counter() - begin > seconds:
+            break
     durations: list[float] = []
-    least, most = (repeats, repeats) if repeats is not None else (LEAST_REPEATS, MOST_REPEATS)
-    end = time.perf_counter() + seconds
-    while len(durations) < least or (time.perf_counter() < end and len(durations) < most):
+    begin = time.perf_counter()
+    while not enough(len(durations), time.perf_counter() - begin, seconds, repeats):
         start = time.perf_counter()
         run()
         durations.append(time.perf_counter() - start)
     return durations
+
+
+def enough(made: int, elapsed: float, seconds: float, repeats: int | None) -> bool:
+    """Return whether ``made`` repeats in ``elapsed`` s are enough where ``seconds`` were given for them."""
+    if repeats is not None:
+        return made >= repeats
+    least = LEAST_REPEATS if elapsed < LONG * seconds else LEAST_OF_LONG
+    return made >= least and (elapsed >= seconds or made >= MOST_REPEATS)
 
 
 def free_memory() -> int | None:

@@ -10,9 +10,11 @@ an operator such as ``aten::addmm`` both calls others and computes itself: leaf 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -81,6 +83,17 @@ COMPILED_WRAPPERS = ("TorchDynamo ", "Torch-Compiled Region", "## Call CompiledF
 def is_dispatch(name: str, dispatch: frozenset[str]) -> bool:
     """Return whether the self time of an operator is dispatch: it is listed, or only calls generated kernels."""
     return name in dispatch or name.startswith(COMPILED_WRAPPERS)
+
+
+def compute_fractions(
+    iterations: Sequence[Interval], operators: Sequence[Interval], dispatch: frozenset[str]
+) -> tuple[float, ...]:
+    """Return the share of each iteration spent in compute; ``operators`` are sorted by start."""
+    found = []
+    for whole in iterations:
+        first, last = (bisect_left(operators, end, key=attrgetter("start")) for end in (whole.start, whole.end))
+        found.append(split([whole], operators[first:last], dispatch).compute_fraction)
+    return tuple(found)
 
 
 def split(iterations: Sequence[Interval], operators: Iterable[Interval], dispatch: frozenset[str]) -> Split:

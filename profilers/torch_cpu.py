@@ -10,12 +10,13 @@ from codesign.profilers.iterations import ANNOTATION, annotated
 from codesign.profilers.live_trace import live_trace
 from codesign.profilers.measure import summary, timed
 from codesign.profilers.results import BatchProfile
-from codesign.profilers.split import dispatch_list, split
+from codesign.profilers.split import compute_fractions, dispatch_list, split
 from codesign.profilers.trace import Trace
 
 PROFILED_WARM_UPS = 2
-"""Iterations under the profiler that are dropped: its first ones allocate its buffers."""
+"""Iterations under the profiler that are dropped: its first ones allocate its buffers. One is enough of long passes."""
 
+LONG_PASS_S = 1.0
 LONGEST_PROFILED_S = 5.0
 MOST_PROFILED = 20
 LEAST_PROFILED = 3
@@ -53,9 +54,12 @@ def profile_pass(
     from codesign.profilers.overhead import passes_within, profiler_overhead
 
     torch = import_torch()
+    flops = count_flops(counted or run)  # first: the cold pass
     passes = timed(run, seconds, repeats)
     latency = summary(passes, torch.get_num_threads(), str(torch.__version__))
-    trace = record(run, profiled_passes(latency.median, latency.repeats), with_shapes=with_shapes)
+    warm_ups = PROFILED_WARM_UPS if latency.median < LONG_PASS_S else 1
+    count = profiled_passes(latency.median, latency.repeats)
+    trace = record(run, count, with_shapes=with_shapes, warm_ups=warm_ups)
     recorded = annotated(trace)
     dispatch = dispatch_list().operators
     durations = sorted(i.end - i.start for i in recorded.iterations)
@@ -63,9 +67,8 @@ def profile_pass(
     mode = "shapes" if with_shapes else "plain"
     return BatchProfile(
         batch=batch, latency=latency, profiled=durations[len(durations) // 2] * 1e-9,
-        split=split(recorded.iterations, recorded.operators, dispatch), flops=count_flops(counted or run),
-        passes=tuple(passes),
-        shares=tuple(split([i], recorded.operators, dispatch).compute_fraction for i in recorded.iterations),
+        split=split(recorded.iterations, recorded.operators, dispatch), flops=flops,
+        passes=tuple(passes), shares=compute_fractions(recorded.iterations, recorded.operators, dispatch),
         profiler_cost=profiler_overhead(run, rounds) if rounds else {mode: durations[0] * 1e-9 / min(passes)},
         queueing=queueing(trace),
     ), trace  # fmt: skip
@@ -77,27 +80,29 @@ def profiled_passes(latency: float, repeats: int) -> int:
     return min(wanted, max(repeats, LEAST_PROFILED))
 
 
-def record(run: Callable[[], Any], iterations: int, *, with_shapes: bool = False) -> Trace:
+def record(
+    run: Callable[[], Any], iterations: int, *, with_shapes: bool = False, warm_ups: int = PROFILED_WARM_UPS
+) -> Trace:
     """Return the trace of annotated passes as the profiler saw them, after dropped warm-ups."""
     torch = import_torch()
-    session = _profiled(run, iterations, with_shapes)
+    session = _profiled(run, warm_ups + iterations, with_shapes)
     facts = {"torch": str(torch.__version__), "record_shapes": str(int(with_shapes))}
-    return live_trace(session, PROFILED_WARM_UPS, facts)
+    return live_trace(session, warm_ups, facts)
 
 
 def recorded_durations(run: Callable[[], Any], iterations: int, *, with_shapes: bool) -> list[int]:
     """Return the times of passes under the profiler, ns, after dropped warm-ups."""
-    session = _profiled(run, iterations, with_shapes)
+    session = _profiled(run, PROFILED_WARM_UPS + iterations, with_shapes)
     events = [e for e in session.profiler.kineto_results.events() if e.name() == ANNOTATION]
     return [e.duration_ns() for e in sorted(events, key=lambda e: e.start_ns())[PROFILED_WARM_UPS:]]
 
 
-def _profiled(run: Callable[[], Any], iterations: int, with_shapes: bool) -> Any:
-    """Return the stopped session of one run of warm-ups and passes: starting a session again would cool it down."""
+def _profiled(run: Callable[[], Any], passes: int, with_shapes: bool) -> Any:
+    """Return the stopped session of warm-ups and passes: starting a session again would cool it down."""
     profiler = import_torch().profiler
     options = {"record_shapes": with_shapes, "experimental_config": _without_ids()}
     with profiler.profile(activities=[profiler.ProfilerActivity.CPU], **options) as session:
-        for _ in range(PROFILED_WARM_UPS + iterations):
+        for _ in range(passes):
             with profiler.record_function(ANNOTATION):
                 run()
     return session

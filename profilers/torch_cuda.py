@@ -16,8 +16,8 @@ from typing import Any
 from codesign.errors import EnvironmentLacks, UsageError, nearest
 from codesign.profilers.iterations import ANNOTATION
 from codesign.profilers.launch_floor import LAUNCHES, WARM_UPS, LaunchFloor, floor_of, null_launch
-from codesign.profilers.measure import LEAST_REPEATS, MOST_REPEATS
 from codesign.profilers.measure import WARM_UPS as TIMED_WARM_UPS
+from codesign.profilers.measure import enough
 from codesign.profilers.torch_cpu import import_torch
 from codesign.profilers.trace import Trace
 
@@ -90,10 +90,9 @@ def timed_on_device(torch: Any, run: Callable[[], Any], seconds: float, repeats:
         run()
     torch.cuda.synchronize()
     durations: list[float] = []
-    least, most = (repeats, repeats) if repeats is not None else (LEAST_REPEATS, MOST_REPEATS)
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    until = time.perf_counter() + seconds
-    while len(durations) < least or (time.perf_counter() < until and len(durations) < most):
+    begin = time.perf_counter()
+    while not enough(len(durations), time.perf_counter() - begin, seconds, repeats):
         with _range(torch):
             start.record()
             run()

@@ -63,7 +63,7 @@ def test_the_trace_in_memory_is_the_one_torch_writes(tmp_path: Path) -> None:
         rows = zip(names, (table.start + trace.origin).tolist(), table.duration.tolist(), strict=True)
         base = json.loads((tmp_path / "trace.json").read_text()).get("baseTimeNanoseconds", 0)
         assert sorted((n, s - base, d) for n, s, d in rows) == expected
-    assert len(annotated(trace).iterations) == 3 + torch_cpu.PROFILED_WARM_UPS
+    assert len(annotated(trace).iterations) == 3
 
 
 @pytest.fixture(scope="module")
