@@ -14,7 +14,7 @@ from codesign.profilers.passes import PHASES, Shape, check_memory, check_phase
 from codesign.profilers.pinning import pinned
 from codesign.profilers.results import Profile
 from codesign.profilers.sweep import Sweep, threads_of
-from codesign.profilers.torch_cpu import import_torch
+from codesign.profilers.torch_cpu import emulated, import_torch
 from codesign.profilers.torch_cuda import check_device, check_dtype, device_memory
 from codesign.profilers.trace import Trace
 from codesign.profilers.turning_points import turning_points
@@ -22,6 +22,7 @@ from codesign.profilers.turning_points import turning_points
 DTYPES = ("fp32", "bf16", "fp16")
 CONTEXT = 128
 SECONDS = 10.0
+EMULATED = "this processor has no instructions for {}: fp32 (--dtype fp32) is likely faster here"
 
 __all__ = ["DTYPES", "check_device", "load", "profile"]
 
@@ -119,12 +120,13 @@ def profile(
     with pinned(pin), threads_of(torch, threads, pin), torch.inference_mode():
         found = sweep.run()
         used = torch.get_num_threads()
+    notes = (EMULATED.format(found.dtype),) if on_processor and emulated(found.dtype) else ()
     return Profile(
         model=loaded.name, source=loaded.source, device=found.device, phase=chosen, dtype=found.dtype, layers=layers,
         prompt=prompt, context=context, threads=used, seed=seed, torch=str(torch.__version__),
         device_name=found.device_name, execution=execution, pinned=tuple(sorted(set(pin))) if pin else None,
-        with_shapes=with_shapes, floor=found.floor, transitions=turning_points(found.batches, seed),
-        batches=found.batches,
+        with_shapes=with_shapes, floor=found.floor, notes=notes, left_out=found.left_out,
+        transitions=turning_points(found.batches, seed), batches=found.batches,
     )  # fmt: skip
 
 

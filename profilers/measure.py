@@ -19,14 +19,10 @@ import msgspec
 
 from codesign import errors
 from codesign.errors import CodesignError, DataError
+from codesign.profilers.effort import enough
 from codesign.profilers.passes import Shape, check_memory, check_phase, make_pass
 
 WARM_UPS = 2
-LEAST_REPEATS = 5
-MOST_REPEATS = 500
-LONG, LEAST_OF_LONG = 3.0, 3
-"""Times the given time after which fewer repeats are enough: a user who asks for 10 s should not wait minutes."""
-
 BUSY_SPREAD = 0.6
 """Above this width of the interval over the median, other work disturbed the measurement."""
 
@@ -114,14 +110,6 @@ def timed(run: Callable[[], Any], seconds: float, repeats: int | None = None) ->
         run()
         durations.append(time.perf_counter() - start)
     return durations
-
-
-def enough(made: int, elapsed: float, seconds: float, repeats: int | None) -> bool:
-    """Return whether ``made`` repeats in ``elapsed`` s are enough where ``seconds`` were given for them."""
-    if repeats is not None:
-        return made >= repeats
-    least = LEAST_REPEATS if elapsed < LONG * seconds else LEAST_OF_LONG
-    return made >= least and (elapsed >= seconds or made >= MOST_REPEATS)
 
 
 def free_memory() -> int | None:

@@ -100,6 +100,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         pinned: Processors that every thread was held on; None where they were left alone.
         with_shapes: Whether the profiler recorded the shapes of operators.
         floor: What an empty kernel costs to launch; None on the processor.
+        notes: What a reader has to know.
+        left_out: Batch size asked for -> why it was not measured.
         transitions: Where the sweep turns from host-bound to device-bound, by each rule; the first one counts.
     """
 
@@ -120,6 +122,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     pinned: tuple[int, ...] | None = None
     with_shapes: bool = False
     floor: LaunchFloor | None = None
+    notes: tuple[str, ...] = ()
+    left_out: dict[int, str] = {}
     transitions: tuple[Transition, ...] = ()
     batches: tuple[BatchProfile, ...]
 

@@ -15,6 +15,7 @@ from codesign.errors import EnvironmentLacks, UsageError
 from codesign.profilers.analysis import analyse
 from codesign.profilers.boundness import Thresholds
 from codesign.profilers.device_split import device_split
+from codesign.profilers.effort import Effort
 from codesign.profilers.energy.meter import Meter
 from codesign.profilers.energy.window import Energy, measure_energy
 from codesign.profilers.execution import captured, compiled, first_pass
@@ -24,7 +25,7 @@ from codesign.profilers.measure import summary
 from codesign.profilers.passes import Shape, make_pass
 from codesign.profilers.results import BatchProfile
 from codesign.profilers.tklqt import tklqt_per_launch
-from codesign.profilers.torch_cpu import count_flops, import_torch, profile_pass, profiled_passes
+from codesign.profilers.torch_cpu import LONG_PASS_S, count_flops, import_torch, profile_pass, profiled_passes
 from codesign.profilers.torch_cuda import (
     MOST_PROFILED,
     device_index,
@@ -37,12 +38,18 @@ from codesign.profilers.trace import Trace
 from codesign.profilers.vendor_verbose import Vendor, beside_self_time
 
 Run = Callable[[], Any]
+INTERRUPTED = "interrupted"
 
 
 class Swept(NamedTuple):
-    """What a sweep found; the device and dtype are those that were really used."""
+    """What a sweep found; the device and dtype are those that were really used.
+
+    Attributes:
+        left_out: Batch size -> why it was not measured.
+    """
 
     batches: tuple[BatchProfile, ...]
+    left_out: dict[int, str]
     device: str
     device_name: str
     dtype: str
@@ -95,22 +102,40 @@ class Sweep:
     def _on_processor(self, torch: Any) -> Swept:
         vendors = self._vendors(torch)  # before this process holds a second copy of the weights
         module = self._module("cpu")
-        batches = []
+        batches: list[BatchProfile] = []
+        left_out: dict[int, str] = {}
+        effort = self._effort()
         for shape in self.shapes:
+            if reason := effort.leaves_out(shape.batch):
+                left_out[shape.batch] = reason
+                continue
             self._say(f"batch {shape.batch}: timing and tracing")
-            eager = make_pass(self.model, module, shape)
-            run = self._prepared(torch, module, shape, eager)
-            energy = self._energy(run)
-            found, trace = profile_pass(
-                run, shape.batch, self.seconds, self.repeats, with_shapes=self.with_shapes, counted=eager
-            )
-            if shape.batch in vendors:
-                operators = annotated(trace).operators
-                named = beside_self_time(vendors[shape.batch], found.split.iterations, operators)
-                found = replace(found, vendor=named)
-            batches.append(replace(found, energy=energy))
-            self._keep(shape.batch, trace)
-        return Swept(tuple(batches), "cpu", "", _dtype(module), None)
+            try:
+                batches.append(self._processor_batch(torch, module, shape, batches, vendors))
+            except KeyboardInterrupt:  # what was finished is kept
+                if not batches:
+                    raise
+                left_out |= {s.batch: INTERRUPTED for s in self.shapes if s.batch >= shape.batch}
+                break
+            effort.measured(shape.batch, batches[-1].latency.median)
+        return Swept(tuple(batches), left_out, "cpu", "", _dtype(module), None)
+
+    def _processor_batch(
+        self, torch: Any, module: Any, shape: Shape, before: Sequence[BatchProfile], vendors: dict[int, Vendor]
+    ) -> BatchProfile:
+        eager = make_pass(self.model, module, shape)
+        run = self._prepared(torch, module, shape, eager)
+        flops = None
+        if before and before[-1].latency.median > LONG_PASS_S:  # a sample costs the same in every batch
+            flops = before[-1].flops * shape.batch / before[-1].batch
+        found, trace = profile_pass(
+            run, shape.batch, self.seconds, self.repeats, with_shapes=self.with_shapes, counted=eager, flops=flops
+        )
+        if shape.batch in vendors:
+            operators = annotated(trace).operators
+            found = replace(found, vendor=beside_self_time(vendors[shape.batch], found.split.iterations, operators))
+        self._keep(shape.batch, trace)
+        return replace(found, energy=self._energy(run))
 
     def _on_device(self, torch: Any) -> Swept:
         index = device_index(torch, self.device)
@@ -118,26 +143,33 @@ class Sweep:
         with torch.cuda.device(index):
             shapes = [replace(shape, device=name) for shape in self.shapes]
             module = self._module(name)
-            timed, last = [], None
+            timed: list[tuple[Shape, _Timed]] = []
+            left_out: dict[int, str] = {}
+            effort, last = self._effort(), None
             for shape in shapes:  # all of them before the profiler first starts
+                if reason := effort.leaves_out(shape.batch):
+                    left_out[shape.batch] = reason
+                    continue
                 self._say(f"batch {shape.batch}: timing")
                 torch.cuda.reset_peak_memory_stats()
                 last = self._prepared(torch, module, shape)
                 passes = timed_on_device(torch, last, self.seconds, self.repeats)
-                timed.append(_Timed(passes, peak_memory(torch), self._energy(last, torch.cuda.synchronize)))
+                energy = self._energy(last, torch.cuda.synchronize)
+                timed.append((shape, _Timed(passes, peak_memory(torch), energy)))
+                effort.measured(shape.batch, sorted(passes)[len(passes) // 2])
             traced = []
-            for shape, times in zip(shapes, timed, strict=True):
+            for shape, times in timed:
                 self._say(f"batch {shape.batch}: tracing")
-                run = last if len(shapes) == 1 and last else self._prepared(torch, module, shape)
+                run = last if len(timed) == 1 and last else self._prepared(torch, module, shape)
                 trace = self._traced(torch, run, times)
                 self._keep(shape.batch, trace)
                 traced.append((trace, count_flops(make_pass(self.model, module, shape))))
             floor = measure_launch_floor(torch, index)
             batches = [
                 self._batch(torch, shape, *found, times, floor)
-                for shape, found, times in zip(shapes, traced, timed, strict=True)
+                for (shape, times), found in zip(timed, traced, strict=True)
             ]
-            return Swept(tuple(batches), name, str(torch.cuda.get_device_name(index)), _dtype(module), floor)
+            return Swept(tuple(batches), left_out, name, str(torch.cuda.get_device_name(index)), _dtype(module), floor)
 
     def _traced(self, torch: Any, run: Run, times: _Timed) -> Trace:
         latency = summary(times.passes, torch.get_num_threads(), str(torch.__version__))
@@ -191,6 +223,10 @@ class Sweep:
         threads = torch.get_num_threads()
         request = VendorRequest(model=self.model.source, inputs=self.inputs, shapes=self.shapes, threads=threads)
         return vendor_times(request)
+
+    def _effort(self) -> Effort:
+        """Start the clock; it leaves nothing out where the user fixed the repeats."""
+        return Effort(self.seconds * len(self.shapes) if self.repeats is None else None)
 
     def _say(self, text: str) -> None:
         if self.progress is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from codesign.profilers.iterations import ANNOTATION, annotated
@@ -14,12 +15,12 @@ from codesign.profilers.split import compute_fractions, dispatch_list, split
 from codesign.profilers.trace import Trace
 
 PROFILED_WARM_UPS = 2
-"""Iterations under the profiler that are dropped: its first ones allocate its buffers. One is enough of long passes."""
+"""Iterations under the profiler that are dropped: its first ones allocate its buffers. Long passes do not feel it."""
 
 LONG_PASS_S = 1.0
 LONGEST_PROFILED_S = 5.0
 MOST_PROFILED = 20
-LEAST_PROFILED = 3
+LEAST_PROFILED, LEAST_PROFILED_OF_LONG = 3, 2
 OVERHEAD_S = 1.0
 """Time for measuring what the profiler costs; passes too long for it lose too little to it to matter."""
 
@@ -32,6 +33,22 @@ def import_torch() -> Any:
     return torch
 
 
+NATIVE = {
+    "bf16": {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"},
+    "fp16": {"avx512_fp16", "amx_fp16", "fphp"},
+}
+"""dtype -> flags of processors, x86 or ARM, of which one says that they compute in it."""
+
+
+def emulated(dtype: str, processor: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether this processor has no instructions for ``dtype``; False where it does not say."""
+    try:
+        words = set(processor.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return dtype in NATIVE and bool({"flags", "Features"} & words) and not NATIVE[dtype] & words
+
+
 def profile_pass(
     run: Callable[[], Any],
     batch: int,
@@ -40,6 +57,7 @@ def profile_pass(
     *,
     with_shapes: bool = False,
     counted: Callable[[], Any] | None = None,
+    flops: float | None = None,
 ) -> tuple[BatchProfile, Trace]:
     """Return latency and structure of ``run``, and its trace; the latency is measured before any profiler starts.
 
@@ -50,14 +68,16 @@ def profile_pass(
         repeats: Make exactly so many instead.
         with_shapes: Whether the profiler records the shapes of operators, which costs more.
         counted: The pass whose FLOP count, where ``run`` itself hides its operators; default ``run``.
+        flops: FLOP of a pass where they are known already: counting takes a pass.
     """
     from codesign.profilers.overhead import passes_within, profiler_overhead
 
     torch = import_torch()
-    flops = count_flops(counted or run)  # first: the cold pass
+    if flops is None:
+        flops = count_flops(counted or run)  # first: the cold pass
     passes = timed(run, seconds, repeats)
     latency = summary(passes, torch.get_num_threads(), str(torch.__version__))
-    warm_ups = PROFILED_WARM_UPS if latency.median < LONG_PASS_S else 1
+    warm_ups = PROFILED_WARM_UPS if latency.median < LONG_PASS_S else 0
     count = profiled_passes(latency.median, latency.repeats)
     trace = record(run, count, with_shapes=with_shapes, warm_ups=warm_ups)
     recorded = annotated(trace)
@@ -76,8 +96,9 @@ def profile_pass(
 
 def profiled_passes(latency: float, repeats: int) -> int:
     """Return how many passes to profile: few of a long pass, no more than were timed of a short one."""
-    wanted = int(min(MOST_PROFILED, max(LEAST_PROFILED, LONGEST_PROFILED_S / latency)))
-    return min(wanted, max(repeats, LEAST_PROFILED))
+    least = LEAST_PROFILED if latency < LONG_PASS_S else LEAST_PROFILED_OF_LONG
+    wanted = int(min(MOST_PROFILED, max(least, LONGEST_PROFILED_S / latency)))
+    return min(wanted, max(repeats, least))
 
 
 def record(

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from codesign.errors import EnvironmentLacks, UsageError, nearest
+from codesign.profilers.effort import enough
 from codesign.profilers.iterations import ANNOTATION
 from codesign.profilers.launch_floor import LAUNCHES, WARM_UPS, LaunchFloor, floor_of, null_launch
 from codesign.profilers.measure import WARM_UPS as TIMED_WARM_UPS
-from codesign.profilers.measure import enough
 from codesign.profilers.torch_cpu import import_torch
 from codesign.profilers.trace import Trace
 

@@ -38,6 +38,7 @@ def profile_model(
     from codesign.profilers.api import check_device, load, profile
     from codesign.profilers.iterations import first_passes
     from codesign.profilers.readers.recording import write_recording
+    from codesign.profilers.sweep import INTERRUPTED
     from codesign.report.profile import profile_page
     from codesign.report.profile.model_view import model_view
     from codesign.run import create_run, write_file
@@ -73,10 +74,14 @@ def profile_model(
     for batch, trace in kept.items():
         write_recording(trace, run.path / f"batch-{batch}.trace")
     write_file(run.path / "report.html", profile_page(model_view(found, kept)))
-    run.update(status="finished", wall_s=round(perf_counter() - start, 3))
+    interrupted = INTERRUPTED in found.left_out.values()
+    status = "interrupted" if interrupted else "finished"
+    run.update(status=status, wall_s=round(perf_counter() - start, 3))
     lines = [*view.notes(found), *([energy_note] if energy_note else []), f"report: {run.path}/report.html"]
     show(ctx, view.results(found), view.tables(found), as_json=json, units=view.UNITS, notes=lines,
          details={"run": str(run.path)})  # fmt: skip
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def refuse_existing(out: str | None, force: bool) -> None:

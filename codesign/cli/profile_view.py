@@ -114,6 +114,8 @@ def short(name: str, width: int = NAME_WIDTH) -> str:
 def notes(found: Profile) -> list[str]:
     """Return the lines below the tables."""
     lines = [*_verdicts(found)]
+    reasons = {reason: [b for b, r in found.left_out.items() if r == reason] for reason in found.left_out.values()}
+    lines += [f"batch {', '.join(map(str, sizes))} left out: {reason}" for reason, sizes in reasons.items()]
     lines += [f"transition by {turn.rule}: {turn.explanation}" for turn in found.transitions]
     if found.floor is not None:
         floor = found.floor
@@ -121,7 +123,7 @@ def notes(found: Profile) -> list[str]:
             f"launch floor: an empty kernel starts {number(floor.latency_p50 * 1e-9, 's')} after its launch call "
             f"begins, the call takes {number(floor.call_p50 * 1e-9, 's')} (medians of {floor.launches}, measured)"
         )
-    lines += _costs(found)
+    lines += [*_costs(found), *found.notes]
     odd = [str(b.batch) for b in found.batches if not LEAST_OVERHEAD <= b.overhead <= TRUSTED_OVERHEAD]
     if odd:
         lines.append(
@@ -172,7 +174,8 @@ def results(found: Profile) -> dict[str, Any]:
     return {
         "model": found.model, "device": found.device, "phase": found.phase, "dtype": found.dtype,
         "layers": found.layers, "prompt": found.prompt, "context": found.context, "threads": found.threads,
-        "execution": found.execution, "device_name": found.device_name, "pinned": found.pinned,
+        "left_out": found.left_out, "notes": found.notes, "execution": found.execution,
+        "device_name": found.device_name, "pinned": found.pinned,
         "launch_floor": found.floor, "transition_batch": found.transition.batch if found.transition else None,
         "transition": found.transition, "transitions": found.transitions, "batches": [_batch(b) for b in found.batches],
     }  # fmt: skip

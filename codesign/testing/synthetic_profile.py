@@ -6,6 +6,7 @@ The numbers follow no hardware. Names can be made hostile, to show that the page
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.profilers.transition import Transition
 from codesign.report.profile.view import (
@@ -13,6 +14,7 @@ from codesign.report.profile.view import (
     Copies,
     Coverage,
     Fusion,
+    Int64,
     Kind,
     Lane,
     Metric,
@@ -49,10 +51,11 @@ def synthetic_timeline(events: int = 200_000, seed: int = 0, hostile: bool = Fal
     begin = np.cumsum(gap + 12_000)
     kernel = rng.integers(0, len(_KERNELS), steps)
     length = (rng.lognormal(8.6, 0.9, steps)).astype(np.int64)
+    lag = 5_000 + rng.gamma(3.0, 900.0, steps).astype(np.int64)
     start_kernel = np.empty(steps, np.int64)
     free = [0, 0]
     for i, stream in enumerate(thread.astype(int).tolist()):
-        start_kernel[i] = max(int(begin[i]) + 6_500, free[stream])
+        start_kernel[i] = max(int(begin[i] + lag[i]), free[stream])
         free[stream] = int(start_kernel[i] + length[i])
     names = (*_OPERATORS, "cudaLaunchKernel", "cudaEventQuery", *_KERNELS[:-2], *((HOSTILE,) if hostile else ()))
     names += _KERNELS[-2:]
@@ -85,9 +88,10 @@ def synthetic_timeline(events: int = 200_000, seed: int = 0, hostile: bool = Fal
     )
 
 
-def names_are(index: np.ndarray, names: tuple[str, ...], start: str) -> np.ndarray:
+def names_are(index: Int64, names: tuple[str, ...], start: str) -> NDArray[np.bool_]:
     """Return where names begin so."""
-    return np.array([n.startswith(start) for n in names])[index]
+    begins: NDArray[np.bool_] = np.array([n.startswith(start) for n in names])[index]
+    return begins
 
 
 def synthetic_profile(events: int = 200_000, seed: int = 0, hostile: bool = False) -> ProfileView:
@@ -148,7 +152,7 @@ def synthetic_profile(events: int = 200_000, seed: int = 0, hostile: bool = Fals
                     launches_saved=64 // length * (length - 1),
                     ideal_ratio=1.0 + length / 16,
                     time_saved=64 // length * (length - 1) * 5_500.0,
-                    where="LlamaDecoderLayer.mlp" if length % 4 else HOSTILE,
+                    where=HOSTILE if hostile else "LlamaDecoderLayer.mlp",
                 )
                 for length in (2, 4, 8, 16, 32)
             ),
@@ -177,7 +181,7 @@ def names_of(timeline: Timeline, length: int) -> list[str]:
     return [timeline.names[i] for i in timeline.name[timeline.kind == Kind.KERNEL][:length]]
 
 
-def _metrics(kernel_time: float, latency: np.ndarray) -> tuple[Metric, ...]:
+def _metrics(kernel_time: float, latency: Int64) -> tuple[Metric, ...]:
     return (
         Metric(name="inference_latency", value=4.046966e-3, unit="s", source="measured", low=3.9e-3, high=4.4e-3),
         Metric(name="tklqt", value=float(latency.sum()) / 1e9, unit="s", source="computed", note="graphs counted once"),

@@ -1,14 +1,70 @@
-"""Made-up runs for the tests of reports."""
+"""Made-up runs for the tests of reports, and a browser without a network to look at them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codesign.testing.synthetic_run import synthetic_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as tool:
+        running = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Callable[[int, str], Any]:
+    """Return a function that gives an empty window of a width and colour scheme; making each anew takes long."""
+
+    @cache
+    def context(width: int, scheme: str) -> Any:
+        return browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+
+    return lambda width, scheme: context(width, scheme).new_page()
+
+
+@pytest.fixture
+def show(window: Callable[[int, str], Any]) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a page; the test fails on any console message, error or outside request."""
+    troubles: list[str] = []
+    pages = []
+
+    def refuse(route: Any) -> None:
+        if route.request.url.startswith("file:"):
+            route.continue_()
+        else:
+            troubles.append("asked for " + route.request.url)
+            route.abort()
+
+    def open_page(path: Path, width: int = 1280, scheme: str = "light") -> Any:
+        page = window(width, scheme)
+        pages.append(page)
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", lambda dialog: troubles.append("dialog " + dialog.message))
+        page.route("**/*", refuse)
+        page.goto(path.absolute().as_uri())
+        page.wait_for_selector("body[data-ready=true]", timeout=20_000)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert troubles == []
 
 
 @pytest.fixture

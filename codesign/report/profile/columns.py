@@ -36,12 +36,13 @@ def packed_timeline(timeline: Timeline, most: int = MOST_EVENTS) -> dict[str, An
     """Return the columns of a timeline as JSON types.
 
     Events are ordered by row, start and falling duration. ``delta`` is the start after the one before in the row,
-    ``id`` an index into ``names`` and ``kinds``, ``linked`` the steps between events that have a launch, ``launch``
-    the steps between their launches.
+    ``id`` an index into ``names`` and ``kinds``, ``linked`` the steps between the ``links`` events that have a
+    launch, ``launch`` the steps between their launches.
 
     Args:
         timeline: The events.
-        most: Events kept: the longest of the devices with their launches, then the longest of the rest.
+        most: Most events kept: the longest of the devices with their launches, then the longest of the rest, of which
+            none has lost its launch.
     """
     kept = _kept(timeline, most)
     order = kept[np.lexsort((-timeline.duration[kept], timeline.start[kept], timeline.row[kept]))]
@@ -68,6 +69,7 @@ def packed_timeline(timeline: Timeline, most: int = MOST_EVENTS) -> dict[str, An
         "delta": varints(delta),
         "duration": varints(timeline.duration[order]),
         "id": varints(identity),
+        "links": len(linked),
         "linked": varints(np.diff(linked, prepend=0)),
         "launch": signed_varints(np.diff(launch[linked], prepend=0)),
     }
@@ -83,7 +85,8 @@ def _kept(timeline: Timeline, most: int) -> Int64:
     launches = np.unique(timeline.launch[works])
     taken = np.zeros(total, bool)
     taken[works] = taken[launches[launches >= 0]] = True
-    rest = longest[~taken[longest]][: most - int(taken.sum())]
+    whole = ~taken & ((timeline.launch < 0) | taken[timeline.launch])
+    rest = longest[whole[longest]][: most - int(taken.sum())]
     taken[rest] = True
     return np.flatnonzero(taken)
 

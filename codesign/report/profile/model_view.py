@@ -9,7 +9,7 @@ import numpy as np
 
 from codesign.profilers.analysis import analyse
 from codesign.profilers.boundness import DISPATCH_BOUND
-from codesign.profilers.results import BatchProfile, Profile, sentence
+from codesign.profilers.results import NEXT, BatchProfile, Profile
 from codesign.profilers.trace import Trace
 from codesign.report.profile.trace_view import analysis_parts, launch_latencies, timeline
 from codesign.report.profile.view import Metric, ProfileView, Sweep
@@ -31,7 +31,7 @@ def model_view(found: Profile, traces: Mapping[int, Trace]) -> ProfileView:
     turn = found.transition
     unresolved = (turn.explanation,) if turn and turn.crossed == "unresolved" else ()
     parts |= {
-        "verdict": last.verdict, "reason": sentence(last),
+        "verdict": last.verdict, "reason": f"{last.boundness.reason}; {NEXT[last.verdict]}",
         "devices": (found.device_name,) if found.device_name else (),
         "metrics": (*_metrics(found, last), *parts.get("metrics", ())),
         "warnings": (*unresolved, *parts.get("warnings", ())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -27,7 +28,8 @@ def profile_page(view: ProfileView) -> str:
     own = "codesign.report.profile"
     styles = [Asset("codesign.report", "report.css"), Asset(own, "profile.css")]
     scripts = [Asset("codesign.report", name) for name in SHARED] + [Asset(own, name) for name in SCRIPTS]
-    return document(view.title, encode(profile_payload(view)), Asset(own, "template.html"), styles, scripts)
+    payload = profile_payload(view)
+    return document(payload["title"], encode(payload), Asset(own, "template.html"), styles, scripts)
 
 
 def profile_payload(view: ProfileView) -> dict[str, Any]:
@@ -38,12 +40,37 @@ def profile_payload(view: ProfileView) -> dict[str, Any]:
         if name not in ("timeline", "launch_latency", "sweep")
     }
     source = PureWindowsPath(PurePosixPath(view.source).name).name
-    return plain | {
+    content = plain | {
         "source": source,
         "timeline": packed_timeline(view.timeline) if view.timeline is not None and len(view.timeline.start) else None,
         "latency": latency_histogram(view.launch_latency) if view.launch_latency is not None else None,
         "sweep": _sweep(view.sweep) if view.sweep is not None and len(view.sweep.batches) else None,
     }
+    shown: dict[str, Any] = _shown(content)
+    return shown
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` with what has no glyph of its own written out, like ``\x1b`` or ``\u202e``.
+
+    A control character would vanish from a name, a direction mark would turn round what stands beside it, and half of a
+    surrogate pair cannot be encoded.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _shown(content: Any) -> Any:
+    if isinstance(content, str):
+        return printable(content)
+    if isinstance(content, dict):
+        return {name: _shown(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_shown(value) for value in content]
+    return content
 
 
 def latency_histogram(latency: Int64) -> dict[str, Any] | None:

@@ -49,6 +49,19 @@ FIGURES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Heading -> metrics below it, in this order."""
 
+WORDS = {
+    "akd_us": "average kernel", "gpu_busy_us": "device busy", "gpu_idle_us": "device idle", "wall_us": "whole window",
+    "gpu_busy_in_il_us": "device busy in the inference latency", "tklqt_us": "TKLQT",
+    "gpu_idle_in_il_us": "device idle in the inference latency", "cpu_op_count": "operators",
+    "cpu_op_busy_us": "operators run", "cpu_idle_in_il_us": "no operator in the inference latency",
+    "unique_kernel_name_count": "different kernels", "memcpy_count": "memory copies", "memset_count": "memory sets",
+    "op_linked_kernel_count": "kernels linked to an operator", "paired_kernel_count": "kernels paired with a launch",
+    "head_kernel_count": "kernels launched before the window", "orphan_kernel_count": "kernels whose launch is lost",
+    "iteration_count": "passes", "iteration_time_us": "passes, together", "dispatch_self_us": "dispatch",
+    "compute_self_us": "compute", "early_start_us": "early starts", "launch_call_us": "launch calls",
+}  # fmt: skip
+"""Metric -> its name for people, where the plain words of its name are not enough."""
+
 NOTES = {
     "tklqt_us": "sum over launches: exceeds the wall time when kernels queue, so it is no share of it",
     "inference_latency_us": "first operator to last kernel; kernels of before the window left out",
@@ -154,14 +167,15 @@ def _streams(trace: Trace, before: int) -> tuple[Int64, tuple[Lane, ...]]:
 
 def _figures(figures: dict[str, Any]) -> tuple[Metric, ...]:
     found = []
+    traced = bool(figures["kernel_count"] or figures["memcpy_count"] or figures["memset_count"])
     for group, names in FIGURES.items():
-        for name in names:
+        for name in names if traced or group in ("", "host") else ():
             value = figures.get(name)
             if value is None:
                 continue
             time = name.endswith("_us")
             found.append(Metric(
-                name=name.removesuffix("_us"), value=value * 1e-6 if time else value, unit="s" if time else "",
+                name=WORDS.get(name, name.removesuffix("_us")), value=value * 1e-6 if time else value, unit="s" if time else "",
                 source="measured", note=NOTES.get(name, ""), group=group,
             ))  # fmt: skip
     return tuple(found)

@@ -17,7 +17,7 @@ function drawLatency(host, width) {
   const height = 250, box = {left: 58, right: width - 14, top: 42, bottom: height - 42}, lowest = Math.log10(edge(0)), most = Math.max(...L.counts);
   const pad = Math.max(0, 0.5 - (Math.log10(edge(L.counts.length)) - lowest)) / 2 + 0.04, from = lowest - pad, to = Math.log10(edge(L.counts.length)) + pad;
   const sx = v => box.left + (Math.log10(v) - from) / (to - from) * (box.right - box.left), sy = v => box.bottom - v / most * (box.bottom - box.top);
-  const svg = frame(width, height, words), ticks = niceTicks(0, most, 4);
+  const svg = frame(width, height, words), ticks = niceTicks(0, most, 4).filter(Number.isInteger);
   axisLeft(svg, box, sy, ticks, t => digits(t, 3), 'launches');
   L.counts.forEach((n, i) => { if (n) { const x = sx(edge(i)), w = sx(edge(i + 1)) - x; svg.append(shape('rect', {class: 'bin', x, width: Math.max(1, w - 1), y: Math.min(sy(n), box.bottom - 1.5), height: Math.max(1.5, box.bottom - sy(n))}, shape('title', {}, `${seconds(edge(i))} to ${seconds(edge(i + 1))}: ${grouped(n)}`))); } });
   let free = -Infinity;
@@ -33,10 +33,10 @@ function drawLatency(host, width) {
 function drawSplits(host) {
   for (const split of P.splits) {
     const whole = split.parts.reduce((sum, part) => sum + part.time, 0);
-    const words = split.parts.map(({label, time: t}) => `${label} ${seconds(t)} (${percent(whole ? t / whole : 0)})`);
-    host.append(make('h3', {}, `${split.title}: ${seconds(whole)}`),
+    const words = split.parts.map(({label, time: t}) => `${cut(label, 120) || NAMELESS} ${seconds(t)} (${percent(whole ? t / whole : 0)})`);
+    host.append(make('h3', {title: split.title}, `${cut(split.title, 120)}: ${seconds(whole)}`),
       make('div', {class: 'split-bar', role: 'img', 'aria-label': words.join(', ')}, split.parts.map(({time: t}, i) => t > 0 ? make('span', {class: 'part p' + i % 6, style: `flex-grow:${t / whole}`, title: words[i]}) : null)),
-      make('div', {class: 'items'}, words.map((w, i) => make('span', {}, make('span', {class: 'swatch part p' + i % 6, 'aria-hidden': 'true'}), w))));
+      make('div', {class: 'items'}, words.map((w, i) => make('span', {title: w}, make('span', {class: 'swatch part p' + i % 6, 'aria-hidden': 'true'}), w))));
     if (split.note) host.append(make('p', {class: 'hint'}, split.note));
   }
 }
@@ -59,15 +59,15 @@ function sweepPlot(host, width, values, low, high, log, text, title, threshold) 
   const B = P.sweep.batches, T = P.sweep.transition, height = 270, box = {left: 74, right: width - 16, top: 24, bottom: height - 44};
   const x0 = Math.log2(B[0]), x1 = Math.log2(B[B.length - 1]), pad = Math.max(0.3, (x1 - x0) * 0.04), sx = b => box.left + (Math.log2(b) - x0 + pad) / (x1 - x0 + 2 * pad) * (box.right - box.left);
   const both = [...values, ...(low || []), ...(high || [])].filter(v => v !== null), logged = log && both.every(v => v > 0);
-  const sy = scaleOf(log ? both : [...both, 0, 1], box.bottom, box.top, logged, 4), words = `${title} by batch: ` + B.map((b, i) => `${b}: ${text(values[i])}`).join(', ') + '.';
+  const sy = scaleOf(log ? [...both, threshold] : [...both, 0, 1], box.bottom, box.top, logged, 4), words = `${title} by batch: ` + B.map((b, i) => `${b}: ${text(values[i])}`).join(', ') + '.';
   const svg = frame(width, height, words);
-  axisLeft(svg, box, sy, log ? sy.ticks : [0, 0.25, 0.5, 0.75, 1], text, title + (logged ? ' (log scale)' : ''));
+  axisLeft(svg, box, sy, log ? sy.ticks : [0, 0.25, 0.5, 0.75, 1], log ? text : v => v * 100 + ' %', title + (logged ? ' (log scale)' : ''));
   if (T && T.batch !== null) {
     if (T.low !== null || T.high !== null) { const a = T.low === null ? box.left : Math.max(box.left, sx(T.low)), b = T.high === null ? box.right : Math.min(box.right, sx(T.high)); svg.append(shape('rect', {class: 'band', x: a, width: Math.max(1, b - a), y: box.top, height: box.bottom - box.top}, shape('title', {}, 'interval of the transition'))); }
-    const x = sx(T.batch), right = x > (box.left + box.right) / 2;
-    svg.append(shape('line', {class: 'limit', x1: x, x2: x, y1: box.top, y2: box.bottom}), shape('text', {class: 'limit-text halo', x: x + (right ? -4 : 4), y: box.bottom - 8, 'text-anchor': right ? 'end' : 'start'}, 'transition ' + digits(T.batch, 3)));
+    const x = sx(T.batch), right = x > box.left + 110;
+    svg.append(shape('line', {class: 'limit', x1: x, x2: x, y1: box.top, y2: box.bottom}), shape('text', {class: 'limit-text halo', x: x + (right ? -4 : 4), y: box.top + 12, 'text-anchor': right ? 'end' : 'start'}, 'transition ' + digits(T.batch, 3)));
   }
-  if (threshold !== null && threshold !== undefined) svg.append(shape('line', {class: 'limit thin', x1: box.left, x2: box.right, y1: sy(threshold), y2: sy(threshold)}));
+  if (threshold !== null && threshold !== undefined) svg.append(shape('line', {class: 'limit thin', x1: box.left, x2: box.right, y1: sy(threshold), y2: sy(threshold)}, shape('title', {}, `threshold ${text(threshold)}`)));
   const points = B.map((b, i) => [sx(b), sy(values[i]), i]).filter(p => isFinite(p[1]));
   svg.append(shape('path', {class: 'strand', style: 'opacity:1;stroke-width:2', d: points.map(([x, y], k) => (k ? 'L' : 'M') + x.toFixed(1) + ' ' + y.toFixed(1)).join('')}));
   for (const [x, y, i] of points) {

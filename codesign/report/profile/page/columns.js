@@ -3,14 +3,20 @@ const P = JSON.parse($('data').textContent);
 function varints(text, count, signed) {
   const bytes = atob(text), values = new Float64Array(count);
   for (let i = 0, at = 0; i < count; i++) {
-    let value = 0, scale = 1, byte;
-    do { byte = bytes.charCodeAt(at++); value += (byte & 127) * scale; scale *= 128; } while (byte > 127);
+    let byte = bytes.charCodeAt(at++), value = byte & 127;
+    for (let scale = 128; byte > 127; scale *= 128) { byte = bytes.charCodeAt(at++); value += (byte & 127) * scale; }
     values[i] = signed ? (value % 2 ? -(value + 1) / 2 : value / 2) : value;
   }
   return values;
 }
+const NAMELESS = '(no name)';
+// A name cut to what tells it apart at a glance; the whole is in the tip and the tables.
+function brief(name) {
+  const plain = name.replace(/^void /, '').replace(/\(anonymous namespace\)::/g, ''), end = plain.search(/[<(]/), base = end > 3 ? plain.slice(0, end) : plain;
+  return base.split('::').pop() || plain || NAMELESS;
+}
 function unpackTimeline(T) {
-  const n = T.count, start = varints(T.delta, n), end = varints(T.duration, n), id = Uint32Array.from(varints(T.id, n));
+  const n = T.count, start = varints(T.delta, n), end = varints(T.duration, n), id = new Uint32Array(varints(T.id, n));
   const rows = [];
   let at = 0;
   for (const [label, device, count] of T.rows) {
@@ -20,11 +26,7 @@ function unpackTimeline(T) {
     at += count;
   }
   const launch = new Int32Array(n).fill(-1);
-  if (T.linked) {
-    let many = 0;
-    for (let i = 0, b = atob(T.linked); i < b.length; i++) if (b.charCodeAt(i) < 128) many++;
-    const events = varints(T.linked, many), launches = varints(T.launch, many, true);
-    for (let i = 0, event = 0, from = 0; i < many; i++) launch[event += events[i]] = from += launches[i];
-  }
+  const events = varints(T.linked, T.links), launches = varints(T.launch, T.links, true);
+  for (let i = 0, event = 0, from = 0; i < T.links; i++) launch[event += events[i]] = from += launches[i];
   return {n, start, end, id, launch, rows};
 }

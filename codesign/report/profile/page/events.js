@@ -1,6 +1,6 @@
 // What one event is: under the pointer, picked, found by name.
 function factsOf(event) {
-  const {S, E, LAUNCH} = D, launch = LAUNCH[event], pairs = [['start', exact(S[event] + P.timeline.first)], ['duration', exact(E[event] - S[event])], ['row', laneOf(event).row.label]];
+  const {S, E, LAUNCH} = D, launch = LAUNCH[event], pairs = [['start', exact(S[event] + P.timeline.first)], ['duration', exact(E[event] - S[event])], ['row', cut(laneOf(event).row.label, 80)]];
   if (launch >= 0) pairs.push(['launch latency', exact(S[event] - S[launch])], ['launched by', shortName(D.ID[launch]) + ', ' + exact(E[launch] - S[launch])]);
   if (isCall(event)) { const n = startedBy(event); if (n.length) pairs.push(['started', n.length === 1 ? shortName(D.ID[n[0]]) : `${grouped(n.length)}${n.length === 2000 ? ' or more' : ''} on the device`]); if (n.length) pairs.push(['launch latency', exact(S[n[0]] - S[event]) + (n.length > 1 ? ' to the first' : '')]); }
   return pairs;
@@ -21,7 +21,7 @@ function hover(event, x, y) {
   const tip = $('tip');
   if (event !== V.hover) {
     V.hover = event;
-    if (event >= 0) clear(tip).append(make('strong', {}, cut(NAME[D.ID[event]], 300)), make('div', {class: 'sub'}, KIND_TITLES[KIND[D.ID[event]]]), terms(factsOf(event)));
+    if (event >= 0) clear(tip).append(make('strong', {}, cut(NAME[D.ID[event]] || NAMELESS, 300)), make('div', {class: 'sub'}, KIND_TITLES[KIND[D.ID[event]]]), terms(factsOf(event)));
     invalidate();
   }
   tip.hidden = event < 0;
@@ -33,7 +33,7 @@ function pick(event, reveal) {
   card.hidden = event < 0;
   if (event >= 0) {
     const launch = D.LAUNCH[event], started = isCall(event) ? startedBy(event) : [];
-    clear(card).append(make('strong', {}, NAME[D.ID[event]]), ' ', make('span', {class: 'tag'}, KIND_TITLES[KIND[D.ID[event]]]), terms(factsOf(event)), make('div', {class: 'bar'},
+    clear(card).append(make('strong', {}, NAME[D.ID[event]] || NAMELESS), ' ', make('span', {class: 'tag'}, KIND_TITLES[KIND[D.ID[event]]]), terms(factsOf(event)), make('div', {class: 'bar'},
       make('button', {type: 'button', onclick: () => fit(event)}, 'Fit'),
       launch >= 0 ? make('button', {type: 'button', onclick: () => pick(launch, true)}, 'To its launch') : null,
       started.length ? make('button', {type: 'button', onclick: () => pick(started[0], true)}, 'To its kernel') : null,
@@ -53,6 +53,7 @@ function find(text, whole) {
     for (let i = 0; i < V.found.length; i++) { V.found[i] = hit[D.ID[i]] ? 1 : 0; V.foundBefore[i + 1] = V.foundBefore[i] + V.found[i]; }
   }
   $('found').textContent = text ? grouped(V.foundBefore[D.S.length]) + ' found' : '';
+  $('next').hidden = !text || !V.foundBefore[D.S.length];
   invalidate();
 }
 function nextFound() {

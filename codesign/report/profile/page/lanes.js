@@ -1,20 +1,23 @@
 // Events in lanes: what overlaps in a row goes one lane down, which for calls within operators is their depth.
 // Then events are stored lane after lane, so that a lane is searched by bisection in its part of the columns.
-const MOST_LANES = 64;
+const MOST_LANES = 256;
 function layLanes(T) {
   const lane = new Uint8Array(T.n), order = new Int32Array(T.n), place = new Int32Array(T.n), lanes = [];
+  const ends = new Float64Array(MOST_LANES), counts = new Int32Array(MOST_LANES);
   let at = 0;
   for (const row of T.rows) {
-    const ends = [], counts = [];
+    let deep = 0;
+    counts.fill(0);
     for (let i = row.from; i < row.to; i++) {
+      const start = T.start[i];
       let depth = 0;
-      while (depth < ends.length && ends[depth] > T.start[i] && depth < MOST_LANES - 1) depth++;
-      if (depth === ends.length) counts.push(0);
+      while (depth < deep && ends[depth] > start && depth < MOST_LANES - 1) depth++;
+      if (depth === deep) deep++;
       ends[depth] = T.end[i];
       counts[depth]++;
       lane[i] = depth;
     }
-    row.lanes = counts.map((count, depth) => { const l = {row, depth, from: at, to: at, last: at + count}; at += count; lanes.push(l); return l; });
+    row.lanes = Array.from(counts.subarray(0, deep), (count, depth) => { const l = {row, depth, from: at, to: at}; at += count; lanes.push(l); return l; });
     for (let i = row.from; i < row.to; i++) { const l = row.lanes[lane[i]]; place[i] = l.to; order[l.to++] = i; }
   }
   const S = new Float64Array(T.n), E = new Float64Array(T.n), ID = new Uint32Array(T.n), LAUNCH = new Int32Array(T.n), BUSY = new Float64Array(T.n + 1);

@@ -25,7 +25,7 @@ function revealEvent(event) {
   scrollTo(event);
 }
 function step(by) {
-  if (V.picked < 0) { const seen = D.lanes.find(l => l.row.device) || D.lanes[0]; pick(Math.min(seen.to - 1, firstAbove(D.E, V.a, seen.from, seen.to)), true); return; }
+  if (V.picked < 0) { const seen = D.lanes.find(l => l.row.device) || D.lanes[0]; pick(Math.min(seen.to - 1, firstAbove(D.E, (V.a + V.b) / 2, seen.from, seen.to)), true); return; }
   const lane = laneOf(V.picked), next = V.picked + by;
   if (next >= lane.from && next < lane.to) pick(next, true);
 }
@@ -37,7 +37,7 @@ function other() {
 const KEYS = {
   '+': () => zoom(1 / 1.5), '=': () => zoom(1 / 1.5), '-': () => zoom(1.5), '0': () => look(V.low, V.high), Home: () => look(V.low, V.high),
   ArrowLeft: () => move(-0.15), ArrowRight: () => move(0.15), n: () => step(1), p: () => step(-1), l: other,
-  f: () => { if (V.picked >= 0) fit(V.picked); }, Escape: () => { hover(-1); pick(-1); },
+  f: () => { if (V.picked >= 0) fit(V.picked); }, Escape: () => { hover(-1); if (V.picked < 0) find('', false); pick(-1); },
 };
 function navigate() {
   const host = $('timeline-plot');
@@ -50,15 +50,22 @@ function navigate() {
     if (sideways) move(event.deltaX / V.width);
     else zoom(Math.exp(Math.max(-120, Math.min(120, event.deltaMode ? event.deltaY * 30 : event.deltaY)) * 0.003), at(event)[0]);
   }, {passive: false});
-  let drag = null;
+  const fingers = new Map(), timeAt = x => V.a + x / V.width * (V.b - V.a);
+  let drag = null, pinch = null;
   host.addEventListener('pointerdown', event => {
     if (event.button) return;
     const [x, y] = at(event);
-    if (x < host.clientWidth) drag = {x, y, a: V.a, b: V.b, top: host.scrollTop, moved: false};
+    if (event.pointerType === 'touch') fingers.set(event.pointerId, x);
+    if (fingers.size === 2) { pinch = [...fingers.values()].map(timeAt); drag = null; hover(-1); }
+    else if (x < host.clientWidth) drag = {x, y, a: V.a, b: V.b, top: host.scrollTop, moved: false};
   });
   host.addEventListener('pointermove', event => {
     const [x, y] = at(event);
-    if (drag && (drag.moved || Math.abs(x - drag.x) + Math.abs(y - drag.y) > 4)) {
+    if (fingers.has(event.pointerId)) fingers.set(event.pointerId, x);
+    if (pinch) {  // the times stay under the fingers
+      const [p, q] = fingers.values(), span = (pinch[1] - pinch[0]) / (q - p) * V.width, left = pinch[0] - p / V.width * span;
+      if (span > 0 && Math.abs(q - p) > 10) look(left, left + span);
+    } else if (drag && (drag.moved || Math.abs(x - drag.x) + Math.abs(y - drag.y) > 4)) {
       if (!drag.moved) host.setPointerCapture(event.pointerId);
       drag.moved = true;
       hover(-1);
@@ -67,7 +74,11 @@ function navigate() {
       if (event.pointerType === 'mouse') host.scrollTop = drag.top + drag.y - y;
     } else if (!drag) hover(eventAt(x, y), event.clientX, event.clientY);
   });
-  const drop = event => { if (drag && !drag.moved && event.type === 'pointerup') pick(eventAt(...at(event))); drag = null; };
+  const drop = event => {
+    if (drag && !drag.moved && event.type === 'pointerup') pick(eventAt(...at(event)));
+    fingers.delete(event.pointerId);
+    drag = pinch = null;
+  };
   for (const name of ['pointerup', 'pointercancel']) host.addEventListener(name, drop);
   host.addEventListener('pointerleave', () => hover(-1));
   host.addEventListener('dblclick', event => { const found = eventAt(...at(event)); if (found >= 0) fit(found); });

@@ -1,11 +1,11 @@
 // The canvas: each lane costs at most a bisection per pixel, however many events it has.
-const HEAD = 17, LANE = 15, GAP = 7, AXIS = 22, MOST_LINES = 400;
+const HEAD = 17, LANE = 15, GAP = 7, AXIS = 22;
 const KINDS = ['operator', 'launch', 'call', 'range', 'kernel', 'communication', 'copy'];
 const KIND_TITLES = ['operator', 'launch call', 'other call', 'named range', 'kernel', 'communication kernel', 'copy or set'];
-const D = P.timeline ? layLanes(unpackTimeline(P.timeline)) : null;
 const V = {a: 0, b: 1, low: 0, high: 1, width: 0, height: 0, ratio: 1, hover: -1, picked: -1, found: null, foundBefore: null, waiting: false};
-const KIND = D ? P.timeline.kinds : [], NAME = D ? P.timeline.names : [], SHORT = [];
-let INK = null;
+const KIND = P.timeline ? P.timeline.kinds : [], NAME = P.timeline ? P.timeline.names : [], SHORT = [], WIDE = [];
+const PRINT = matchMedia('print');
+let D = null, INK = null;  // the events are unpacked once the head of the page is up
 function mix(a, b, share) { return 'rgb(' + a.map((v, i) => Math.round(v * share + b[i] * (1 - share))).join(',') + ')'; }
 function readInk() {
   const style = getComputedStyle(document.documentElement);
@@ -15,21 +15,20 @@ function readInk() {
   INK.kind = KINDS.map(k => level.map(share => mix(read('k-' + k), bg, share)));
   INK.text = KINDS.map(k => { const [r, g, b] = read('k-' + k); return r * 0.299 + g * 0.587 + b * 0.114 > 140 ? '#000' : '#fff'; });
 }
-// A name cut to what tells kernels apart at a glance; the whole is in the tip and the tables.
-function shortName(id) {
-  if (SHORT[id] === undefined) {
-    const name = NAME[id].replace(/^void /, ''), end = name.search(/[<(]/), base = end > 3 ? name.slice(0, end) : name;
-    SHORT[id] = base.split('::').slice(base.startsWith('aten::') ? 0 : -1).join('::') || name;
-  }
-  return SHORT[id];
-}
+const shortName = id => SHORT[id] ?? (SHORT[id] = cut(brief(NAME[id]), 200));
 function exact(ns) {
   const size = Math.abs(ns), [unit, scale, places] = size < 1e3 ? ['ns', 1, 0] : size < 1e6 ? ['µs', 1e3, 3] : size < 1e9 ? ['ms', 1e6, 6] : ['s', 1e9, 9];
   return grouped((ns / scale).toFixed(places)) + ' ' + unit;
 }
+// Decimals that tell ticks apart: steps of 0.25 take one more than steps of 0.2.
+function decimals(step) {
+  let places = 0;
+  for (let s = step; places < 9 && (s < 0.5 || Math.abs(s - Math.round(s)) > 1e-3 * s); s *= 10) places++;
+  return places;
+}
 function tickTime(ns, step) {
-  const [unit, scale] = step < 1e3 ? ['µs', 1e3] : step < 1e6 ? (Math.abs(ns) < 1e6 && V.b < 1e6 ? ['µs', 1e3] : ['ms', 1e6]) : step < 1e9 && V.b < 1e10 ? ['ms', 1e6] : ['s', 1e9];
-  return grouped((ns / scale).toFixed(Math.max(0, Math.ceil(-Math.log10(step / scale) - 1e-9)))) + ' ' + unit;
+  const [unit, scale] = step < 1e3 ? (V.b < 1e3 ? ['ns', 1] : ['µs', 1e3]) : step < 1e6 ? (V.b < 1e6 ? ['µs', 1e3] : ['ms', 1e6]) : step < 1e9 && V.b < 1e10 ? ['ms', 1e6] : ['s', 1e9];
+  return grouped((ns / scale).toFixed(decimals(step / scale))) + ' ' + unit;
 }
 function layRows() {
   let y = AXIS;
@@ -82,7 +81,8 @@ function paintAxis(ctx, r) {
   for (const t of ticks) {
     const x = (t - V.a) / (V.b - V.a) * V.width;
     ctx.fillStyle = INK.line; ctx.fillRect(Math.round(x * r), 0, 1, V.height * r);
-    ctx.fillStyle = INK.soft; if (x < V.width - 60) ctx.fillText(tickTime(t, step), (x + 4) * r, 14 * r);
+    const text = tickTime(t, step);
+    ctx.fillStyle = INK.soft; if ((x + 4) * r + ctx.measureText(text).width < V.width * r) ctx.fillText(text, (x + 4) * r, 14 * r);
   }
 }
 function paintLane(ctx, lane, y, W, r) {
@@ -105,8 +105,10 @@ function paintLane(ctx, lane, y, W, r) {
     if (j === i) j = i + 1;
     if (j - 1 > i && (E[j - 1] - S[j - 1]) * k >= 1.5) j--;
     const busy = (BUSY[j] - BUSY[i]) * k;
-    const level = V.found ? (V.foundBefore[j] > V.foundBefore[i] ? 4 : 0) : busy > 0.75 ? 4 : busy > 0.5 ? 3 : busy > 0.25 ? 2 : 1;
-    const now = INK.kind[KIND[ID[i]]][level];
+    const hit = V.found !== null && V.foundBefore[j] > V.foundBefore[i], level = V.found ? (hit ? 4 : 0) : busy > 0.75 ? 4 : busy > 0.5 ? 3 : busy > 0.25 ? 2 : 1;
+    let lead = hit ? V.found.indexOf(1, i) : i;  // whose colour it takes: one that is looked for, else the longest of a few
+    if (!hit) for (let other = i + 1, by = Math.max(1, (j - i) >> 3); other < j; other += by) if (E[other] - S[other] > E[lead] - S[lead]) lead = other;
+    const now = INK.kind[KIND[ID[lead]]][level];
     if (now !== ink || column > runEnd) { flush(); runX = column; ink = now; }
     runEnd = column + 1;
     i = j;
@@ -114,10 +116,11 @@ function paintLane(ctx, lane, y, W, r) {
   flush();
 }
 function label(ctx, i, left, right, middle, kind, r) {
-  const text = shortName(D.ID[i]), room = Math.floor((right - left - 8 * r) / (6 * r));
-  if (room < 4) return;
+  const id = D.ID[i], text = shortName(id), wide = WIDE[id] ?? (WIDE[id] = ctx.measureText(text).width / r), share = (right - left - 8 * r) / r / wide;
+  const most = share < 1 ? Math.floor(text.length * share) - 1 : text.length;
+  if (most < Math.min(3, text.length)) return;
   ctx.fillStyle = INK.text[kind];
-  ctx.fillText(text.length > room ? text.slice(0, room - 1) + '…' : text, left + 4 * r, middle + r);
+  ctx.fillText(cut(text, most), left + 4 * r, middle + r);
 }
 const xOf = time => (time - V.a) / (V.b - V.a) * V.width * V.ratio;
 function wire(ctx, event) {
@@ -136,14 +139,15 @@ function paintLines(ctx, r) {
     many += to - from;
     seen.push([from, to]);
   }
-  if (many > MOST_LINES) return;
+  if (many > V.width / 8) return;
   ctx.strokeStyle = INK.wire; ctx.lineWidth = r; ctx.beginPath();
-  for (const [from, to] of seen) for (let i = from; i < to; i++) wire(ctx, i);
+  for (const [from, to] of seen) for (let i = from; i < to; i++) if (!V.found || V.found[i]) wire(ctx, i);
   ctx.stroke();
 }
+// On paper what is cleared would cover what lies below, so there the marks go onto the events.
 function paintMarks() {
-  const canvas = $('marks'), ctx = canvas.getContext('2d'), r = V.ratio;
-  ctx.clearRect(0, 0, canvas.width, canvas.height);
+  const canvas = $('marks'), ctx = PRINT.matches ? V.ctx : canvas.getContext('2d'), r = V.ratio;
+  if (!PRINT.matches) ctx.clearRect(0, 0, canvas.width, canvas.height);
   ctx.save(); ctx.beginPath(); ctx.rect(0, AXIS * r, canvas.width, canvas.height); ctx.clip();
   for (const event of [V.picked, V.hover]) {
     if (event < 0) continue;
