@@ -108,22 +108,23 @@ def fusion(
         floor_source: Where the floor comes from, in words.
     """
     launched = ~pairing.graph[kernels.kernel]
-    total, where = int(launched.sum()), _Where(trace, pairing, attribution, nesting, kernels)
-    rows = []
-    for row in lengths:
-        for chain, places in _apart(row, launched):
-            operators, module = where.of(places[:LOOKED_AT], row.length)
-            saved = len(places) * (row.length - 1)
-            rows.append(Chain(
-                kernels=tuple(trace.names[n] for n in kernels.name[places[0] : places[0] + row.length]),
-                occurrences=len(places), score=float(row.score[chain]), launches_saved=saved,
-                ideal_launch_ratio=_rounded(ideal_launch_ratio(total, row.length, len(places))),
-                time_saved_us=None if floor_us is None else microseconds(saved * floor_us * 1000.0),
-                operators=operators, module=module,
-            ))  # fmt: skip
-    rows.sort(key=lambda c: (c.score < 1.0, -c.launches_saved, -len(c.kernels)))
+    total = int(launched.sum())
+    rows = [(row, chain, places) for row in lengths for chain, places in _apart(row, launched)]
+    rows.sort(key=lambda r: (r[0].score[r[1]] < 1.0, -len(r[2]) * (r[0].length - 1), -r[0].length))
+    where = _Where(trace, pairing, attribution, nesting, kernels)
+    chains = []
+    for row, chain, places in rows[:SHOWN]:
+        operators, module = where.of(places[:LOOKED_AT], row.length)
+        saved = len(places) * (row.length - 1)
+        chains.append(Chain(
+            kernels=tuple(trace.names[n] for n in kernels.name[places[0] : places[0] + row.length]),
+            occurrences=len(places), score=float(row.score[chain]), launches_saved=saved,
+            ideal_launch_ratio=_rounded(ideal_launch_ratio(total, row.length, len(places))),
+            time_saved_us=None if floor_us is None else microseconds(saved * floor_us * 1000.0),
+            operators=operators, module=module,
+        ))  # fmt: skip
     return Fusion(
-        chains=tuple(rows[:SHOWN]), found=sum(int((row.count >= 2).sum()) for row in lengths),
+        chains=tuple(chains), found=sum(int((row.count >= 2).sum()) for row in lengths),
         kernels=len(pairing.kernel), graph_kernels=int(pairing.graph.sum()), floor_us=floor_us,
         floor_source=floor_source if floor_us is not None else "",
     )  # fmt: skip
@@ -159,12 +160,13 @@ class _Where:
     def __init__(
         self, trace: Trace, pairing: Pairing, attribution: Attribution, nesting: Nesting, kernels: Sequence
     ) -> None:
-        self._trace, self._launch = trace, pairing.launch[kernels.kernel]
+        self._trace = trace
         self._outermost = nesting.outermost(attribution.operator)[kernels.kernel]
         named = np.array([name.startswith(MODULE) for name in trace.names] or [False], bool)
         modules = np.flatnonzero(named[trace.functions.name])
         table, mask = (trace.functions, modules) if len(modules) else (trace.annotations, _ranges(trace))
         self._ranges = HostEvents(**{f: getattr(table, f)[mask] for f in table.__struct_fields__})
+        self._inside = containing(self._ranges, trace.calls, pairing.launch)[kernels.kernel]
 
     def of(self, places: Int64, length: int) -> tuple[tuple[str, ...], str]:
         """Return the operators and the module of a chain at ``places``."""
@@ -174,10 +176,7 @@ class _Where:
             known = row[row >= 0]
             steps = known[np.append(True, known[1:] != known[:-1])] if len(known) else known
             operators[tuple(self._trace.names[n] for n in self._trace.operators.name[steps])] += 1
-        inside = containing(self._ranges, self._trace.calls, self._launch[cells].ravel()).reshape(cells.shape)
-        modules: Counter[str] = Counter()
-        for row in inside:
-            modules[self._common(row)] += 1
+        modules = Counter(self._common(row) for row in self._inside[cells])
         return _shortened(operators.most_common(1)[0][0]), modules.most_common(1)[0][0]
 
     def _common(self, row: Int64) -> str:

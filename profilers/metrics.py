@@ -15,7 +15,7 @@ import numpy as np
 from codesign.profilers.attribution import Attribution
 from codesign.profilers.chains import ChainLength, ideal_launch_ratio
 from codesign.profilers.intervals import Spans, clipped, groups, union
-from codesign.profilers.pairing import Pairing
+from codesign.profilers.pairing import Pairing, stream_numbers
 from codesign.profilers.tklqt import LaunchLatency
 from codesign.profilers.trace import Int64, Trace, Work
 
@@ -94,7 +94,7 @@ def microseconds(nanoseconds: int | float | None) -> float | None:
 def _counts(trace: Trace, pairing: Pairing, latency: LaunchLatency) -> dict[str, Any]:
     work = trace.work
     kernels = pairing.kernel
-    streams = np.unique(np.stack([work.device[kernels], work.stream[kernels]]), axis=1).shape[1]
+    streams = len(np.unique(stream_numbers(trace, kernels)))
     return {
         "event_count": trace.event_count, "device_names": list(trace.device_names),
         "launch_api_counts": pairing.launch_calls, "device_count": len(np.unique(work.device[kernels])),

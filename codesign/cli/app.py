@@ -14,15 +14,16 @@ from typer.main import get_command
 
 from codesign import __version__
 from codesign.cli.lazy import Entry, lazy_group
+from codesign.cli.parameters import convert_on_demand
 from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
-    "profile": Entry("codesign.cli.profile", "Run a model here and say where its time goes."),
+    "profile": Entry("codesign.cli.profile", "Profile a model here, or read a trace: what holds it back."),
     "estimate": Entry("codesign.cli.estimate", "Estimate what a design costs, with intervals."),
     "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what moves it."),
     "search": Entry("codesign.cli.search", "Search a design space for its Pareto front."),
     "report": Entry("codesign.cli.report", "Render runs: HTML, CSV, JSON, Parquet, Markdown, LaTeX."),
-    "compare": Entry("codesign.cli.compare", "Compare the fronts of two runs, with limits for CI."),
+    "compare": Entry("codesign.cli.compare", "Compare the fronts of two searches, or two profiles."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against published references."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),
@@ -66,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in ordered
     try:
         command = get_command(app)
+        convert_on_demand(command)
         outcome = command.main(args=ordered, prog_name="codesign", standalone_mode=False)
         sys.stdout.flush()  # a reader that went away shows here, not at interpreter shutdown
     except BrokenPipeError:

@@ -34,7 +34,9 @@ def compare(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Compare the fronts of two searches, or two profiles, with limits for CI.
+    """Compare the fronts of two searches, or two profiles.
+
+    Limits stated by --where end with exit code 4 where they are crossed.
 
     \b
     Examples:

@@ -15,6 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from codesign.cli.parameters import convert_on_demand
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -31,6 +33,7 @@ class Entry:
     def load(self, name: str) -> Any:
         """Import the command."""
         command = get_command(import_module(self.home).app)
+        convert_on_demand(command)
         command.name = name
         return command
 

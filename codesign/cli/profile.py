@@ -45,7 +45,7 @@ def profile_command(
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Profile a model here, or read a trace: is the host or the device what holds it back?
+    """Profile a model here, or read a trace: what holds it back.
 
     Reads what torch.profiler exports (NVIDIA, AMD, CPU; plain or gzip), nsys SQLite exports and own recordings. Of a
     model run here, latency comes from passes without a profiler, structure from profiled ones.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,19 @@ def test_nothing_heavy_is_imported(arguments: tuple[str, ...]) -> None:
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "typer" in imported  # the list was understood
     assert not imported & HEAVY
+
+
+def test_reading_a_trace_imports_no_more_than_numpy(tmp_path: Path) -> None:
+    (tmp_path / "trace.json").write_text("[]")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "codesign", "profile", "trace.json", "--json"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "numpy" in imported
+    assert not {name.split(".")[0] for name in imported} & (HEAVY - {"numpy"} | {"pydantic", "rich"})
+    assert "importlib.metadata" not in imported
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from codesign.profilers.live_trace import annotated
+from codesign.profilers.iterations import annotated
 from codesign.profilers.readers.recording import read_recording
 from codesign.profilers.results import Profile
 

@@ -175,8 +175,8 @@ def _figures(figures: dict[str, Any]) -> tuple[Metric, ...]:
                 continue
             time = name.endswith("_us")
             found.append(Metric(
-                name=WORDS.get(name, name.removesuffix("_us")), value=value * 1e-6 if time else value, unit="s" if time else "",
-                source="measured", note=NOTES.get(name, ""), group=group,
+                name=WORDS.get(name, name.removesuffix("_us")), value=value * 1e-6 if time else value,
+                unit="s" if time else "", source="measured", note=NOTES.get(name, ""), group=group,
             ))  # fmt: skip
     return tuple(found)
 
