@@ -22,6 +22,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@# torch first and by its exact version: whatever depends on it then takes the same build
 	"$(BIN)/python" -m pip install --quiet -c constraints.txt torch
 	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@# pip compiles what it copies, and an editable installation copies nothing
+	"$(BIN)/python" -m compileall -q codesign profilers costmodels search targets
 	@touch "$(STAMP)"
 
 demo: $(STAMP)
