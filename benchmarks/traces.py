@@ -104,6 +104,8 @@ def write_repeated(source: Path, path: Path, events: int) -> int:
         for part in repeated(gzip.decompress(source.read_bytes()), events):
             count += len(EVENT.findall(part))
             file.write(part)
+        file.flush()
+        os.fsync(file.fileno())  # the first to read must not wait for the disk
     return count
 
 

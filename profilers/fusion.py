@@ -141,13 +141,13 @@ def _apart(row: ChainLength, launched: Mask) -> Iterator[tuple[int, Int64]]:
     order = order[row.count[order] >= 2][:CANDIDATES]
     by_chain = np.argsort(row.number, kind="stable")
     first = np.append(0, np.cumsum(row.count))
-    found = 0
+    found, whole = 0, np.append(0, np.cumsum(free))
     for chain in order.tolist():
         places = row.place[by_chain[first[chain] : first[chain + 1]]]
-        whole = np.append(0, np.cumsum(free))
         places = separate(places[whole[places + row.length] - whole[places] == row.length], row.length)
         if len(places) >= 2:
             free[places[:, None] + np.arange(row.length)] = False
+            whole = np.append(0, np.cumsum(free))
             yield chain, places
             found += 1
         if found == SHOWN_OF_A_LENGTH:

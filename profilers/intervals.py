@@ -83,21 +83,50 @@ def nested(start: Int64, end: Int64) -> tuple[Int64, Int64]:
         Position of the parent, ``NONE`` for what stands alone, and the end after the cut; shape (n,) both.
     """
     order = np.lexsort((-end, start))
-    ends = end[order].tolist()
-    around: list[int] = []
-    stack: list[int] = []
-    for place, begin in enumerate(start[order].tolist()):
-        while stack and begin >= ends[stack[-1]]:
-            stack.pop()
-        around.append(stack[-1] if stack else NONE)
-        if stack and ends[place] > ends[stack[-1]]:
-            ends[place] = ends[stack[-1]]
-        stack.append(place)
+    begins, ends = start[order], end[order]
+    around = _around(begins, ends)
+    # a stretch in which nothing was open before can be looked at by itself; where all nest, nothing is to be cut
+    reached = np.maximum.accumulate(ends)
+    stretch = np.append(0, np.cumsum(begins[1:] >= reached[:-1])) if len(order) else order
+    late = (around >= 0) & (ends > ends[around])
+    if late.any():
+        again = np.flatnonzero(np.isin(stretch, stretch[late]))
+        inside, ends[again] = _stacked(begins[again], ends[again])
+        around[again] = np.where(inside >= 0, again[inside], NONE)
     parent, cut = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
-    above = np.array(around, np.int64)
-    parent[order] = np.where(above >= 0, order[above], NONE) if len(order) else above
+    parent[order] = np.where(around >= 0, order[around], NONE) if len(order) else around
     cut[order] = ends
     return parent, cut
+
+
+def _around(begins: Int64, ends: Int64) -> Int64:
+    """Return the parent of each interval, by start, where all of them nest; elsewhere some of them end too late.
+
+    The depth of an interval is how many are open at its start: those that began before less those that ended. Its
+    parent is the last one before it whose depth is one less.
+    """
+    count, lasts = len(begins), ends > begins  # what takes no time is never around anything
+    before: Int64 = np.cumsum(lasts) - lasts
+    depth = before - np.searchsorted(np.sort(ends[lasts]), begins, side="right")
+    places = np.arange(count)
+    keys = np.sort((depth * (count + 1) + places)[lasts])
+    at = np.searchsorted(keys, (depth - 1) * (count + 1) + places) - 1
+    return np.where((depth > 0) & (at >= 0), keys[at] % (count + 1), NONE) if len(keys) else np.full(count, NONE)
+
+
+def _stacked(begins: Int64, ends: Int64) -> tuple[Int64, Int64]:
+    """Return parents and cut ends of intervals by start, one after the other."""
+    cut = ends.tolist()
+    around: list[int] = []
+    stack: list[int] = []
+    for place, begin in enumerate(begins.tolist()):
+        while stack and begin >= cut[stack[-1]]:
+            stack.pop()
+        around.append(stack[-1] if stack else NONE)
+        if stack and cut[place] > cut[stack[-1]]:
+            cut[place] = cut[stack[-1]]
+        stack.append(place)
+    return np.array(around, np.int64), np.array(cut, np.int64)
 
 
 class Innermost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -54,6 +55,7 @@ def profile_trace(
 
     With ``json`` a run directory is written only where one is named.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no products here: its threads would only spin
     from codesign.profilers.analysis import analyse
     from codesign.profilers.readers import read_trace
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign.profilers.readers.text import first_bytes
+from codesign.profilers.readers.text import RECORDING, SQLITE, first_bytes
 from codesign.profilers.trace import Trace
-
-SQLITE = b"SQLite format 3\0"
 
 
 def read_trace(path: Path | str) -> Trace:
@@ -22,9 +20,9 @@ def read_trace(path: Path | str) -> Trace:
         from codesign.profilers.readers.nsys import read_nsys
 
         return read_nsys(path)
-    from codesign.profilers.readers.recording import is_recording, read_recording
+    if head.startswith(RECORDING):
+        from codesign.profilers.readers.recording import read_recording
 
-    if is_recording(head):
         return read_recording(path)
     from codesign.profilers.readers.kineto import read_kineto
 

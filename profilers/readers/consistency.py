@@ -10,6 +10,9 @@ from codesign.profilers.trace import NONE, DeviceEvents, HostEvents, Trace, Work
 FARTHEST = 1 << 60
 """Largest stamp and duration, ns (36 years): the end of any event and the distance of any two stay exact in int64."""
 
+FARTHEST_ORIGIN = 1 << 62
+"""Largest origin, ns (146 years): a stamp counted from zero fits int64 too."""
+
 HOST_TABLES = ("operators", "calls", "annotations", "functions", "overhead")
 HOST_TYPES = {"name": "i4", "start": "i8", "duration": "i8", "thread": "i4", "correlation": "i8", "external": "i8"}
 WORK_TYPES = {
@@ -27,6 +30,8 @@ def fault(trace: Trace) -> str | None:
         used += len(table)
         if found := _fault_of_table(table, HOST_TYPES, len(trace.names)) or _outside(table.thread, len(trace.threads)):
             return f"{name}: {found}"
+        if len(table) and int(table.external.min()) < NONE:
+            return f"{name}: an external id is below -1"
     if found := _fault_of_table(trace.work, WORK_TYPES, len(trace.names)):
         return f"work: {found}"
     if len(trace.work) and int(trace.work.work.max()) > max(Work):
@@ -35,6 +40,8 @@ def fault(trace: Trace) -> str | None:
         return "work: bytes are negative"
     if len(set(trace.names)) != len(trace.names):
         return "a name occurs twice"
+    if abs(trace.origin) > FARTHEST_ORIGIN:
+        return "the origin is out of range"
     if trace.event_count < used:
         return f"{used} events in a file of {trace.event_count}"
     if not 0 <= trace.operator_steps <= len(trace.annotations):

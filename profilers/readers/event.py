@@ -73,7 +73,8 @@ class Category(Enum):
     @classmethod
     def of(cls, spelling: str) -> Category:
         """Return the member that an event of this category decodes to."""
-        return next((member for member in cls if member._value_ == spelling), None) or cls._missing_(spelling)
+        found = cls._value2member_map_.get(spelling)
+        return found if isinstance(found, cls) else cls._missing_(spelling)
 
     @classmethod
     def _missing_(cls, value: object) -> Category:
@@ -101,6 +102,10 @@ class Phase(Enum):
         return cls.OTHER
 
 
+UNNAMED = "(unnamed)"
+"""Name of an event that has none, or one that is no text."""
+
+
 class Arguments(msgspec.Struct, gc=False):
     """The arguments of an event that a ``Trace`` keeps."""
 
@@ -120,7 +125,7 @@ class Event(msgspec.Struct, Generic[Stamp], gc=False):
 
     ph: Phase = Phase.MISSING
     cat: Category = Category.OTHER
-    name: str = ""
+    name: str = UNNAMED
     pid: int | str | None = None
     tid: int | str | None = None
     ts: Stamp = None  # type: ignore[assignment]  # what is missing is found where stamps become columns

@@ -6,6 +6,7 @@ Such files can hold the whole environment of their author's process, with host n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,28 +16,53 @@ SAFE = (
     "hip_driver_version", "roctracer_version", "record_shapes", "with_stack", "with_flops", "with_modules",
     "profile_memory", "displayTimeUnit",
 )  # fmt: skip
+WANTED = (*SAFE, "distributedInfo", "deviceProperties")
+"""The fields that are looked at."""
+
 DISTRIBUTED = ("backend", "rank", "world_size")
 LONGEST = 64
+"""Characters of a text that are kept."""
 MOST_DEVICES = 64
+LARGEST_FIELD = 1 << 20
+"""Bytes of a field that are looked at; real ones have some hundred."""
 
 
 def facts(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return the safe fields as short text."""
-    found = {name: fields[name] for name in SAFE if name in fields}
-    distributed = fields.get("distributedInfo")
+    """Return the safe fields as short text; values may be decoded or ``msgspec.Raw``."""
+    found = {name: _value(fields[name]) for name in SAFE if name in fields}
+    distributed = _value(fields.get("distributedInfo"))
     if isinstance(distributed, str):  # some writers put the object as JSON text
-        try:
-            distributed = msgspec.json.decode(distributed)
-        except (msgspec.DecodeError, RecursionError):
-            distributed = None
+        distributed = _decoded(distributed)
     if isinstance(distributed, dict):
         found |= {f"distributed {name}": distributed[name] for name in DISTRIBUTED if name in distributed}
-    return {name: str(value)[:LONGEST] for name, value in found.items() if isinstance(value, int | float | str)}
+    shown = {
+        name: _shown(str(value)) for name, value in found.items() if isinstance(value, int | float | Decimal | str)
+    }
+    return {name: text for name, text in shown.items() if text}
 
 
 def device_names(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the distinct names of the devices that the file describes, in its order."""
-    listed = fields.get("deviceProperties")
+    listed = _value(fields.get("deviceProperties"))
     devices = listed[:MOST_DEVICES] if isinstance(listed, list) else []
-    names = [d["name"] for d in devices if isinstance(d, dict) and isinstance(d.get("name"), str)]
-    return tuple(dict.fromkeys(name[:LONGEST] for name in names))
+    names = [_shown(d["name"]) for d in devices if isinstance(d, dict) and isinstance(d.get("name"), str)]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _value(field: Any) -> Any:
+    """Return the value of a field, None where it is too large to be what it should be."""
+    if not isinstance(field, msgspec.Raw):
+        return field
+    return _decoded(field) if memoryview(field).nbytes <= LARGEST_FIELD else None
+
+
+def _decoded(text: Any) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
+        return None
+
+
+def _shown(text: str) -> str:
+    """Return ``text`` without what cannot be shown, cut to a length that no version or flag exceeds."""
+    return "".join(c for c in text[:LONGEST] if c.isprintable())

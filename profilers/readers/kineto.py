@@ -2,13 +2,14 @@
 
 The text is read in blocks. Each block is cut after its last whole event and decoded into typed structs; only the
 columns of a ``Trace`` are kept. A block that does not decode is taken apart by ``repair``, which reads what old writers
-and Python's own ``json`` get wrong (bare NaN, broken escapes) and says where a file is cut off.
+and Python's own ``json`` get wrong (bare NaN, broken escapes) and says where a file is cut off. The result does not
+depend on where blocks end.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,104 +18,146 @@ import msgspec
 from codesign.errors import DataError
 from codesign.profilers.readers.columns import Columns
 from codesign.profilers.readers.event import Event
-from codesign.profilers.readers.repair import Damaged, open_events, read_events
+from codesign.profilers.readers.facts import WANTED
+from codesign.profilers.readers.repair import BLANK, Damaged, Head, mended, open_events, read_events, read_fields
 from codesign.profilers.readers.stamps import NeedsText, from_nanoseconds, from_numbers, from_texts
-from codesign.profilers.readers.text import blocks
+from codesign.profilers.readers.text import BLOCK, GZIP, Source, printable
 from codesign.profilers.trace import Trace
 
 MOST_EVENTS = 50_000_000
-LARGEST_EVENT = 64 << 20
-"""Bytes that one event, or what stands before the events, may take."""
+LARGEST_PART = 16 << 20
+"""Bytes that one event, or what stands before or after the events, may take."""
 
 EXPECTED = "expected the JSON that torch.profiler exports: an object with traceEvents, or a list of events"
+CUTS_TRIED = 64
+"""Closing brackets at the end of a block after which the end of an event is looked for."""
+REPAIRED_TOGETHER = 4096
+"""Bytes of text whose events are repaired together: so few are read slowly because one of them is broken."""
 
-_EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
-_BETWEEN = re.compile(rb"\s*,\s*\{")
+_BETWEEN = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*\{")
+_MARK = b"\xef\xbb\xbf"
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0")
 _with_numbers = msgspec.json.Decoder(list[Event[int | float]]).decode
 _with_texts = msgspec.json.Decoder(list[Event[msgspec.Raw]]).decode
 
 
-def read_kineto(path: Path) -> Trace:
+def read_kineto(path: Path, block: int = BLOCK) -> Trace:
     """Return the trace in a Kineto file, plain or gzip.
+
+    Args:
+        path: The file.
+        block: Bytes of text that are read at once.
 
     Raises:
         DataError: the file is no trace, is cut off, or is larger than the stated limits.
     """
-    stream = blocks(path)
-    head, rest = _head(stream, path)
-    columns = Columns()
+    source, columns = Source(path, block), Columns()
     try:
-        tail = _events(rest, stream, columns, path)
-        after = _tail(tail, stream) if head is not None else {}
+        fields, rest = _head(source)
+        tail = _events(rest, source, columns)
+        if fields is None:
+            _end(tail, source, columns)
+        else:
+            fields = {**fields, **_tail(tail, source)}
+        return columns.trace("kineto", fields or {})
     except Damaged as error:
-        raise DataError(f"{path.name}: {error}", "the file is cut off or damaged: copy or record it again") from None
-    return columns.trace("kineto", {**(head or {}), **after})
+        hint = "the file is cut off or damaged: copy or record it again"
+        raise DataError(f"{source.name}: {error}", hint) from None
+    except MemoryError:
+        raise DataError(f"{source.name} does not fit the memory of this machine", "record a shorter window") from None
 
 
-def _head(stream: Iterator[bytes], path: Path) -> tuple[dict[str, Any] | None, bytes]:
+def _head(source: Source) -> tuple[Mapping[str, Any] | None, bytes]:
     """Return what stands before the events (None: the file is the bare list) and the text after their bracket."""
-    text, searched = b"", 0
-    for block in stream:
-        text += block
-        start = text[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        if start == b"[":
-            return None, text[text.index(b"[") + 1 :]
-        if start and start != b"{":
+    text = _start(source)
+    if text[:1] == b"[" and text[1:2] != b"\0":
+        return None, text[1:]
+    head = Head()
+    while text[:1] == b"{" and text[1:2] != b"\0":
+        if found := head.events(text):
+            start, end = found
+            return _fields_before(text[:start].rstrip(BLANK)), text[end:]
+        if head.end or (len(text) > LARGEST_PART and _known(head)):
             break
-        for found in _EVENTS_KEY.finditer(text, searched):
-            head = _object(text[: found.start()].rstrip().rstrip(b",") + b"}")
-            if head is not None:
-                return head, text[found.end() :]
-        searched = max(0, len(text) - 256)
-        if len(text) > LARGEST_EVENT:
-            raise DataError(f"{path.name} has no traceEvents in its first {LARGEST_EVENT >> 20} MiB", EXPECTED)
-    raise DataError(f"{path.name} is no trace: {_what(text)}", EXPECTED)
+        if len(text) > LARGEST_PART:
+            raise DataError(f"{source.name} has no traceEvents in its first {LARGEST_PART >> 20} MiB", EXPECTED)
+        longer = source.after(text)
+        if longer is None:
+            break
+        text = longer
+    raise DataError(f"{source.name} is no trace: {_what(text, head)}", EXPECTED)
 
 
-def _object(text: bytes) -> dict[str, Any] | None:
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    return value if isinstance(value, dict) else None
+def _fields_before(text: bytes) -> Mapping[str, Any]:
+    """Return the fields in ``text``, an object up to the name of one more field."""
+    if text == b"{":
+        return {}
+    if not text.endswith(b",") or text[:-1].rstrip(BLANK) == b"{":
+        raise Damaged("what stands before the events is no JSON")
+    return read_fields(text[:-1] + b"}", WANTED)
 
 
-def _what(text: bytes) -> str:
+def _start(source: Source) -> bytes:
+    """Return the first text of the file, without the mark of UTF-8 and without blanks before it."""
+    text = b""
+    while len(text) < 4 and (longer := source.after(text)) is not None:
+        text = longer
+    text = text.removeprefix(_MARK)
+    while not (text := text.lstrip(BLANK)) and (longer := source.after(b"")) is not None:
+        text = longer
+    return text + (source.after(b"") or b"") if len(text) == 1 else text
+
+
+def _what(text: bytes, head: Head) -> str:
     """Return what a file without events is, in a few words."""
-    stripped = text.strip()
-    if not stripped:
+    if not text:
         return "it is empty"
-    value = _object(stripped)
-    if value is None:
-        return "it is no JSON, or JSON that is cut off" if stripped[:1] in (b"{", b"[") else "it is no JSON"
-    if "nodes" in value and "schema" in value:
-        return "it is a PyTorch execution trace (schema, nodes)"
-    if "rocprofiler-sdk-tool" in value:
-        return "it is a rocprofv3 result"
-    keys = ", ".join(sorted(map(str, value))[:4])
+    if text.startswith(GZIP):
+        return "it is gzip inside gzip, unpack it once"
+    if text.startswith(_WIDE) or text[1:2] == b"\0":
+        return "it is no JSON in UTF-8, but binary or text of another encoding"
+    if text[:1] != b"{":
+        return "it is no JSON"
+    if known := _known(head):
+        return known
+    if not head.end:
+        return "it is JSON that is cut off, or no JSON"
+    try:
+        msgspec.json.decode(text[: head.end], type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return "it is no JSON"
+    keys = ", ".join(printable(name, 40) for name in sorted(head.names)[:4])
     return f"it is JSON with {keys or 'no keys'} but without a list of traceEvents"
 
 
-def _events(text: bytes, stream: Iterator[bytes], columns: Columns, path: Path) -> bytes:
+def _known(head: Head) -> str:
+    """Return what an object with these fields is; empty where that is not known."""
+    if {"nodes", "schema"} <= set(head.names):
+        return "it is a PyTorch execution trace (schema, nodes)"
+    if "rocprofiler-sdk-tool" in head.names:
+        return "it is a rocprofv3 result"
+    return ""
+
+
+def _events(text: bytes, source: Source, columns: Columns) -> bytes:
     """Read events into ``columns`` until their bracket closes; return the text after it."""
     ended = False
     while True:
-        rest = None if ended else _whole_events(text, columns)
+        text = text.lstrip(BLANK)
+        rest, closed = None if ended else _whole_events(text, columns), False
         if rest is None:  # the bracket closes in this text, or something in it is wrong
-            taken = open_events(text)
-            _add(taken.events, columns)
-            if taken.closed:
-                return taken.rest
-            rest = taken.rest
+            rest, closed = _part_by_part(text, columns)
         if columns.event_count > MOST_EVENTS:
-            raise DataError(f"{path.name} has more than {MOST_EVENTS:,} events", "record a shorter window")
-        if len(rest) > LARGEST_EVENT:
-            raise DataError(f"{path.name} holds an event of more than {LARGEST_EVENT >> 20} MiB", EXPECTED)
+            raise DataError(f"{source.name} has more than {MOST_EVENTS:,} events", "record a shorter window")
+        if closed:
+            return rest
+        if len(rest) > LARGEST_PART:
+            raise DataError(f"{source.name} holds an event of more than {LARGEST_PART >> 20} MiB", EXPECTED)
         if ended:
             raise Damaged(f"the list of events is not closed after event {columns.event_count:,}")
-        block = next(stream, None)
-        ended = block is None
-        text = rest + (block or b"")
+        longer = source.after(rest)
+        ended = longer is None
+        text = rest if longer is None else longer
 
 
 def _whole_events(text: bytes, columns: Columns) -> bytes | None:
@@ -122,18 +165,27 @@ def _whole_events(text: bytes, columns: Columns) -> bytes | None:
 
     The cut is a guess, and decoding proves it: a prefix of a JSON list that closes as a list holds whole elements.
     """
-    cut = text.rfind(b"}")
-    while cut > 0:
+    cut = len(text)
+    for _ in range(CUTS_TRIED):
+        cut = text.rfind(b"}", 0, cut)
+        if cut <= 0:
+            break
         between = _BETWEEN.match(text, cut + 1)
         if between:
-            return text[between.end() - 1 :] if _added(text[: cut + 1], columns) else None
-        cut = text.rfind(b"}", 0, cut)
+            return text[between.end() - 1 :] if _added(memoryview(text)[: cut + 1], columns) else None
     return None
 
 
-def _added(text: bytes, columns: Columns) -> bool:
+def _added(text: bytes | memoryview, columns: Columns) -> bool:
     """Say whether ``text`` decodes as events between commas, which are then in ``columns``."""
-    block = b"[" + text + b"]"
+    block = b"".join((b"[", text, b"]"))
+    if _decoded(block, columns):
+        return True
+    other = mended(block)
+    return other != block and _decoded(other, columns)
+
+
+def _decoded(block: bytes, columns: Columns) -> bool:
     try:
         if not columns.needs_text:
             try:
@@ -147,19 +199,60 @@ def _added(text: bytes, columns: Columns) -> bool:
     return True
 
 
-def _add(events: list[bytes], columns: Columns) -> None:
-    if not _added(b",".join(events), columns):
-        columns.add(read_events(events, columns.skipped), from_nanoseconds)
+def _part_by_part(text: bytes, columns: Columns) -> tuple[bytes, bool]:
+    """Add the events of a text that does not decode as a whole; return what follows them, and whether their list ends.
+
+    Parts are halved until the broken event is alone with few others, which are taken apart exactly, and doubled again.
+    """
+    done, span, least = 0, len(text) // 2, REPAIRED_TOGETHER
+    while done < len(text):
+        part = text[done : done + span]
+        rest = _whole_events(part, columns) if span > least else None
+        if rest is not None:
+            done, span = done + len(part) - len(rest), span * 2
+        elif span > least:
+            span //= 2
+        else:
+            span = least
+            part = text[done : done + span]
+            events, rest, closed = open_events(part)
+            if events and not _added(b",".join(events), columns):
+                columns.add(read_events(events, columns.event_count, columns.skipped), from_nanoseconds)
+            if closed:
+                return rest + text[done + span :], True
+            if not events and done + span >= len(text):
+                break
+            done += len(part) - len(rest)
+            # an event longer than this part, or else on with larger parts
+            least, span = (least * 2, least * 2) if not events else (REPAIRED_TOGETHER, span * 2)
+    return text[done:], False
 
 
-def _tail(text: bytes, stream: Iterator[bytes]) -> dict[str, Any]:
+def _tail(text: bytes, source: Source) -> Mapping[str, Any]:
     """Return the fields after the events; the object must close and nothing may follow it."""
-    for block in stream:
-        text += block
-        if len(text) > LARGEST_EVENT:
-            raise Damaged(f"more than {LARGEST_EVENT >> 20} MiB follow the events")
-    stripped = text.lstrip().removeprefix(b",")
-    found = _object(b"{" + stripped)
-    if found is None:
-        raise Damaged("what follows the events is no JSON, or is cut off")
-    return found
+    while (longer := source.after(text)) is not None:
+        text = longer
+        if len(text) > LARGEST_PART:
+            raise Damaged(f"more than {LARGEST_PART >> 20} MiB follow the events")
+    fields = text.lstrip(BLANK)
+    if not fields:
+        raise Damaged("the object that holds the events is not closed")
+    if fields[:1] == b",":
+        fields = fields[1:].lstrip(BLANK)
+        if fields[:1] == b"}":
+            raise Damaged("a comma but no field follows the events")
+    elif fields[:1] != b"}":
+        raise Damaged("no comma follows the events")
+    return read_fields(b"{" + fields, WANTED)
+
+
+def _end(text: bytes, source: Source, columns: Columns) -> None:
+    """Check that nothing follows a bare list, and that it was one of events."""
+    while not text.strip(BLANK):
+        longer = source.after(b"")
+        if longer is None:
+            if columns.event_count and columns.without_phase == columns.event_count:
+                raise DataError(f"{source.name} is no trace: it is a list of other objects than events", EXPECTED)
+            return
+        text = longer
+    raise Damaged("something follows the list of events")

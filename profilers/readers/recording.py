@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from codesign.errors import DataError
 from codesign.profilers.readers.consistency import HOST_TABLES, HOST_TYPES, WORK_TYPES, fault
+from codesign.profilers.readers.text import FREE_TEXT, LARGEST_RATIO, RECORDING, open_file, printable, shown_name
 from codesign.profilers.trace import DeviceEvents, HostEvents, Trace
 from codesign.run.directory import write_file
 
 VERSION = 1
-MAGIC = b'{"codesign_trace":'
-"""First bytes of a recording, after decompression."""
 COLUMNS = tuple((table, field) for table in HOST_TABLES for field in HOST_TYPES) + tuple(
     ("work", field) for field in WORK_TYPES
 )
@@ -59,11 +58,6 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     types: tuple[str, ...]
 
 
-def is_recording(head: bytes) -> bool:
-    """Return whether a file whose unpacked content begins with ``head`` is a recording."""
-    return head.startswith(MAGIC)
-
-
 def write_recording(trace: Trace, path: Path | str) -> None:
     """Write ``trace`` to ``path``; equal traces give equal bytes.
 
@@ -94,17 +88,25 @@ def read_recording(path: Path | str) -> Trace:
     Raises:
         DataError: the file cannot be read, is no recording, is cut or changed, or is of a later version.
     """
-    try:
-        with Path(path).open("rb") as raw, gzip.GzipFile(fileobj=raw) as file:
-            trace = _read(file, Path(path).stat().st_size)
-    except DataError as error:
-        raise DataError(f"{path}: {error.message}", error.hint) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
-        raise DataError(f"{path}: the recording is cut or damaged: {error}", HINT) from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}", "name a recording") from None
+    path = Path(path)
+    name = shown_name(path)
+    with open_file(path) as raw:
+        try:
+            size = raw.seek(0, io.SEEK_END)
+            raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) as file:
+                trace = _read(file, size)
+        except DataError as error:
+            raise DataError(f"{name}: {error.message}", error.hint) from None
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            # gzip repeats the bytes that it found, but as their representation
+            raise DataError(f"{name}: the recording is cut or damaged: {error}", HINT) from None
+        except OSError as error:
+            raise DataError(f"cannot read {name}: {(error.strerror or str(error)).lower()}", HINT) from None
+        except MemoryError:
+            raise DataError(f"{name}: the recording does not fit the memory of this machine", HINT) from None
     if found := fault(trace):
-        raise DataError(f"{path}: the recording is damaged: {found}", HINT)
+        raise DataError(f"{name}: the recording is damaged: {found}", HINT)
     return trace
 
 
@@ -112,8 +114,8 @@ def _read(file: gzip.GzipFile, size: int) -> Trace:
     header = _header(file.readline(LONGEST_HEADER))
     lengths = [header.lengths[table] for table, _ in COLUMNS]
     promised = sum(n * int(kind[1]) for n, kind in zip(lengths, header.types, strict=True))
-    if promised > size * DENSEST:
-        raise DataError(f"the header promises {promised} bytes of columns, more than the file can hold", HINT)
+    if promised > size * DENSEST or promised > max(FREE_TEXT, size * LARGEST_RATIO):
+        raise DataError(f"the header promises {promised:,} bytes of columns, more than the file can hold", HINT)
     tables: dict[str, dict[str, NDArray[np.generic]]] = {table: {} for table in header.lengths}
     for (table, field), kind, length in zip(COLUMNS, header.types, lengths, strict=True):
         data = file.read(length * int(kind[1]))
@@ -133,7 +135,7 @@ def _read(file: gzip.GzipFile, size: int) -> Trace:
 
 def _header(line: bytes) -> Header:
     """Return the header of a recording, whose every number is in range."""
-    if not line.startswith(MAGIC):
+    if not line.startswith(RECORDING):
         raise DataError("this is no recording of codesign", HINT)
     if not line.endswith(b"\n"):
         raise DataError(f"the header is cut, or longer than {LONGEST_HEADER >> 20} MiB", HINT)
@@ -143,9 +145,9 @@ def _header(line: bytes) -> Header:
             raise DataError(f"the recording has version {version}, this program reads {VERSION}", "update codesign")
         header = msgspec.json.decode(line, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"the header of the recording is wrong: {error}", HINT) from None
+        raise DataError(f"the header of the recording is wrong: {printable(str(error))}", HINT) from None
     if sorted(header.lengths) != sorted((*HOST_TABLES, "work")):
-        raise DataError(f"the recording has tables {', '.join(header.lengths)[:100]}", HINT)
+        raise DataError(f"the recording has tables {printable(', '.join(header.lengths))}", HINT)
     if min(header.lengths.values()) < 0 or sum(header.lengths.values()) > MOST_EVENTS:
         raise DataError(f"the recording has more than {MOST_EVENTS:,} events, or fewer than none", HINT)
     if len(header.types) != len(COLUMNS) or not set(header.types) <= set(TYPES):

@@ -20,11 +20,9 @@ from urllib.parse import quote
 import numpy as np
 
 from codesign.errors import DataError
-from codesign.profilers.readers.text import GZIP
+from codesign.profilers.readers.text import GZIP, SQLITE, open_file
 from codesign.profilers.trace import NONE, Int64
 
-MAGIC = b"SQLite format 3\0"
-"""First bytes of every SQLite file."""
 LONGEST_CELL = 1 << 20
 """Bytes of a text that is asked for, after which the file is refused; longer ones beside it do no harm."""
 LONGEST_TEXT = 100_000
@@ -150,17 +148,14 @@ def _reason(error: Exception) -> str:
 
 def _checked_size(path: Path, hint: str) -> int:
     """Return the bytes of the file, which begins as SQLite files do."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(18)
-            size = file.seek(0, os.SEEK_END)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", hint) from None
+    with open_file(path) as file:
+        head = file.read(18)
+        size = file.seek(0, os.SEEK_END)
     if not head:
         raise DataError(f"{path.name} is empty", hint)
     if head.startswith(GZIP):
         raise DataError(f"{path.name} is packed with gzip", "unpack it: SQLite cannot be read packed")
-    if not head.startswith(MAGIC):
+    if not head.startswith(SQLITE):
         raise DataError(f"{path.name} is no SQLite file", hint)
     # SQLite itself would take zeros for the rest of the last page
     if size % max(int.from_bytes(head[16:], "big"), 512):

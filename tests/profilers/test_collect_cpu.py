@@ -105,7 +105,9 @@ def test_queueing_is_not_applicable_on_one_thread_and_never_a_number(recorded: T
 
 def test_a_profile_gives_every_pass_its_share_and_its_trace() -> None:
     kept: list[tuple[int, Trace]] = []
-    found = profile(Net(), repeats=6, threads=1, with_shapes=True, on_trace=lambda batch, trace: kept.append((batch, trace)))
+    found = profile(
+        Net(), repeats=6, threads=1, with_shapes=True, on_trace=lambda batch, trace: kept.append((batch, trace))
+    )
     batch = found.batches[0]
     assert len(batch.passes) == batch.latency.repeats == 6
     assert min(batch.passes) <= batch.latency.median <= max(batch.passes)

@@ -86,6 +86,21 @@ def test_nesting_cuts_children_and_leaves_no_negative_self_time(pairs: list[tupl
     assert union(start[roots], cut[roots]).length == int((cut - start)[roots].sum()) == int(own.sum())
 
 
+@given(PAIRS)
+def test_nesting_is_that_of_a_stack(pairs: list[tuple[int, int]]) -> None:
+    start, end = columns(pairs)
+    parent, cut = nested(start, end)
+    order = sorted(range(len(start)), key=lambda i: (start[i], -end[i]))
+    ends, stack = end.tolist(), list[int]()
+    for i in order:
+        while stack and start[i] >= ends[stack[-1]]:
+            stack.pop()
+        assert parent[i] == (stack[-1] if stack else -1)
+        ends[i] = min(ends[i], ends[stack[-1]]) if stack else ends[i]
+        stack.append(i)
+    assert cut.tolist() == ends
+
+
 def test_a_child_that_ends_late_ends_with_its_parent() -> None:
     parent, cut = nested(np.array([0, 5, 10]), np.array([10, 11, 20]))
     assert parent.tolist() == [-1, 0, -1]

@@ -34,6 +34,7 @@ from codesign.testing.nsys_export import (
     Variant,
     write_nsys_export,
 )
+from codesign.testing.readers import check_reader
 
 EPOCH = 1_700_000_000_000_000_123
 """A stamp that no double holds, ns."""
@@ -649,3 +650,9 @@ class TestDamage:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+def test_the_reader_conforms(tmp_path: Path) -> None:
+    check_reader(
+        read_nsys, write_nsys_export(tmp_path / "a.sqlite", kernels=[Kernel("k", 10, 20), Kernel("q", 30, 45)])
+    )
