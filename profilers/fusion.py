@@ -11,13 +11,14 @@ quantile of launch latency in the trace. Kernels launched with a graph save noth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from codesign.profilers.attribution import Attribution, Nesting, containing
-from codesign.profilers.chains import ChainLength, Sequence, ideal_launch_ratio, separate
+from codesign.profilers.chains import ChainLength, ideal_launch_ratio, separate
+from codesign.profilers.chains import Sequence as KernelSequence
 from codesign.profilers.metrics import microseconds
 from codesign.profilers.pairing import Mask, Pairing
 from codesign.profilers.trace import HostEvents, Int64, Trace
@@ -63,10 +64,27 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     module: str
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The chains of one place in the model, which a person can go to.
+
+    Attributes:
+        name: The module or named range around them; where there is none, the operator that launches their first kernel.
+        chains: Positions in ``Fusion.chains``, the best first; they overlap, so one of them is to be chosen.
+        launches_saved: By the best.
+        time_saved_us: By the best, upper bound, us; None without a floor.
+    """
+
+    name: str
+    chains: tuple[int, ...]
+    launches_saved: int
+    time_saved_us: float | None
+
+
 class Fusion(msgspec.Struct, frozen=True, kw_only=True):
     """What fusing could save.
 
     Attributes:
+        places: The chains by where they are launched, most launches saved by a deterministic chain first.
         chains: Deterministic ones first, then those that save most launches. Those of one length do not overlap; those
             of different lengths do, so their savings do not add up.
         found: Chains that occur at least twice, of all lengths.
@@ -76,6 +94,7 @@ class Fusion(msgspec.Struct, frozen=True, kw_only=True):
         floor_source: Where it comes from.
     """
 
+    places: tuple[Place, ...]
     chains: tuple[Chain, ...]
     found: int
     kernels: int
@@ -89,7 +108,7 @@ def fusion(
     pairing: Pairing,
     attribution: Attribution,
     nesting: Nesting,
-    kernels: Sequence,
+    kernels: KernelSequence,
     lengths: tuple[ChainLength, ...],
     *,
     floor_us: float | None,
@@ -124,9 +143,22 @@ def fusion(
             operators=operators, module=module,
         ))  # fmt: skip
     return Fusion(
-        chains=tuple(chains), found=sum(int((row.count >= 2).sum()) for row in lengths),
+        places=_places(chains), chains=tuple(chains), found=sum(int((row.count >= 2).sum()) for row in lengths),
         kernels=len(pairing.kernel), graph_kernels=int(pairing.graph.sum()), floor_us=floor_us,
         floor_source=floor_source if floor_us is not None else "",
+    )  # fmt: skip
+
+
+def _places(chains: Sequence[Chain]) -> tuple[Place, ...]:
+    """Return ``chains``, the best first, by where they are launched."""
+    found: dict[str, list[int]] = {}
+    for number, chain in enumerate(chains):
+        name = chain.module or (chain.operators[0] if chain.operators else "")
+        found.setdefault(name, []).append(number)
+    return tuple(
+        Place(name=name, chains=tuple(numbers), launches_saved=chains[numbers[0]].launches_saved,
+              time_saved_us=chains[numbers[0]].time_saved_us)
+        for name, numbers in found.items()
     )  # fmt: skip
 
 
@@ -158,7 +190,7 @@ class _Where:
     """Looks up what launched the kernels of a chain."""
 
     def __init__(
-        self, trace: Trace, pairing: Pairing, attribution: Attribution, nesting: Nesting, kernels: Sequence
+        self, trace: Trace, pairing: Pairing, attribution: Attribution, nesting: Nesting, kernels: KernelSequence
     ) -> None:
         self._trace = trace
         self._outermost = nesting.outermost(attribution.operator)[kernels.kernel]

@@ -1,12 +1,14 @@
 """What the profiler itself costs: the same pass with and without it, in turns, compared at their minima.
 
-A minimum over many passes is what the machine does undisturbed; turns keep a change of its pace out of the ratio.
+A minimum over many passes is what the machine does undisturbed. Each turn has a ratio of its own, and the median of
+them counts: a machine that changes its pace from one turn to the next changes both sides of a ratio.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from codesign.profilers.torch_cpu import recorded_durations
@@ -26,19 +28,19 @@ def passes_within(seconds: float, latency: float) -> int:
 
 
 def profiler_overhead(run: Callable[[], Any], passes: int) -> dict[str, float]:
-    """Return mode (``plain``, ``shapes``) -> profiled over unprofiled time of a pass, each the minimum of all rounds.
+    """Return mode (``plain``, ``shapes``) -> profiled over unprofiled time of a pass, minima of a round, median round.
 
     Args:
         run: One pass on the processor, warm.
         passes: Of each kind in each of the rounds.
     """
-    unprofiled: list[int] = []
-    profiled: dict[str, list[int]] = {mode: [] for mode in MODES}
+    ratios: dict[str, list[float]] = {mode: [] for mode in MODES}
     for _ in range(ROUNDS):
+        unprofiled: list[int] = []
         for _ in range(passes):
             start = time.perf_counter_ns()
             run()
             unprofiled.append(time.perf_counter_ns() - start)
         for mode, shapes in MODES.items():
-            profiled[mode] += recorded_durations(run, passes, with_shapes=shapes)
-    return {mode: min(times) / min(unprofiled) for mode, times in profiled.items()}
+            ratios[mode].append(min(recorded_durations(run, passes, with_shapes=shapes)) / min(unprofiled))
+    return {mode: median(found) for mode, found in ratios.items()}

@@ -10,7 +10,8 @@ from codesign.cli.output import Table, number
 from codesign.profilers.analysis import Analysis
 from codesign.profilers.fusion import Chain
 
-SHOWN_BY_TIME, SHOWN_BY_COUNT, SHOWN_OPERATORS, SHOWN_COPIES, SHOWN_CHAINS = 8, 5, 8, 6, 6
+SHOWN_BY_TIME, SHOWN_BY_COUNT, SHOWN_COPIES, SHOWN_CHAINS = 8, 5, 6, 8
+SHOWN_OF_A_PLACE = 2
 NAME_WIDTH, CHAIN_WIDTH = 50, 34
 
 UNITS = {"_us": "us", "idle": "ns", "overlap": "ns", "bytes": "B"}
@@ -80,11 +81,14 @@ def _uses(analysis: Analysis) -> Iterator[Table]:
         if chosen:
             kernels = [(short(k.name), k.count, us(k.time_us), f"{k.time_us / whole:.1%}") for k in chosen]
             yield Table(f"{title}, {len(chosen)} of {len(analysis.kernels)}", heads, kernels)
-    if analysis.operators:
-        shown = analysis.operators[:SHOWN_OPERATORS]
-        rows = [(short(o.name, 36), o.count, us(o.self_us), us(o.time_us), us(o.kernel_us)) for o in shown]
-        title = f"Operators by self time, {len(shown)} of {len(analysis.operators)}"
-        yield Table(title, ("operator", ">calls", ">self", ">total", ">kernels"), rows)
+    columns = ("operator", ">calls", ">self", ">total", ">kernels")
+    called = sorted(analysis.operators, key=lambda o: (-o.count, o.name))
+    for title, ranked in (
+        ("Operators by self time", analysis.operators[:SHOWN_BY_TIME]), ("Operators by count", called[:SHOWN_BY_COUNT]),
+    ):  # fmt: skip
+        if ranked:
+            operators = [(short(o.name, 36), o.count, us(o.self_us), us(o.time_us), us(o.kernel_us)) for o in ranked]
+            yield Table(f"{title}, {len(ranked)} of {len(analysis.operators)}", columns, operators)
     if analysis.copies:
         copies: list[tuple[object, ...]] = [
             (short(c.name), c.count, number(c.bytes, "B") if c.bytes else "-", us(c.time_us))
@@ -101,13 +105,14 @@ def _chains(analysis: Analysis) -> Table:
     applies = {True: "this trace is host-bound, so they apply", None: "whether it is host-bound is unknown"}
     when = applies.get(analysis.boundness.host_bound, "this trace is not host-bound, so expect none of it")
     floor = f"{us(found.floor_us)} a launch ({found.floor_source})" if found.floor_us is not None else "no floor known"
+    order = [number for spot in found.places for number in spot.chains[:SHOWN_OF_A_PLACE]][:SHOWN_CHAINS]
     title = (
-        f"Fusion: chains of kernels that could be one, {min(SHOWN_CHAINS, len(found.chains))} of {found.found:,}\n"
+        f"Fusion: chains of kernels that could be one, {len(order)} of {found.found:,}\n"
         f"Upper bounds, valid only when host-bound: {when}. Time: {floor}"
     )
     rows = [
         (place(c), len(c.kernels), c.occurrences, f"{c.score:.2g}", c.launches_saved, us(c.time_saved_us))
-        for c in found.chains[:SHOWN_CHAINS]
+        for c in (found.chains[number] for number in order)
     ]
     return Table(title, ("where", ">length", ">runs", ">score", ">saved", ">time <="), rows)
 

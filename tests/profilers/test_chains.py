@@ -109,6 +109,9 @@ def test_advice_by_hand(folder: Path) -> None:
     assert best.ideal_launch_ratio == round(14 / 5, 6)
     assert best.time_saved_us == pytest.approx(9 * 4.5)
     assert best.operators == ("aten::norm", "aten::mm", "aten::gelu", "aten::mm2")
+    assert found.places[0].name == "aten::norm"
+    assert found.places[0].launches_saved == 9
+    assert sorted(number for place in found.places for number in place.chains) == list(range(len(found.chains)))
     assert (found.floor_us, found.floor_source) == (4.5, "empty kernels on this device")
 
 
@@ -157,7 +160,7 @@ def test_the_module_around_a_chain_is_named(folder: Path) -> None:
                        "ts": 20 * turn, "dur": 19, "args": {}})  # fmt: skip
     found = advice(folder, events).fusion
     assert found is not None
-    assert found.chains[0].module == "LlamaMLP"
+    assert found.chains[0].module == found.places[0].name == "LlamaMLP"
 
 
 def test_ratio_without_kernels() -> None:
