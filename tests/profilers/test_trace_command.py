@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codesign.cli.profile_model import batch_sizes, processors
+from codesign.cli.number_lists import batch_sizes, processors
 from codesign.cli.profile_trace import trace_path
 from codesign.cli.trace_view import short
 from codesign.errors import UsageError
