@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from codesign.report.profile import ProfileView, profile_page
 from codesign.testing.synthetic_run import synthetic_run
+from tests.report.profile_pages import Open, two_kernels
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -75,3 +77,23 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return synthetic_run(tmp_path / name, **options)
 
     return make
+
+
+@pytest.fixture
+def shown(tmp_path: Path, show: Open) -> Open:
+    """Return a function that opens the page of a view."""
+
+    def open_view(view: ProfileView, width: int = 1280, scheme: str = "light") -> Any:
+        path = tmp_path / "profile.html"
+        path.write_text(profile_page(view), encoding="utf-8")
+        return show(path, width, scheme)
+
+    return open_view
+
+
+@pytest.fixture
+def small(shown: Open) -> Any:
+    """Return the page of two kernels, the timeline in view."""
+    page = shown(ProfileView(title="two kernels", timeline=two_kernels()))
+    page.locator("#timeline-plot").scroll_into_view_if_needed()
+    return page
