@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from codesign.costmodels.api import estimate as estimate
     from codesign.costmodels.api import explain as explain
     from codesign.models import load_model as load_model
+    from codesign.profilers import analyse as analyse
     from codesign.profilers import profile as profile
+    from codesign.profilers import read_trace as read_trace
     from codesign.quantity import Quantity as Quantity
     from codesign.report import write_report as write_report
     from codesign.run import load_run as load_run
@@ -31,6 +33,7 @@ _HOMES = {
     "Mesh": "codesign.workload",
     "Quantity": "codesign.quantity",
     "Workload": "codesign.workload",
+    "analyse": "codesign.profilers",
     "detect": "codesign.targets",
     "estimate": "codesign.costmodels.api",
     "explain": "codesign.costmodels.api",
@@ -38,6 +41,7 @@ _HOMES = {
     "load_run": "codesign.run",
     "load_target": "codesign.targets",
     "profile": "codesign.profilers",
+    "read_trace": "codesign.profilers",
     "retype": "codesign.workload.edits",
     "run_search": "codesign.search.api",
     "shard": "codesign.workload",

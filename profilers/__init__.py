@@ -6,12 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from codesign.profilers.analysis import analyse as analyse
     from codesign.profilers.api import profile as profile
+    from codesign.profilers.readers import read_trace as read_trace
     from codesign.profilers.results import Profile as Profile
 
-_HOMES = {"Profile": "codesign.profilers.results", "profile": "codesign.profilers.api"}
+_HOMES = {
+    "Profile": "codesign.profilers.results",
+    "analyse": "codesign.profilers.analysis",
+    "profile": "codesign.profilers.api",
+    "read_trace": "codesign.profilers.readers",
+}
 
-__all__ = ["Profile", "profile"]
+__all__ = ["Profile", "analyse", "profile", "read_trace"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,3 +101,23 @@ DECIMALS = st.builds(
     st.booleans(), st.one_of(st.integers(0, 10**4), st.integers(0, LARGEST // 1000 - 1)), st.integers(0, 9),
     st.integers(0, 10**9),
 )  # fmt: skip
+
+
+READ_ALONE = r"""
+import re, sys
+from pathlib import Path
+from codesign.profilers.readers import read_trace
+trace = read_trace(Path(sys.argv[1]))
+peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+print(trace.event_count, len(trace.threads), int(peak[1]) * 1024)
+"""
+"""``getrusage`` would not do: Linux counts what the parent holds at the fork as the child's peak."""
+
+
+def read_alone(path: Path) -> tuple[int, int, int]:
+    """Return the events, the threads and the peak memory (bytes) of a process that reads one trace."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the peak memory of a process of its own is read from /proc")
+    done = subprocess.run([sys.executable, "-c", READ_ALONE, path], capture_output=True, text=True, check=True)
+    events, threads, peak = map(int, done.stdout.split())
+    return events, threads, peak
