@@ -54,11 +54,11 @@ def containing(events: HostEvents, calls: HostEvents, rows: Int64) -> Int64:
     asked = np.flatnonzero(rows >= 0)
     if not len(asked) or not len(events):
         return found
-    on_thread = dict(groups(events.thread))
+    on_thread, ends = dict(groups(events.thread)), events.end
     for thread, places in groups(calls.thread[rows[asked]]):
         if thread in on_thread:
             position = on_thread[thread]
-            inside = Innermost(events.start[position], events.end[position])
+            inside = Innermost(events.start[position], ends[position])
             at = inside.at(calls.start[rows[asked[places]]])
             found[asked[places]] = np.where(at >= 0, position[at], NONE)
     return found
@@ -85,9 +85,9 @@ class Nesting(msgspec.Struct, frozen=True):
 
 def nesting(events: HostEvents) -> Nesting:
     """Return how ``events`` nest, thread by thread."""
-    parent, own = np.full(len(events), NONE), np.zeros(len(events), np.int64)
+    parent, own, ends = np.full(len(events), NONE), np.zeros(len(events), np.int64), events.end
     for _, position in groups(events.thread):
-        around, end = nested(events.start[position], events.end[position])
+        around, end = nested(events.start[position], ends[position])
         inside = around >= 0
         length = end - events.start[position]
         own[position] += length

@@ -7,7 +7,8 @@ kernel starts as soon as its launch arrives (near the floor), in the GPU-bound o
     launch-bound: p50 <= 4 floor and utilisation < 0.5
     GPU-bound:    p50 > 10 floor and utilisation >= 0.5
 
-Utilisation is the share of the inference latency in which the device works, without operators that of its span. The
+Utilisation is the share of the inference latency in which the device works, without one that of its span. Without a
+floor above 0 (clocks that differ, launches without a duration) nothing is decided. The
 classes and thresholds are ours. On a processor the share of compute in a pass decides.
 """
 
@@ -49,14 +50,15 @@ class Boundness(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why, with the thresholds, in a sentence.
         floor_us: The least a launch takes in this trace; None without launches.
         utilisation: Share of time in which the device works, or that is compute on a processor; None if unknown.
-        thresholds: The limits used.
+        thresholds: The limits used; None on a processor, where the shares of ``DISPATCH_BOUND`` and ``COMPUTE_BOUND``
+            decide.
     """
 
     verdict: str
     reason: str
     floor_us: float | None = None
     utilisation: float | None = None
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds | None = None
 
     @property
     def host_bound(self) -> bool | None:
@@ -77,11 +79,15 @@ def boundness(metrics: dict[str, Any], devices: int, thresholds: Thresholds | No
     used = _utilisation(metrics, devices)
     if p50 is None or used is None:
         return Boundness(verdict="", reason=_undecided(metrics), utilisation=used, thresholds=limits)
+    if p05 <= 0.0:
+        reason = f"undecided: 5 % of the launches reach their kernel within {p05:,.4g} us, so none shows what one takes"
+        return Boundness(verdict="", reason=reason, utilisation=used, thresholds=limits)
     floor = min(p05, limits.most_floor_us)
-    busy = "of the inference latency" if metrics["inference_latency_us"] is not None else "of its span"
+    busy = "of the inference latency" if _has_latency(metrics) else "of its span"
+    assumed = " (assumed, as all of them queued)," if floor < p05 else ","
     seen = (
-        f"half of the launches reach their kernel within {p50:,.4g} us, {_times(p50, floor)} the floor of "
-        f"{floor:.4g} us, and the device works {used:.0%} {busy}"
+        f"half of the launches reach their kernel within {p50:,.4g} us, {p50 / floor:,.3g} times the floor of "
+        f"{floor:.4g} us{assumed} and the device works {used:.0%} {busy}"
     )
     if p50 <= limits.launch_factor * floor and used < limits.busy:
         verdict, rule = "launch-bound", f"up to {limits.launch_factor:g} times and under {limits.busy:.0%}"
@@ -98,25 +104,26 @@ def boundness(metrics: dict[str, Any], devices: int, thresholds: Thresholds | No
     )
 
 
-def processor_boundness(share: float) -> Boundness:
-    """Return the verdict on passes on a processor of which ``share`` is compute."""
+def processor_boundness(share: float, of: str = "the passes") -> Boundness:
+    """Return the verdict on passes on a processor of which ``share`` is compute; ``of`` names them."""
     verdict = "dispatch-bound" if share < DISPATCH_BOUND else "compute-bound" if share >= COMPUTE_BOUND else "mixed"
     reason = (
-        f"{verdict}: {share:.0%} of the passes is compute "
+        f"{verdict}: {share:.0%} of {of} is compute "
         f"(dispatch-bound below {DISPATCH_BOUND:.0%}, compute-bound from {COMPUTE_BOUND:.0%})"
     )
     return Boundness(verdict=verdict, reason=reason, utilisation=share)
 
 
 def _utilisation(metrics: dict[str, Any], devices: int) -> float | None:
-    latency, span = metrics["inference_latency_us"], metrics["gpu_span_us"]
-    if latency is not None:
-        return float(metrics["gpu_busy_in_il_us"] / (latency * devices)) if latency > 0 else None
+    if _has_latency(metrics):
+        return float(metrics["gpu_busy_in_il_us"] / (metrics["inference_latency_us"] * devices))
+    span = metrics["gpu_span_us"]
     return float(metrics["gpu_busy_us"] / span) if span else None
 
 
-def _times(value: float, floor: float) -> str:
-    return f"{value / floor:,.3g} times" if floor > 0 else "beyond"
+def _has_latency(metrics: dict[str, Any]) -> bool:
+    latency = metrics["inference_latency_us"]
+    return latency is not None and latency > 0.0
 
 
 def _undecided(metrics: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ What fusing saves is launches. Their time is saved only while the host holds the
     time saved <= launches saved x launch floor
 
 where the floor is the least a launch takes: measured with empty kernels where the profile was made here, else the 5 %
-quantile of launch latency in the trace. Kernels launched with a graph save nothing: the graph is one launch already.
+quantile of launch latency in the trace. Kernels launched with a graph save nothing: the graph is one launch already;
+nor do kernels whose launch the trace does not hold.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ LOOKED_AT = 32
 MOST_NAMES = 6
 """Operators named for a chain; of longer lists the first and the last."""
 
+LONGEST_NAME = 400
+"""Characters of a name in a chain, which repeats its names; the longest of real templates are cut."""
+
 MODULE = "nn.Module: "
 """Begins the names of module calls among the recorded Python functions."""
 
@@ -44,7 +48,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """Kernels in a row that could be one.
 
     Attributes:
-        kernels: Names in order; their number is the length.
+        kernels: Names in order, long ones cut in the middle; their number is the length.
         occurrences: Times it runs, without overlap with itself or another chain of its length.
         score: Proximity score, 0 to 1; 1 is deterministic: what begins so always goes on so.
         launches_saved: If every occurrence became one kernel; kernels of graphs have none to save.
@@ -126,7 +130,7 @@ def fusion(
         floor_us: Least time of a launch, us.
         floor_source: Where the floor comes from, in words.
     """
-    launched = ~pairing.graph[kernels.kernel]
+    launched = (pairing.attributed & ~pairing.graph)[kernels.kernel]
     total = int(launched.sum())
     rows = [(row, chain, places) for row in lengths for chain, places in _apart(row, launched)]
     rows.sort(key=lambda r: (r[0].score[r[1]] < 1.0, -len(r[2]) * (r[0].length - 1), -r[0].length))
@@ -136,7 +140,7 @@ def fusion(
         operators, module = where.of(places[:LOOKED_AT], row.length)
         saved = len(places) * (row.length - 1)
         chains.append(Chain(
-            kernels=tuple(trace.names[n] for n in kernels.name[places[0] : places[0] + row.length]),
+            kernels=tuple(_cut(trace.names[n]) for n in kernels.name[places[0] : places[0] + row.length]),
             occurrences=len(places), score=float(row.score[chain]), launches_saved=saved,
             ideal_launch_ratio=_rounded(ideal_launch_ratio(total, row.length, len(places))),
             time_saved_us=None if floor_us is None else microseconds(saved * floor_us * 1000.0),
@@ -213,9 +217,9 @@ class _Where:
 
     def _common(self, row: Int64) -> str:
         """Return the name of the innermost range around all kernels of a chain, without its number."""
-        if (row < 0).any():
-            return ""
         ranges = self._ranges
+        if (row < 0).any() or (ranges.thread[row] != ranges.thread[row[0]]).any():
+            return ""
         start, end = ranges.start[row].min(), ranges.end[row].max()
         around = (ranges.thread == ranges.thread[row[0]]) & (ranges.start <= start) & (ranges.end >= end)
         wide = np.flatnonzero(around)
@@ -230,6 +234,11 @@ def _ranges(trace: Trace) -> Int64:
     """Return the annotations that a person named: not those of profilers around whole passes."""
     ours = np.array([n.startswith(("ProfilerStep#", "codesign_iteration")) for n in trace.names] or [True], bool)
     return np.flatnonzero(~ours[trace.annotations.name])
+
+
+def _cut(name: str) -> str:
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -26,25 +26,25 @@ COLLECTIVES = (
 
 
 class Idle(msgspec.Struct, frozen=True, kw_only=True):
-    """Idle time of all devices, ns."""
+    """Idle time of all devices."""
 
-    host_wait: int
-    kernel_wait: int
-    other: int
+    host_wait_ns: int
+    kernel_wait_ns: int
+    other_ns: int
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True):
-    """Communication against computation, summed over devices, ns: unions of kernels, not sums.
+    """Communication against computation, summed over devices: unions of kernels, not sums.
 
     Attributes:
-        communication: In which kernels of collectives run.
-        computation: In which other kernels run.
-        both: In which both run; ``both / communication`` is the share of communication that is hidden.
+        communication_ns: In which kernels of collectives run.
+        computation_ns: In which other kernels run.
+        both_ns: In which both run; its share of the communication is what is hidden.
     """
 
-    communication: int
-    computation: int
-    both: int
+    communication_ns: int
+    computation_ns: int
+    both_ns: int
 
 
 def idle(trace: Trace, started: Int64) -> Idle:
@@ -54,11 +54,11 @@ def idle(trace: Trace, started: Int64) -> Idle:
         trace: The trace.
         started: Position of the call that started each row of ``trace.work``, ``NONE`` where unknown.
     """
-    work, parts = trace.work, [0, 0, 0]
+    work, ends, parts = trace.work, trace.work.end, [0, 0, 0]
     for _, rows in groups(work.device):
         # where several events end a gap at once, the first of the file does
         order = rows[np.argsort(work.start[rows], kind="stable")]
-        reached = np.maximum.accumulate(work.end[order])[:-1]
+        reached = np.maximum.accumulate(ends[order])[:-1]
         gap = work.start[order[1:]] > reached
         begin, ending = reached[gap], order[1:][gap]
         length, known = work.start[ending] - begin, started[ending] >= 0
@@ -66,12 +66,12 @@ def idle(trace: Trace, started: Int64) -> Idle:
         host = np.where(known, np.clip(asked - begin, 0, length), 0)
         for part, amount in enumerate((host, np.where(known, length - host, 0), np.where(known, 0, length))):
             parts[part] += int(amount.sum())
-    return Idle(host_wait=parts[0], kernel_wait=parts[1], other=parts[2])
+    return Idle(host_wait_ns=parts[0], kernel_wait_ns=parts[1], other_ns=parts[2])
 
 
 def overlap(trace: Trace) -> Overlap | None:
     """Return communication against computation; None where no kernel communicates."""
-    work = trace.work
+    work, ends = trace.work, trace.work.end
     communicates = np.array([any(part in name.lower() for part in COLLECTIVES) for name in trace.names], bool)
     kernels = np.flatnonzero(trace.kernels)
     communicating = communicates[work.name[kernels]] if len(kernels) else np.empty(0, bool)
@@ -80,9 +80,9 @@ def overlap(trace: Trace) -> Overlap | None:
     parts = [0, 0, 0]
     for _, rows in groups(work.device[kernels]):
         spans = [
-            union(work.start[kernels[chosen]], work.end[kernels[chosen]])
+            union(work.start[kernels[chosen]], ends[kernels[chosen]])
             for chosen in (rows[communicating[rows]], rows[~communicating[rows]])
         ]
         for part, amount in enumerate((spans[0].length, spans[1].length, common(*spans))):
             parts[part] += amount
-    return Overlap(communication=parts[0], computation=parts[1], both=parts[2])
+    return Overlap(communication_ns=parts[0], computation_ns=parts[1], both_ns=parts[2])

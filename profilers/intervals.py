@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from codesign.profilers.trace import NONE, Int64
 
 
+def total(column: Int64) -> int:
+    """Return the exact sum of a column of up to 2^31 numbers, whatever their size: int64 would wrap."""
+    return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())
+
+
 class Spans(NamedTuple):
     """Disjoint intervals that do not touch, by start; both columns shape (n,), ns."""
 

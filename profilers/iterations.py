@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +10,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from codesign.errors import UsageError
+from codesign.profilers.intervals import Spans, covered, groups, total, union
 from codesign.profilers.pairing import started_by
 from codesign.profilers.split import Interval
-from codesign.profilers.trace import NONE, HostEvents, Trace
+from codesign.profilers.trace import NONE, HostEvents, Int64, Trace
 
 ANNOTATION = "codesign_iteration"
 """Name of the range around each profiled pass."""
@@ -20,37 +22,96 @@ STEP = "ProfilerStep#"
 """Begins the names of the ranges that ``torch.profiler`` puts around the steps of its schedule."""
 
 
+WINDOW = "window"
+"""Kind of the one pass that a trace without marked ones counts as: from its first operator to its last."""
+
+LEAST_SHARE = 0.5
+"""Share of the operators' time that ranges of one name have to hold to count as the passes."""
+
+
 class Iterations(NamedTuple):
     """Passes and the operators of the thread that ran them, both by start.
 
     Attributes:
-        iterations: The passes; they do not overlap.
+        iterations: The passes; they do not overlap: of ranges within each other the outer one counts.
         operators: All operators of their thread.
-        kind: What marks the passes: ``annotated``, ``profiler steps``, or ``window`` (one, over all operators).
     """
 
     iterations: list[Interval]
     operators: list[Interval]
-    kind: str = "annotated"
+
+
+class Passes(NamedTuple):
+    """The passes of a whole trace.
+
+    Attributes:
+        threads: Of each thread that ran some.
+        kind: What marks them: ``annotated`` (by our collectors), ``profiler steps``, the name of a repeated range
+            within quotes, or ``window``.
+        share: Share of the time in operators, of all threads, that they hold; 1 without operators.
+    """
+
+    threads: list[Iterations]
+    kind: str
+    share: float
 
 
 def annotated(trace: Trace) -> Iterations:
-    """Return the passes that our own collectors annotated."""
-    return _of(trace, _named(trace, ANNOTATION, whole=True), "annotated")
+    """Return the passes that our own collectors annotated, of the thread of the first."""
+    mask = _named(trace, ANNOTATION, whole=True)
+    thread = int(trace.annotations.thread[mask][0]) if mask.any() else NONE
+    return _of(trace, mask, thread)
 
 
-def iterations(trace: Trace) -> Iterations:
-    """Return the passes of a trace of any origin; none where no operator ran."""
-    for name, whole, kind in ((ANNOTATION, True, "annotated"), (STEP, False, "profiler steps")):
-        if (mask := _named(trace, name, whole=whole)).any():
-            return _of(trace, mask, kind)
-    operators = trace.operators
-    if not len(operators):
-        return Iterations([], [], "window")
-    thread = int(np.bincount(operators.thread).argmax())
-    found = _intervals(trace, operators, operators.thread == thread)
-    whole_window = Interval("window", found[0].start, max(event.end for event in found))
-    return Iterations([whole_window], found, "window")
+def iterations(trace: Trace) -> Passes:
+    """Return the passes of a trace of any origin: marked ones, else those of a repeated range, else the window."""
+    whole = {thread: union(*both) for thread, both in _by_thread(trace.operators)}
+    for name, exact, kind in ((ANNOTATION, True, "annotated"), (STEP, False, "profiler steps")):
+        if (mask := _named(trace, name, whole=exact)).any():
+            return _passes(trace, mask, kind, whole)
+    repeated = _longest_repeated(trace)
+    if repeated is not None:
+        mask = trace.annotations.name == repeated
+        found = _passes(trace, mask, f"'{trace.names[repeated]}'", whole)
+        if found.share >= LEAST_SHARE:
+            return found
+    if not whole:
+        return Passes([], WINDOW, 1.0)
+    thread = max(whole, key=lambda t: whole[t].length)
+    operators = _intervals(trace, trace.operators, trace.operators.thread == thread)
+    window = Interval(WINDOW, operators[0].start, max(event.end for event in operators))
+    return Passes([Iterations([window], operators)], WINDOW, _share(whole, whole[thread].length))
+
+
+def _passes(trace: Trace, mask: NDArray[np.bool_], kind: str, whole: dict[int, Spans]) -> Passes:
+    threads = np.unique(trace.annotations.thread[mask]).tolist()
+    found = [_of(trace, mask, thread) for thread in threads]
+    held = 0
+    for thread, of_thread in zip(threads, found, strict=True):
+        if thread in whole:
+            low, high = (np.array([getattr(p, end) for p in of_thread.iterations]) for end in ("start", "end"))
+            held += total(covered(whole[thread], low, high))
+    return Passes(found, kind, _share(whole, held))
+
+
+def _share(whole: dict[int, Spans], held: int) -> float:
+    everything = sum(spans.length for spans in whole.values())
+    return held / everything if everything else 1.0
+
+
+def _by_thread(events: HostEvents) -> Iterator[tuple[int, tuple[Int64, Int64]]]:
+    end = events.end
+    for thread, rows in groups(events.thread):
+        yield thread, (events.start[rows], end[rows])
+
+
+def _longest_repeated(trace: Trace) -> int | None:
+    """Return the number of the name of the ranges that take most time and occur more than once; None without any."""
+    names, place, counts = np.unique(trace.annotations.name, return_inverse=True, return_counts=True)
+    if not (counts > 1).any():
+        return None
+    times = np.where(counts > 1, np.bincount(place, trace.annotations.duration), -1.0)
+    return int(names[times.argmax()])
 
 
 def first_passes(trace: Trace, count: int) -> Trace:
@@ -112,12 +173,14 @@ def _ordered(trace: Trace, mask: NDArray[np.bool_]) -> tuple[Any, Any]:
     return start[order], end[order]
 
 
-def _of(trace: Trace, mask: NDArray[np.bool_], kind: str) -> Iterations:
-    """Return the passes of ``mask`` on the thread that ran the first of them, and that thread's operators."""
+def _of(trace: Trace, mask: NDArray[np.bool_], thread: int) -> Iterations:
+    """Return the passes of ``mask`` on one thread, and that thread's operators."""
     events = trace.annotations
-    thread = int(events.thread[mask][0]) if mask.any() else NONE
-    passes = _intervals(trace, events, mask & (events.thread == thread))
-    return Iterations(passes, _intervals(trace, trace.operators, trace.operators.thread == thread), kind)
+    passes: list[Interval] = []
+    for found in _intervals(trace, events, mask & (events.thread == thread)):
+        if not passes or found.start >= passes[-1].end:
+            passes.append(found)
+    return Iterations(passes, _intervals(trace, trace.operators, trace.operators.thread == thread))
 
 
 def _intervals(trace: Trace, events: HostEvents, mask: NDArray[np.bool_]) -> list[Interval]:

@@ -1,7 +1,7 @@
 """The figures of a trace by name, each by one definition, exact to the nanosecond.
 
 Names end in their unit: ``_us`` are microseconds with the nanoseconds as decimals, counts and fractions have none.
-None means that a figure does not apply; a sum over nothing is 0. After SKIP (arXiv 2504.11750): TKLQT, AKD (average
+None means that a figure does not apply. After SKIP (arXiv 2504.11750): TKLQT, AKD (average
 kernel duration), IL (inference latency), GPU idle. Ours differ: the launch of a graph counts once, kernels of before
 the window stay out of IL, idle is what the union of device work leaves (``skip_gpu_idle_us`` is the literal form).
 """
@@ -14,26 +14,32 @@ import numpy as np
 
 from codesign.profilers.attribution import Attribution
 from codesign.profilers.chains import ChainLength, ideal_launch_ratio
-from codesign.profilers.intervals import Spans, clipped, groups, union
+from codesign.profilers.intervals import Spans, clipped, groups, total, union
 from codesign.profilers.pairing import Pairing, stream_numbers
 from codesign.profilers.tklqt import LaunchLatency
-from codesign.profilers.trace import Int64, Trace, Work
+from codesign.profilers.trace import NONE, Int64, Trace, Work
 
 TOP = 3
 CHAIN_DIGITS = 6
 
 
 class Window:
-    """What the union of events covers: per device, of operators, and from the first operator to the last kernel."""
+    """What the union of events covers: per device, of operators, and from the first operator to the last kernel.
+
+    The inference latency is negative where the last kernel ends before the first operator starts.
+    """
 
     def __init__(self, trace: Trace, pairing: Pairing) -> None:
         """Measure ``trace``."""
         work, operators = trace.work, trace.operators
         self.devices: dict[int, Spans] = {}
         self.extents: dict[int, tuple[int, int]] = {}
+        ends = work.end
         for device, rows in groups(work.device):
-            self.devices[device] = union(work.start[rows], work.end[rows])
-            self.extents[device] = int(work.start[rows].min()), int(work.end[rows].max())
+            if device == NONE and len(rows) < len(work):
+                continue  # work of an unknown device is no device more, where others are known
+            self.devices[device] = union(work.start[rows], ends[rows])
+            self.extents[device] = int(work.start[rows].min()), int(ends[rows].max())
         self.operators = union(operators.start, operators.end)
         counted = pairing.kernel[~pairing.head]
         self.inference: tuple[int, int] | None = None
@@ -87,7 +93,7 @@ def metrics(
 
 
 def microseconds(nanoseconds: int | float | None) -> float | None:
-    """Return ns as us; of whole ns the nearest double to three decimals."""
+    """Return ns as us: the double nearest to six decimals, exact to the ns up to 104 days."""
     return None if nanoseconds is None else round(float(nanoseconds) / 1000.0, 6)
 
 
@@ -126,8 +132,8 @@ def _kernels(trace: Trace, pairing: Pairing, attribution: Attribution) -> dict[s
 def _latencies(latency: LaunchLatency) -> dict[str, Any]:
     known = len(latency.latency) > 0
 
-    def total(column: Int64) -> float | None:
-        return microseconds(int(column.sum())) if known else None
+    def summed(column: Int64) -> float | None:
+        return microseconds(total(column)) if known else None
 
     values = latency.latency
     names = [f"launch_latency_{name}_us" for name in ("p05", "p50", "p95", "mean", "max")]
@@ -136,11 +142,11 @@ def _latencies(latency: LaunchLatency) -> dict[str, Any]:
         ends = [float(np.quantile(values, q)) for q in (0.05, 0.5, 0.95)]
         quantiles = dict(zip(names, map(microseconds, (*ends, float(values.mean()), int(values.max()))), strict=True))
     return {
-        "tklqt_us": total(values), "tklqt_clamped_us": total(np.maximum(values, 0)),
-        "tklqt_stream_us": total(values[~latency.graph]), "tklqt_graph_us": total(values[latency.graph]),
-        "tklqt_every_kernel_us": total(latency.every_latency), "launch_call_us": total(latency.call),
-        "queue_us": total(latency.queue), "queue_every_kernel_us": total(latency.every_queue),
-        "early_start_us": total(latency.early_start), "negative_latency_count": int((values < 0).sum()),
+        "tklqt_us": summed(values), "tklqt_clamped_us": summed(np.maximum(values, 0)),
+        "tklqt_stream_us": summed(values[~latency.graph]), "tklqt_graph_us": summed(values[latency.graph]),
+        "tklqt_every_kernel_us": summed(latency.every_latency), "launch_call_us": summed(latency.call),
+        "queue_us": summed(latency.queue), "queue_every_kernel_us": summed(latency.every_queue),
+        "early_start_us": summed(latency.early_start), "negative_latency_count": int((values < 0).sum()),
         **quantiles,
     }  # fmt: skip
 
@@ -154,6 +160,7 @@ def _extents(trace: Trace, pairing: Pairing, window: Window) -> dict[str, Any]:
     covered = clipped(window.operators, *window.inference).length if window.inference else None
     span = window.span
     return {
+        "profiler_overhead_us": microseconds(union(trace.overhead.start, trace.overhead.end).length),
         "gpu_busy_us": microseconds(window.busy), "gpu_span_us": microseconds(span),
         "gpu_idle_us": microseconds(None if span is None else span - window.busy), "wall_us": microseconds(wall),
         "cpu_op_busy_us": microseconds(window.operators.length) if len(trace.operators) else None,

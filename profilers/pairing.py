@@ -34,7 +34,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
         graph: Launched with a graph.
         attributed: The one kernel of each launch whose latency counts.
         launch_calls: Name of each launch call -> how many there are, nested ones and those without kernels included.
-        ambiguous: Kernels left unpaired because launches of several processes carry their correlation id.
+        ambiguous: Mask of the kernels left unpaired because launches of several processes carry their correlation id.
         repeated: Kernels beyond the first of a launch that is no graph's: their correlation id is not theirs alone.
     """
 
@@ -44,7 +44,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
     graph: Mask
     attributed: Mask
     launch_calls: dict[str, int]
-    ambiguous: int
+    ambiguous: Mask
     repeated: int
 
     @property
@@ -80,7 +80,7 @@ def pair(trace: Trace) -> Pairing:
         kernel=kernel, launch=launch, head=_head(trace, kernel, paired, calls.correlation[launching]), graph=graph,
         attributed=attributed,
         launch_calls={name: count for name, count in sorted(zip(named, counts.tolist(), strict=True))},
-        ambiguous=int(ambiguous.sum()), repeated=int((paired & ~graph & ~attributed).sum()),
+        ambiguous=ambiguous, repeated=int((paired & ~graph & ~attributed).sum()),
     )  # fmt: skip
 
 

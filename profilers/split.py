@@ -60,6 +60,19 @@ class Split(msgspec.Struct, frozen=True):
         return self.compute / self.iteration if self.iteration else 0.0
 
 
+def merged(parts: Sequence[Split]) -> Split:
+    """Return the split of the passes of several threads: sums over them."""
+    operators: dict[str, SelfTime] = {}
+    for row in (row for part in parts for row in part.operators):
+        had = operators.get(row.name, SelfTime(row.name, row.kind, 0, 0))
+        operators[row.name] = SelfTime(row.name, row.kind, had.calls + row.calls, had.nanoseconds + row.nanoseconds)
+    return Split(
+        sum(part.iterations for part in parts), sum(part.iteration for part in parts), sum(part.gap for part in parts),
+        sum(part.dispatch for part in parts), sum(part.compute for part in parts),
+        tuple(sorted(operators.values(), key=lambda row: (-row.nanoseconds, row.name))),
+    )  # fmt: skip
+
+
 class DispatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The operators that count as dispatch, and why."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from codesign.profilers.intervals import total
 from codesign.profilers.pairing import Pairing, pair
 from codesign.profilers.trace import Int64, Trace
 
@@ -53,8 +54,8 @@ def launch_latency(trace: Trace, pairing: Pairing) -> LaunchLatency:
         graph=pairing.graph[pairing.paired][counts], every_latency=start - begin,
         every_queue=np.maximum(start - end, 0),
     )  # fmt: skip
-    parts = int(found.call.sum()) + int(found.queue.sum()) - int(found.early_start.sum())
-    assert int(found.latency.sum()) == parts, "TKLQT is not launch calls + queue - early starts"
+    parts = total(found.call) + total(found.queue) - total(found.early_start)
+    assert total(found.latency) == parts, "TKLQT is not launch calls + queue - early starts"
     return found
 
 

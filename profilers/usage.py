@@ -28,7 +28,7 @@ class OperatorUse(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: As the framework names it.
         count: Calls.
-        time_us: With what it calls; of an operator that calls itself both count.
+        time_us: With what it calls; within a call of the same name, the outer one alone counts.
         self_us: Without the operators it calls.
         longest_us: Of the longest call.
         kernel_us: Kernels launched by it itself; None where no device was traced.
@@ -87,7 +87,8 @@ def operator_uses(
 ) -> tuple[OperatorUse, ...]:
     """Return the operators by name, those of most self time first, then by name."""
     operators = trace.operators
-    names, counts, times, longest = _summed(operators.name, operators.duration)
+    outer = np.where(_within_same_name(trace), 0, operators.duration)
+    names, counts, times, longest = _summed(operators.name, outer)
     place = np.searchsorted(names, operators.name)
     own, device = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
     np.add.at(own, place, nesting.self_time)
@@ -128,6 +129,23 @@ def graph_use(trace: Trace, pairing: Pairing, latency: LaunchLatency) -> GraphUs
         kernel_us=_us(int(trace.work.duration[pairing.kernel[pairing.graph]].sum())),
         longest_latency_us=_us(int(latency.latency[latency.graph].max())),
     )  # fmt: skip
+
+
+def _within_same_name(trace: Trace) -> NDArray[np.bool_]:
+    """Return the mask of operators that run within a call of their own name on their thread."""
+    operators = trace.operators
+    # ranks in place of times, so that a running maximum over all names and threads fits int64
+    both = np.concatenate([operators.start, operators.end])
+    rank = np.unique(both, return_inverse=True)[1]
+    begin, end = rank[: len(operators)], rank[len(operators) :]
+    group = operators.name.astype(np.int64) * (len(trace.threads) + 1) + operators.thread
+    group = np.unique(group, return_inverse=True)[1]
+    order = np.lexsort((-end, begin, group))
+    reached = np.maximum.accumulate((end + group * (len(both) + 1))[order])
+    inside = np.zeros(len(operators), bool)
+    opens = begin[order][1:] + group[order][1:] * (len(both) + 1)
+    inside[order[1:]] = opens < reached[:-1]
+    return inside
 
 
 def _summed(name: NDArray[np.int32], duration: Int64) -> tuple[list[int], list[int], list[int], list[int]]:

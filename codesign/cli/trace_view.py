@@ -14,13 +14,14 @@ SHOWN_BY_TIME, SHOWN_BY_COUNT, SHOWN_COPIES, SHOWN_CHAINS = 8, 5, 6, 8
 SHOWN_OF_A_PLACE = 2
 NAME_WIDTH, CHAIN_WIDTH = 50, 34
 
-UNITS = {"_us": "us", "idle": "ns", "overlap": "ns", "bytes": "B"}
-"""Units of the JSON: names that end in ``_us`` are microseconds; ``idle`` and ``overlap`` hold nanoseconds."""
+UNITS = {"_us": "us", "_ns": "ns", "bytes": "B"}
+"""Units of the JSON, by the end of a name."""
 
 FIGURES = (
     ("first operator to last kernel", "inference_latency_us"), ("whole window", "wall_us"),
     ("kernel time", "kernel_time_us"), ("average kernel", "akd_us"), ("device busy", "gpu_busy_us"),
-    ("device idle", "gpu_idle_us"), ("operators", "cpu_op_busy_us"), ("TKLQT", "tklqt_us"),
+    ("device idle", "gpu_idle_us"), ("operators", "cpu_op_busy_us"), ("profiler's own events", "profiler_overhead_us"),
+    ("TKLQT", "tklqt_us"),
     ("  launch calls", "launch_call_us"), ("  queue", "queue_us"), ("  early starts, less", "early_start_us"),
     ("launch latency, 5 %", "launch_latency_p05_us"), ("launch latency, median", "launch_latency_p50_us"),
     ("launch latency, 95 %", "launch_latency_p95_us"), ("passes", "iteration_time_us"),
@@ -39,7 +40,8 @@ def tables(analysis: Analysis, source: str) -> list[Table]:
 def _figures(metrics: dict[str, Any]) -> list[tuple[object, ...]]:
     on_device = metrics["kernel_count"] or metrics["gpu_span_us"] is not None
     names = [(label, name) for label, name in FIGURES if on_device or not name.startswith(("gpu", "kernel"))]
-    return [(label, us(metrics[name], 4)) for label, name in names if metrics.get(name) is not None]
+    given = [(label, name) for label, name in names if metrics.get(name) is not None]
+    return [(label, us(metrics[name], 4)) for label, name in given if name != "profiler_overhead_us" or metrics[name]]
 
 
 def _attribution(analysis: Analysis) -> Iterator[Table]:
@@ -56,14 +58,17 @@ def _attribution(analysis: Analysis) -> Iterator[Table]:
             ("launched by graphs", kinds[3][1], "", ""),
         ])  # fmt: skip
     if analysis.idle is not None and metrics["gpu_idle_us"]:
-        parts = [(name.replace("_", " "), getattr(analysis.idle, name)) for name in analysis.idle.__struct_fields__]
+        parts = [(name.removesuffix("_ns").replace("_", " "), getattr(analysis.idle, name))
+                 for name in analysis.idle.__struct_fields__]  # fmt: skip
         whole = sum(amount for _, amount in parts)
-        rows = [(label, number(ns * 1e-9, "s"), f"{ns / whole:.0%}") for label, ns in parts]
+        rows = [(label, number(ns * 1e-9, "s"), _percent(_over(ns, whole))) for label, ns in parts]
         yield Table("Idle time of the devices: what they wait for", ("part", ">time", ">share"), rows)
     if analysis.overlap is not None:
         o = analysis.overlap
-        shares = (("communication", o.communication), ("computation", o.computation), ("both at once", o.both))
-        rows = [(label, number(ns * 1e-9, "s"), f"{ns / o.communication:.0%}") for label, ns in shares]
+        shares = (
+            ("communication", o.communication_ns), ("computation", o.computation_ns), ("both at once", o.both_ns),
+        )  # fmt: skip
+        rows = [(label, number(ns * 1e-9, "s"), _percent(_over(ns, o.communication_ns))) for label, ns in shares]
         yield Table("Communication beside computation", ("part", ">time", ">of communication"), rows)
     if (g := analysis.graphs) is not None:
         heads = ("graphs", ">kernels", ">each", ">launch calls", ">kernel time", ">longest wait")
@@ -144,3 +149,7 @@ def us(value: float | None, digits: int = 3) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
+
+
+def _over(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign.profilers.readers.text import RECORDING, SQLITE, first_bytes
+from codesign.errors import DataError
+from codesign.profilers.readers.consistency import overflow
+from codesign.profilers.readers.text import RECORDING, SQLITE, first_bytes, shown_name
 from codesign.profilers.trace import Trace
 
 
@@ -14,7 +16,13 @@ def read_trace(path: Path | str) -> Trace:
     Raises:
         DataError: it cannot be read, or is none of these.
     """
-    path = Path(path)
+    trace = _read(Path(path))
+    if found := overflow(trace):
+        raise DataError(f"{shown_name(Path(path))} is damaged: {found}", "record the trace again")
+    return trace
+
+
+def _read(path: Path) -> Trace:
     head = first_bytes(path)
     if head.startswith(SQLITE):
         from codesign.profilers.readers.nsys import read_nsys

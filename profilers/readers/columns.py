@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from codesign.profilers.readers.event import HOST, Arguments, Event, Phase, Role
 from codesign.profilers.readers.facts import device_names, facts
+from codesign.profilers.readers.reasons import FAR, NO_EVENT
 from codesign.profilers.trace import (
     NONE,
     DeviceEvents,
@@ -30,7 +31,6 @@ Stamps = Callable[[Sequence[Any]], Int64]
 PROFILER_STEP = "ProfilerStep#"
 LONGEST = 1 << 50
 """A duration longer than this, ns (13 days), or a start further from the median start, is damage."""
-FAR = "far from all other times"
 MOST_BYTES = 1 << 48
 """Bytes that one copy may move; beyond what an address space holds, the number is none."""
 
@@ -114,7 +114,7 @@ class Columns:
         missing = phases.count(Phase.MISSING)
         self.without_phase += missing
         if unfinished := missing + phases.count(Phase.BEGIN) + phases.count(Phase.END):
-            self.skipped["no complete event (ph is not X)"] += unfinished
+            self.skipped[NO_EVENT] += unfinished
 
     def _thread_numbers(self, events: list[Event[Any]]) -> Int32:
         """Return the number of each event's thread; looked up once a run of events of one thread."""

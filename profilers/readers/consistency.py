@@ -13,6 +13,9 @@ FARTHEST = 1 << 60
 FARTHEST_ORIGIN = 1 << 62
 """Largest origin, ns (146 years): a stamp counted from zero fits int64 too."""
 
+LARGEST_SUM = float(1 << 62)
+"""Durations, ns, or bytes of one table may add up to this: every sum of some of them fits int64."""
+
 HOST_TABLES = ("operators", "calls", "annotations", "functions", "overhead")
 HOST_TYPES = {"name": "i4", "start": "i8", "duration": "i8", "thread": "i4", "correlation": "i8", "external": "i8"}
 WORK_TYPES = {
@@ -49,6 +52,14 @@ def fault(trace: Trace) -> str | None:
     if any(count < 0 for count in trace.skipped.values()):
         return "a number of skipped events is negative"
     return None
+
+
+def overflow(trace: Trace) -> str | None:
+    """Return which figures of ``trace`` add up to more than any trace's can, as words for people, or None."""
+    for name in (*HOST_TABLES, "work"):
+        if getattr(trace, name).duration.sum(dtype=np.float64) > LARGEST_SUM:
+            return f"the durations of its {name} add up to more than 146 years"
+    return "its copies add up to more than 4 EiB" if trace.work.bytes.sum(dtype=np.float64) > LARGEST_SUM else None
 
 
 def _fault_of_table(table: HostEvents | DeviceEvents, types: dict[str, str], names: int) -> str | None:

@@ -5,7 +5,7 @@ Such files can hold the whole environment of their author's process, with host n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,9 @@ SAFE = (
 )  # fmt: skip
 WANTED = (*SAFE, "distributedInfo", "deviceProperties")
 """The fields that are looked at."""
+
+OWN = ("nsys_schema_version", "torch")
+"""Facts that other readers and our collectors add."""
 
 DISTRIBUTED = ("backend", "rank", "world_size")
 LONGEST = 64
@@ -39,6 +42,17 @@ def facts(fields: Mapping[str, Any]) -> dict[str, str]:
         name: _shown(str(value)) for name, value in found.items() if isinstance(value, int | float | Decimal | str)
     }
     return {name: text for name, text in shown.items() if text}
+
+
+def kept(given: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the facts of a recording that a reader or collector of ours writes, as short text."""
+    known = {*SAFE, *(f"distributed {name}" for name in DISTRIBUTED), *OWN}
+    return {name: _shown(text) for name, text in given.items() if name in known}
+
+
+def shown(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return short texts without what cannot be shown."""
+    return tuple(_shown(text) for text in texts)
 
 
 def device_names(fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -28,7 +28,10 @@ MOST_EVENTS = 50_000_000
 LARGEST_PART = 16 << 20
 """Bytes that one event, or what stands before or after the events, may take."""
 
-EXPECTED = "expected the JSON that torch.profiler exports: an object with traceEvents, or a list of events"
+EXPECTED = (
+    "expected the JSON that torch.profiler exports (an object with traceEvents, or a list of events), "
+    "or an Nsight report after nsys export --type sqlite"
+)
 CUTS_TRIED = 64
 """Closing brackets at the end of a block after which the end of an event is looked for."""
 REPAIRED_TOGETHER = 4096

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import DataError
-from codesign.profilers.readers.columns import Interned
+from codesign.profilers.readers.columns import MOST_BYTES, Interned
+from codesign.profilers.readers.facts import shown
+from codesign.profilers.readers.reasons import FAR, NO_TIMES, OTHER_PROCESSES
 from codesign.profilers.readers.sqlite_columns import Database, opened
 from codesign.profilers.trace import (
     NONE,
@@ -151,7 +153,7 @@ def _with_times(rows: Rows, table: str, skipped: Counter[str]) -> Rows:
     wanted = np.ones(len(start), bool)
     if table == RANGES and (rows["eventType"] != NONE).any():
         wanted = np.isin(rows.pop("eventType"), IS_RANGE)
-    skipped["no usable times"] += int(np.count_nonzero(wanted & ~usable))
+    skipped[NO_TIMES] += int(np.count_nonzero(wanted & ~usable))
     end -= start
     return _where(rows | {"duration": end}, usable & wanted)
 
@@ -173,7 +175,7 @@ def _near_each_other(tables: dict[str, Rows], skipped: Counter[str]) -> dict[str
         table: _where(rows, (np.abs(rows["start"] - median) <= LONGEST) & (rows["duration"] <= LONGEST))
         for table, rows in tables.items()
     }
-    skipped["far from all other times"] += len(starts) - sum(len(rows["start"]) for rows in near.values())
+    skipped[FAR] += len(starts) - sum(len(rows["start"]) for rows in near.values())
     return near
 
 
@@ -198,7 +200,7 @@ def _of_one_process(tables: dict[str, Rows], path: Path, skipped: Counter[str]) 
         return tables
     of = {table: _process(tables[table]["globalTid"]) for table in HOST}
     kept = {t: _where(tables[t], (of[t] == processes[0]) | (of[t] == NONE)) for t in HOST}
-    skipped["of processes without device work"] += sum(len(tables[t]["start"]) - len(kept[t]["start"]) for t in HOST)
+    skipped[OTHER_PROCESSES] += sum(len(tables[t]["start"]) - len(kept[t]["start"]) for t in HOST)
     return tables | kept
 
 
@@ -280,7 +282,7 @@ class _Assembly:
                 joined("deviceId"),
                 joined("streamId"),
                 _ids(joined("correlationId")),
-                np.maximum(joined("bytes"), 0),
+                _moved(joined("bytes")),
             )
         )
 
@@ -323,6 +325,11 @@ def _ids(correlation: Int64) -> Int64:
     return np.where(correlation > 0, correlation, NONE)
 
 
+def _moved(size: Int64) -> Int64:
+    """Return bytes, 0 for what no copy moves."""
+    return np.where((size < 0) | (size > MOST_BYTES), 0, size)
+
+
 def _thread(owner: int) -> tuple[str, str]:
     """Return process and thread of a global id (bits 24 to 47, and 0 to 23)."""
     return ("", "") if owner == NONE else (str(owner >> 24 & 0xFFFFFF), str(owner & 0xFFFFFF))
@@ -334,7 +341,7 @@ def _copy(kind: int) -> str:
 
 def _device_names(database: Database) -> tuple[str, ...]:
     found = sorted(islice(database.texts(GPUS, "id", "name"), MOST_DEVICES))
-    return tuple(dict.fromkeys(name[:LONGEST_NAME] for _, name in found))
+    return shown(dict.fromkeys(name for _, name in found))
 
 
 def _facts(database: Database) -> dict[str, str]:

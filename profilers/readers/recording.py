@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from codesign.errors import DataError
 from codesign.profilers.readers.consistency import HOST_TABLES, HOST_TYPES, WORK_TYPES, fault
+from codesign.profilers.readers.facts import kept, shown
+from codesign.profilers.readers.reasons import OTHER, REASONS
 from codesign.profilers.readers.text import FREE_TEXT, LARGEST_RATIO, RECORDING, open_file, printable, shown_name
 from codesign.profilers.trace import DeviceEvents, HostEvents, Trace
 from codesign.run.directory import write_file
@@ -27,8 +30,10 @@ COLUMNS = tuple((table, field) for table in HOST_TABLES for field in HOST_TYPES)
     ("work", field) for field in WORK_TYPES
 )
 DELTA = frozenset({"start", "correlation", "external"})
+FORMATS = frozenset({"kineto", "nsys", "codesign"})
 TYPES = ("i1", "i2", "i4", "i8")
-LONGEST_HEADER = 64 << 20
+LEAST_HEADER, LONGEST_HEADER = 1 << 20, 64 << 20
+"""Bytes of the first line that are read from the smallest file and from any; between, as far as text packs."""
 MOST_EVENTS = 50_000_000
 DENSEST = 1100
 """Bytes that one byte of gzip can stand for (deflate's limit is 1032); a header that promises more lies."""
@@ -111,7 +116,7 @@ def read_recording(path: Path | str) -> Trace:
 
 
 def _read(file: gzip.GzipFile, size: int) -> Trace:
-    header = _header(file.readline(LONGEST_HEADER))
+    header = _header(file.readline(max(LEAST_HEADER, min(LONGEST_HEADER, size * LARGEST_RATIO))))
     lengths = [header.lengths[table] for table, _ in COLUMNS]
     promised = sum(n * int(kind[1]) for n, kind in zip(lengths, header.types, strict=True))
     if promised > size * DENSEST or promised > max(FREE_TEXT, size * LARGEST_RATIO):
@@ -133,12 +138,24 @@ def _read(file: gzip.GzipFile, size: int) -> Trace:
     )
 
 
+def _shown(header: Header) -> Header:
+    """Return ``header`` with nothing to show but what readers and collectors write: a foreign one may hold secrets."""
+    if header.format not in FORMATS:
+        raise DataError(f"the recording is of an unknown kind, not of {', '.join(sorted(FORMATS))}", HINT)
+    skipped: Counter[str] = Counter()
+    for reason, count in header.skipped.items():
+        skipped[reason if reason in REASONS else OTHER] += count
+    return msgspec.structs.replace(
+        header, facts=kept(header.facts), device_names=shown(header.device_names), skipped=dict(skipped)
+    )
+
+
 def _header(line: bytes) -> Header:
     """Return the header of a recording, whose every number is in range."""
     if not line.startswith(RECORDING):
         raise DataError("this is no recording of codesign", HINT)
     if not line.endswith(b"\n"):
-        raise DataError(f"the header is cut, or longer than {LONGEST_HEADER >> 20} MiB", HINT)
+        raise DataError(f"the header is cut, or of more than the {len(line):,} bytes that such a file can hold", HINT)
     try:
         version = msgspec.json.decode(line, type=_Version).codesign_trace
         if version != VERSION:
@@ -152,7 +169,7 @@ def _header(line: bytes) -> Header:
         raise DataError(f"the recording has more than {MOST_EVENTS:,} events, or fewer than none", HINT)
     if len(header.types) != len(COLUMNS) or not set(header.types) <= set(TYPES):
         raise DataError(f"the header names no {len(COLUMNS)} column types of {', '.join(TYPES)}", HINT)
-    return header
+    return _shown(header)
 
 
 class _Version(msgspec.Struct):

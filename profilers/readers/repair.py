@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from codesign.profilers.readers.event import UNNAMED, Arguments, Category, Event, Phase
+from codesign.profilers.readers.reasons import NEGATIVE, NO_DURATION, NO_START
 from codesign.profilers.readers.stamps import nanoseconds_of
 from codesign.profilers.trace import NONE
 
 BLANK = b" \t\r\n"
 KEY = b'"traceEvents"'
-NO_START, NO_DURATION = "its start is no number of microseconds", "its duration is no number of microseconds"
-NEGATIVE = "its duration is negative"
 NAMES_KEPT = 64
 """Names of fields by which an object without events may be known."""
 

@@ -58,7 +58,10 @@ def figures(**given: Any) -> dict[str, Any]:
         ({"launch_latency_p05_us": 900.0, "launch_latency_p50_us": 80.0}, "launch-bound"),
         ({"inference_latency_us": None, "gpu_busy_us": 90.0, "launch_latency_p50_us": 60.0}, "GPU-bound"),
         ({"launch_latency_p50_us": None, "launch_latency_p05_us": None}, ""),
-        ({"inference_latency_us": 0.0}, ""),
+        ({"inference_latency_us": 0.0, "gpu_span_us": 0.0}, ""),
+        ({"inference_latency_us": -10.0, "gpu_busy_in_il_us": 0.0}, "launch-bound"),
+        ({"launch_latency_p05_us": 0.0, "launch_latency_p50_us": 1.0}, ""),
+        ({"launch_latency_p05_us": -12.0, "launch_latency_p50_us": -10.0}, ""),
     ],
 )
 def test_limits_at_their_edge(given: dict[str, Any], verdict: str) -> None:
@@ -111,7 +114,7 @@ def test_repeated_ids_count_once_and_are_said(tmp_path: Path) -> None:
     assert found.metrics["tklqt_us"] == 5.0
     assert found.metrics["launch_call_us"] == 1.0
     assert found.metrics["tklqt_every_kernel_us"] == 14.0
-    assert any("repeat the correlation id" in w for w in found.warnings)
+    assert any("correlation id of another one, of which only the first counts: 1 kernel" in w for w in found.warnings)
 
 
 def test_a_launch_that_loads_modules_is_said(tmp_path: Path) -> None:
@@ -122,7 +125,9 @@ def test_a_launch_that_loads_modules_is_said(tmp_path: Path) -> None:
 
 
 def test_early_kernels_and_empty_traces_are_said(tmp_path: Path) -> None:
-    assert any("start before their launch" in w for w in analysed(tmp_path, [launch(1, 5), kernel(1, 2)]).warnings)
+    assert any(
+        "before their launch start 1 kernel" in w for w in analysed(tmp_path, [launch(1, 5), kernel(1, 2)]).warnings
+    )
     assert analysed(tmp_path, []).warnings == ("the trace holds no events",)
     annotated = [event("user_annotation", "x", 0, 1)]
     assert analysed(tmp_path, annotated).warnings == ("the trace holds neither operators nor device work",)
@@ -149,7 +154,7 @@ def test_communication_beside_computation_by_hand(tmp_path: Path) -> None:
     events = [run("gemm", 0, 10, 7), run("ncclDevKernel_AllReduce", 6, 10, 20), run("gemm", 15, 5, 7)]
     found = analysed(tmp_path, events).overlap
     assert found is not None
-    assert (found.communication, found.computation, found.both) == (10_000, 15_000, 5_000)
+    assert (found.communication_ns, found.computation_ns, found.both_ns) == (10_000, 15_000, 5_000)
     assert analysed(tmp_path, events[:1]).overlap is None
 
 

@@ -142,6 +142,33 @@ def test_kernels_of_graphs_save_nothing(folder: Path) -> None:
     assert (found.kernels, found.graph_kernels) == (4, 4)
 
 
+def test_kernels_without_a_launch_save_nothing(folder: Path) -> None:
+    events = [event for event in launched([(7, n) for n in "abab"]) if event["cat"] != "cuda_runtime"]
+    found = advice(folder, events).fusion
+    assert found is not None
+    assert (found.chains, found.kernels) == ((), 4)
+
+
+def test_a_chain_launched_by_two_threads_is_of_no_module(folder: Path) -> None:
+    events = launched([(7, n) for n in "abab"])
+    for event in events:
+        if event["cat"] == "cuda_runtime":
+            event["tid"] = 1 + event["args"]["correlation"] % 2
+    for thread in (1, 2):
+        events.append({"ph": "X", "cat": "python_function", "name": f"nn.Module: Of{thread}", "pid": 1, "tid": thread,
+                       "ts": 0, "dur": 99, "args": {}})  # fmt: skip
+    found = advice(folder, events).fusion
+    assert found is not None
+    assert found.chains[0].module == ""
+
+
+def test_long_names_are_cut_in_chains(folder: Path) -> None:
+    long = ["x" * 5_000 + end for end in "ab"]
+    found = advice(folder, launched([(7, n) for n in long * 3])).fusion
+    assert found is not None
+    assert {len(name) for name in found.chains[0].kernels} == {403}
+
+
 def test_a_floor_at_or_below_zero_promises_no_time(folder: Path) -> None:
     events = launched([(7, n) for n in "abab"])
     for event in events:

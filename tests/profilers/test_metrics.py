@@ -65,7 +65,7 @@ def test_made_up_traces_agree_with_the_definitions(folder: Path, seed: int, step
     for name, value in oracle.metrics().items():
         assert found.metrics[name] == (pytest.approx(value, abs=1e-9) if isinstance(value, float) else value), name
     if found.idle is not None:
-        assert (found.idle.host_wait, found.idle.kernel_wait, found.idle.other) == oracle.idle()
+        assert (found.idle.host_wait_ns, found.idle.kernel_wait_ns, found.idle.other_ns) == oracle.idle()
 
 
 @given(seed=st.integers(0, 10**6))
@@ -96,7 +96,7 @@ def test_conservation(folder: Path, seed: int) -> None:
     window = Window(trace, pairing)
     if window.span is not None:
         parts = idle(trace, started_by(trace))
-        assert parts.host_wait + parts.kernel_wait + parts.other == window.span - window.busy
+        assert parts.host_wait_ns + parts.kernel_wait_ns + parts.other_ns == window.span - window.busy
     found = nesting(trace.operators)
     assert (found.self_time >= 0).all()
 

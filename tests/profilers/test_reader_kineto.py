@@ -18,7 +18,8 @@ from codesign.profilers.readers import kineto
 from codesign.profilers.readers.columns import Columns
 from codesign.profilers.readers.consistency import fault
 from codesign.profilers.readers.event import UNNAMED, Category, Role
-from codesign.profilers.readers.repair import NO_START, read_events
+from codesign.profilers.readers.reasons import NO_START
+from codesign.profilers.readers.repair import read_events
 from codesign.profilers.readers.stamps import (
     from_nanoseconds,
 )

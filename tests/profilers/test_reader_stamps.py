@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.profilers.readers import kineto
-from codesign.profilers.readers.columns import FAR, LONGEST
-from codesign.profilers.readers.repair import NEGATIVE, NO_DURATION, NO_START
+from codesign.profilers.readers.columns import LONGEST
+from codesign.profilers.readers.reasons import FAR, NEGATIVE, NO_DURATION, NO_START
 from codesign.profilers.readers.stamps import (
     LARGEST,
     NeedsText,

@@ -192,7 +192,7 @@ def test_options_that_mean_nothing_are_refused(
 
 
 def test_limits_of_the_classes_can_be_stated(run_codesign: Any, trace: Path) -> None:
-    done = run_codesign("profile", "trace.json", "--class-limits", "1000,2000,0.99", "--json")
+    done = run_codesign("profile", str(GRAPH), "--class-limits", "1000,2000,0.99", "--json")
     assert "1000 times and under 99%" in json.loads(done.stdout)["results"]["boundness"]["reason"]
 
 

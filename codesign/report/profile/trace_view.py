@@ -42,8 +42,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
         "gpu_busy_in_il_us", "gpu_idle_in_il_us", "memcpy_count", "memset_count", "device_count", "stream_count",
     ),
     "host": (
-        "cpu_op_count", "cpu_op_busy_us", "cpu_idle_in_il_us", "iteration_count", "iteration_time_us",
-        "framework_gap_us", "dispatch_self_us", "compute_self_us", "compute_fraction",
+        "cpu_op_count", "cpu_op_busy_us", "cpu_idle_in_il_us", "profiler_overhead_us", "iteration_count",
+        "iteration_time_us", "framework_gap_us", "dispatch_self_us", "compute_self_us", "compute_fraction",
     ),
     "attribution": ("paired_kernel_count", "head_kernel_count", "orphan_kernel_count", "op_linked_kernel_count"),
 }  # fmt: skip
@@ -143,12 +143,12 @@ def launch_latencies(trace: Trace) -> Int64 | None:
 
 def _threads(trace: Trace) -> tuple[Int64, tuple[Lane, ...]]:
     """Return the row of each thread that has events, and the rows, by first event."""
-    first: dict[int, int] = {}
+    never = np.iinfo(np.int64).max
+    first = np.full(len(trace.threads), never)
     for table in (trace.operators, trace.calls, trace.annotations):
-        for thread in np.unique(table.thread).tolist():
-            begin = int(table.start[table.thread == thread].min())
-            first[thread] = min(first.get(thread, begin), begin)
-    order = sorted(first, key=lambda thread: (first[thread], thread))
+        np.minimum.at(first, table.thread, table.start)
+    by_start = np.argsort(first, kind="stable")
+    order = by_start[first[by_start] < never].tolist()
     rows = np.zeros(len(trace.threads) + 1, np.int64)
     rows[order] = np.arange(len(order))
     several = len({trace.threads[t][0] for t in order}) > 1
@@ -171,7 +171,7 @@ def _figures(figures: dict[str, Any]) -> tuple[Metric, ...]:
     for group, names in FIGURES.items():
         for name in names if traced or group in ("", "host") else ():
             value = figures.get(name)
-            if value is None:
+            if value is None or (name == "profiler_overhead_us" and not value):
                 continue
             time = name.endswith("_us")
             found.append(Metric(
@@ -187,17 +187,17 @@ def _splits(analysis: Analysis) -> tuple[Split, ...]:
         parts = analysis.idle
         found.append(Split(
             title="Idle time of the devices",
-            parts=(Part("host wait", parts.host_wait), Part("kernel wait", parts.kernel_wait),
-                   Part("other", parts.other)),
+            parts=(Part("host wait", parts.host_wait_ns), Part("kernel wait", parts.kernel_wait_ns),
+                   Part("other", parts.other_ns)),
             note="host wait: before the host began the call of the work that ends the gap; kernel wait: after it; "
             "other: that call is not in the trace",
         ))  # fmt: skip
     if analysis.overlap is not None:
-        both, over = analysis.overlap.both, analysis.overlap
+        both, over = analysis.overlap.both_ns, analysis.overlap
         found.append(Split(
             title="Communication and computation",
-            parts=(Part("communication alone", over.communication - both), Part("both", both),
-                   Part("computation alone", over.computation - both)),
+            parts=(Part("communication alone", over.communication_ns - both), Part("both", both),
+                   Part("computation alone", over.computation_ns - both)),
             note="unions of kernels, summed over devices; communication that runs beside computation is hidden",
         ))  # fmt: skip
     if figures["iteration_time_us"]:
