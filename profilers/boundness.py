@@ -18,6 +18,8 @@ from typing import Any
 
 import msgspec
 
+from codesign.units import format_si
+
 DISPATCH_BOUND = 0.5
 """Compute fraction below which most of a pass is not compute (the processor's form of launch-bound)."""
 
@@ -80,14 +82,14 @@ def boundness(metrics: dict[str, Any], devices: int, thresholds: Thresholds | No
     if p50 is None or used is None:
         return Boundness(verdict="", reason=_undecided(metrics), utilisation=used, thresholds=limits)
     if p05 <= 0.0:
-        reason = f"undecided: 5 % of the launches reach their kernel within {p05:,.4g} us, so none shows what one takes"
+        reason = f"undecided: 5 % of the launches reach their kernel within {_us(p05)}, so none shows what one takes"
         return Boundness(verdict="", reason=reason, utilisation=used, thresholds=limits)
     floor = min(p05, limits.most_floor_us)
     busy = "of the inference latency" if _has_latency(metrics) else "of its span"
     assumed = " (assumed, as all of them queued)," if floor < p05 else ","
     seen = (
-        f"half of the launches reach their kernel within {p50:,.4g} us, {p50 / floor:,.3g} times the floor of "
-        f"{floor:.4g} us{assumed} and the device works {used:.0%} {busy}"
+        f"half of the launches reach their kernel within {_us(p50)}, {_times(p50 / floor)} times the floor of "
+        f"{_us(floor)}{assumed} and the device works {used:.0%} {busy}"
     )
     if p50 <= limits.launch_factor * floor and used < limits.busy:
         verdict, rule = "launch-bound", f"up to {limits.launch_factor:g} times and under {limits.busy:.0%}"
@@ -119,6 +121,14 @@ def _utilisation(metrics: dict[str, Any], devices: int) -> float | None:
         return float(metrics["gpu_busy_in_il_us"] / (metrics["inference_latency_us"] * devices))
     span = metrics["gpu_span_us"]
     return float(metrics["gpu_busy_us"] / span) if span else None
+
+
+def _us(microseconds: float) -> str:
+    return format_si(microseconds * 1e-6, "s", 4)
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 100.0 else f"{factor:.3g}"
 
 
 def _has_latency(metrics: dict[str, Any]) -> bool:

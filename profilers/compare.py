@@ -21,10 +21,13 @@ Calls = Mapping[str, tuple[float, float]]
 
 HIGHER_IS_BETTER = frozenset({"samples_per_second"})
 
+SPREAD = 0.05
+"""Spread of figures of a few profiled passes, of whose repeats nothing is kept (assumed): less is no change."""
+
 HEADLINES = (
-    "latency", "samples_per_second", "framework_gap", "dispatch", "compute", "compute_fraction",
-    "inference_latency", "wall", "kernel_time", "gpu_busy", "gpu_idle_in_il", "tklqt", "launch_call", "queue",
-    "launch_latency_p50", "launch_latency_p95", "kernel_count", "launch_count", "cpu_op_count",
+    "latency", "samples_per_second", "framework_gap", "dispatch", "dispatch_self", "compute", "compute_self",
+    "compute_fraction", "inference_latency", "wall", "kernel_time", "gpu_busy", "gpu_idle_in_il", "tklqt",
+    "launch_call", "queue", "launch_latency_p50", "launch_latency_p95", "kernel_count", "launch_count", "cpu_op_count",
 )  # fmt: skip
 """Metrics shown to people, in this order; the others are in the JSON and may be limited too."""
 
@@ -143,6 +146,23 @@ def read_recorded(directory: Path) -> dict[int | None, Recorded]:
     raise DataError(f"{directory} holds neither profile.json nor analysis.json", "profile again into a new directory")
 
 
+def conditions(directory: Path) -> dict[str, str]:
+    """Return what a profile was made on and how: where two differ, a change may be theirs.
+
+    Raises:
+        DataError: the profile cannot be read.
+    """
+    if not (path := directory / "profile.json").exists():
+        return {"devices": ", ".join(_decode(directory / "analysis.json", _Analysed).devices)}
+    found = _decode(path, Profile)
+    busy = ", ".join(str(b.batch) for b in found.batches if b.latency.busy)
+    return {
+        "model": found.model, "device": found.device_name or found.device, "phase": found.phase, "dtype": found.dtype,
+        "execution": found.execution, "layers": str(found.layers or "all"), "threads": str(found.threads),
+        "torch": found.torch, "batches whose repeats scatter (a busy machine)": busy or "none",
+    }  # fmt: skip
+
+
 def paired(
     before: Mapping[int | None, Recorded], after: Mapping[int | None, Recorded]
 ) -> dict[int | None, tuple[Recorded, Recorded]]:
@@ -168,6 +188,7 @@ class _Analysed(msgspec.Struct, frozen=True):
     metrics: dict[str, object]
     kernels: tuple[_Timed, ...] = ()
     operators: tuple[_Timed, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 Content = TypeVar("Content")
@@ -196,6 +217,7 @@ def _of_batch(found: BatchProfile) -> Recorded:
         },
         units={"latency": "s", "samples_per_second": "1/s", **dict.fromkeys((*seconds, *PER_PASS, *PER_LAUNCH), "s")},
         scatter={
+            **{name: _around(nanoseconds / passes * 1e-9) for name, nanoseconds in seconds.items()},
             "latency": (found.latency.low, found.latency.high),
             "samples_per_second": (found.batch / found.latency.high, found.batch / found.latency.low),
         },
@@ -204,6 +226,10 @@ def _of_batch(found: BatchProfile) -> Recorded:
         if found.analysis
         else {},
     )
+
+
+def _around(value: float) -> tuple[float, float]:
+    return value * (1.0 - SPREAD), value * (1.0 + SPREAD)
 
 
 def _operators(found: BatchProfile, passes: int) -> Calls:

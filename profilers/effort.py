@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from codesign.units import format_si
+
 LEAST_REPEATS = 5
 MOST_REPEATS = 500
 LONG, LEAST_OF_LONG = 3.0, 2
@@ -53,10 +55,11 @@ class Effort:
         """Return why there is no time for ``batch``, which is larger than those before; empty where there is."""
         if self._seconds is None or not self._batch:
             return ""
-        expected = self._pass * batch / self._batch
-        if self._clock() - self._begin + PASSES_OF_LONG * expected <= MOST_EFFORT * self._seconds:
+        expected, most = self._pass * batch / self._batch, MOST_EFFORT * self._seconds
+        taken = self._clock() - self._begin
+        if taken + PASSES_OF_LONG * expected <= most:
             return ""
-        return (
-            f"a pass would take about {expected:.0f} s, and the whole sweep over {MOST_EFFORT:g} times the "
-            f"{self._seconds:g} s given: raise --time, or fix --repeats"
-        )
+        over = f"{MOST_EFFORT:g} times the {format_si(self._seconds, 's')} given: raise --time, or fix --repeats"
+        if taken > most:
+            return f"the sweep has taken {format_si(taken, 's')}, over {over}"
+        return f"a pass would take about {format_si(expected, 's')}, and the whole sweep over {over}"

@@ -131,7 +131,8 @@ def steps(trace: Trace, first: int, last: int) -> Trace:
     chosen = np.flatnonzero(mask)[(numbers >= first) & (numbers <= last)]
     if not len(chosen):
         known = f"it has steps {numbers.min()} to {numbers.max()}" if len(numbers) else "it has no profiler steps"
-        raise UsageError(f"the trace has no step from {first} to {last}", known)
+        named = f"step {first}" if first == last else f"steps {first} to {last}"
+        raise UsageError(f"the trace has no {named}", known)
     return within(trace, int(trace.annotations.start[chosen].min()), int(trace.annotations.end[chosen].max()))
 
 

@@ -132,6 +132,24 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         """Return where the sweep turns, by the rule that counts; None of a single batch size."""
         return self.transitions[0] if self.transitions else None
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Return what to know before believing the figures, each a sentence: ``notes``, and what the figures show."""
+        sizes: dict[str, list[str]] = {}
+        for batch, reason in self.left_out.items():
+            sizes.setdefault(reason, []).append(str(batch))
+        said = [f"batch {', '.join(batches)} left out: {reason}" for reason, batches in sizes.items()]
+        busy = [str(b.batch) for b in self.batches if b.latency.busy]
+        if busy:
+            said.append(f"batch {', '.join(busy)}: the repeats scatter, the machine may be busy; measure again")
+        odd = [str(b.batch) for b in self.batches if not LEAST_OVERHEAD <= b.overhead <= TRUSTED_OVERHEAD]
+        if odd:
+            said.append(
+                f"batch {', '.join(odd)}: the profiled passes took another time than the others (profiler cost on "
+                "small operators, or a busy machine), so take the shares and the verdict with care"
+            )
+        return (*said, *self.notes)
+
     def to_json(self) -> bytes:
         """Return the profile as JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1)

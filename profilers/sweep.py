@@ -23,6 +23,7 @@ from codesign.profilers.iterations import annotated
 from codesign.profilers.launch_floor import LaunchFloor
 from codesign.profilers.measure import summary
 from codesign.profilers.passes import Shape, make_pass
+from codesign.profilers.readers.text import printable
 from codesign.profilers.results import BatchProfile
 from codesign.profilers.tklqt import tklqt_per_launch
 from codesign.profilers.torch_cpu import LONG_PASS_S, count_flops, import_torch, profile_pass, profiled_passes
@@ -39,6 +40,7 @@ from codesign.profilers.vendor_verbose import Vendor, beside_self_time
 
 Run = Callable[[], Any]
 INTERRUPTED = "interrupted"
+NO_MEMORY = "out of memory"
 
 
 class Swept(NamedTuple):
@@ -90,11 +92,10 @@ class Sweep:
         try:
             return self._on_processor(torch) if self.device == "cpu" else self._on_device(torch)
         except (RuntimeError, MemoryError) as error:
-            told = str(error)
-            if isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told:
+            if _is_out_of_memory(error):
                 named = f"{self.model.name} ran out of memory"
                 raise EnvironmentLacks(named, "lower --batch, --prompt or --layers") from None
-            if "same device" in told:  # tensors that the program itself makes stay where it was exported
+            if "same device" in str(error):  # tensors that the program itself makes stay where it was exported
                 named = f"{self.model.name} makes tensors on a device that its program names"
                 raise UsageError(named, f"export it on {self.device}, or profile it where it was exported") from None
             raise
@@ -102,6 +103,7 @@ class Sweep:
     def _on_processor(self, torch: Any) -> Swept:
         vendors = self._vendors(torch)  # before this process holds a second copy of the weights
         module = self._module("cpu")
+        self._tried(module)
         batches: list[BatchProfile] = []
         left_out: dict[int, str] = {}
         effort = self._effort()
@@ -112,10 +114,10 @@ class Sweep:
             self._say(f"batch {shape.batch}: timing and tracing")
             try:
                 batches.append(self._processor_batch(torch, module, shape, batches, vendors))
-            except KeyboardInterrupt:  # what was finished is kept
-                if not batches:
+            except (KeyboardInterrupt, RuntimeError, MemoryError) as error:  # what was finished is kept
+                if not batches or not _ends_sweep(error):
                     raise
-                left_out |= {s.batch: INTERRUPTED for s in self.shapes if s.batch >= shape.batch}
+                left_out |= {s.batch: _why(error) for s in self.shapes if s.batch >= shape.batch}
                 break
             effort.measured(shape.batch, batches[-1].latency.median)
         return Swept(tuple(batches), left_out, "cpu", "", _dtype(module), None)
@@ -143,6 +145,7 @@ class Sweep:
         with torch.cuda.device(index):
             shapes = [replace(shape, device=name) for shape in self.shapes]
             module = self._module(name)
+            self._tried(module)
             timed: list[tuple[Shape, _Timed]] = []
             left_out: dict[int, str] = {}
             effort, last = self._effort(), None
@@ -152,9 +155,17 @@ class Sweep:
                     continue
                 self._say(f"batch {shape.batch}: timing")
                 torch.cuda.reset_peak_memory_stats()
-                last = self._prepared(torch, module, shape)
-                passes = timed_on_device(torch, last, self.seconds, self.repeats)
-                energy = self._energy(last, torch.cuda.synchronize)
+                try:
+                    last = self._prepared(torch, module, shape)
+                    passes = timed_on_device(torch, last, self.seconds, self.repeats)
+                    energy = self._energy(last, torch.cuda.synchronize)
+                except (KeyboardInterrupt, RuntimeError, MemoryError) as error:  # what was timed is traced and kept
+                    if not timed or not _ends_sweep(error):
+                        raise
+                    left_out |= {s.batch: _why(error) for s in shapes if s.batch >= shape.batch}
+                    last = None
+                    torch.cuda.empty_cache()
+                    break
                 timed.append((shape, _Timed(passes, peak_memory(torch), energy)))
                 effort.measured(shape.batch, sorted(passes)[len(passes) // 2])
             traced = []
@@ -200,6 +211,23 @@ class Sweep:
         module = self.model.module(**{name: value for name, value in options.items() if name in accepted})
         return module if device == "cpu" or "device" in accepted else module.to(device)
 
+    def _tried(self, module: Any) -> None:
+        """Run a module of the user's own once.
+
+        Raises:
+            UsageError: it does not run on its inputs.
+        """
+        if self.model.kind != "captured":
+            return
+        try:
+            make_pass(self.model, module, self.shapes[0])()
+        except Exception as error:  # whatever code that is not ours raises
+            if _is_out_of_memory(error) or "same device" in str(error):
+                raise
+            told = printable(next(iter(str(error).strip().splitlines()), "") or type(error).__name__, 200)
+            hint = "give the shape and dtype of each input of forward: --input 8x64, or --input ids=8x64:int64"
+            raise UsageError(f"{self.model.name} does not run on its inputs: {told}", hint) from error
+
     def _prepared(self, torch: Any, module: Any, shape: Shape, eager: Run | None = None) -> Run:
         """Return a pass in the execution asked for, ready to be timed."""
         if self.execution == "compiled":
@@ -235,6 +263,20 @@ class Sweep:
     def _keep(self, batch: int, trace: Trace) -> None:
         if self.on_trace is not None:
             self.on_trace(batch, trace)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    told = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told
+
+
+def _ends_sweep(error: BaseException) -> bool:
+    """Return whether larger batches cannot be measured either, while those before are good."""
+    return isinstance(error, KeyboardInterrupt) or _is_out_of_memory(error)
+
+
+def _why(error: BaseException) -> str:
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else NO_MEMORY
 
 
 def _dtype(module: Any) -> str:

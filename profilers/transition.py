@@ -339,11 +339,11 @@ def _transition(
         words = ["-" if bound is None else f"{bound:.3g}" for bound in bounds]
         span = {
             (False, False): f"{words[0]} to {words[1]}",
-            (True, False): f"up to {words[1]}",
-            (False, True): f"from {words[0]} up",
-            (True, True): "open at both ends",
+            (True, False): f"{words[1]} or less",
+            (False, True): f"{words[0]} or more",
+            (True, True): "of any size",
         }[bounds[0] is None, bounds[1] is None]
-        said = f"{said}; {coverage:.0%} interval {span}"
+        said = f"{said}; {coverage:.0%} interval of the transition: batch {span}"
     return Transition(
         batch=float(np.exp(point)) if shown else None,
         low=bounds[0],

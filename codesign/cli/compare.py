@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codesign.cli.lazy import command_app
+from codesign.cli.names import told_apart
 from codesign.cli.output import JsonFlag, Table, number, show
 from codesign.errors import LimitCrossed
 
@@ -20,7 +21,7 @@ app = command_app()
 SHOWN_ROWS = 12
 """Operators, and kernels, shown of one comparison; half as many of each where there are several."""
 
-NAME_WIDTH = 30
+NAME_WIDTH = 28
 
 
 @app.command()
@@ -108,7 +109,9 @@ def _tables(batch: int | None, part: Difference, most: int) -> list[Table]:
             left = f"; {len(changed) - most} more in --json" if len(changed) > most else ""
             head = f"{name}{where}: {len(changed)} of {len(rows)} changed{left}"
             columns = ("name", ">calls A", ">calls B", ">A", ">B", ">change")
-            tables.append(Table(head, columns, [_cells(row) for row in changed[:most]]))
+            names = told_apart([row.name for row in changed[:most]], NAME_WIDTH)
+            cells = [(name, *_cells(row)) for name, row in zip(names, changed, strict=False)]
+            tables.append(Table(head, columns, cells))
     return tables
 
 
@@ -116,15 +119,11 @@ def _cells(row: TimeChange) -> tuple[str, ...]:
     times = (number(t * 1e-9, "s") if c else "-" for c, t in ((row.calls_before, row.before_ns),
                                                               (row.calls_after, row.after_ns)))  # fmt: skip
     calls = (f"{c:.6g}" if c else "-" for c in (row.calls_before, row.calls_after))
-    return _short(row.name), *calls, *times, row.status or _percent(row.delta_percent, 1)
-
-
-def _short(name: str) -> str:
-    """Return a name of at most ``NAME_WIDTH`` characters: the start and end tell template instances apart."""
-    name = name.removeprefix("aten::")
-    half = (NAME_WIDTH - 3) // 2
-    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 3 - half]}...{name[-half:]}"
+    return *calls, *times, row.status or _percent(row.delta_percent, 1)
 
 
 def _percent(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:+.{digits}f} %"
+    if value is None:
+        return "-"
+    factor = 1.0 + value / 100.0  # of a tenfold, per cent are hard to read
+    return f"{value:+.{digits}f} %" if factor < 10.0 else f"{factor:,.3g}x" if factor < 100.0 else f"{factor:,.0f}x"

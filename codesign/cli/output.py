@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Version of the JSON envelope; it grows when a key changes meaning or goes."""
 
+LEAST_WIDTH = 8
+"""Characters in a line of a column of words, where the others leave no room for more."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 """The ``--json`` option of every command that prints a result."""
 
@@ -72,7 +75,12 @@ def cell(value: object) -> str:
         return number(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without control characters: a name out of a file must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show(
@@ -149,7 +157,7 @@ def command_name(ctx: typer.Context) -> str:
 def note(ctx: typer.Context, text: str) -> None:
     """Print one line for people on stderr, unless ``--quiet``."""
     if not is_quiet(ctx):
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)
 
 
 def is_quiet(ctx: typer.Context) -> bool:
@@ -173,20 +181,35 @@ def _console(stream: Any, quiet: bool = False) -> Console:
 def _print_table(console: Console, table: Table) -> None:
     from rich import box
     from rich import table as rich_table
+    from rich.cells import cell_len
     from rich.text import Text
 
     if table.title:
-        console.print(Text(table.title, style="bold"))
+        console.print(Text("\n".join(map(printable, table.title.split("\n"))), style="bold"))
     plain = os.environ.get("TERM") == "dumb"
-    drawn = rich_table.Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    rows = [[cell(value) for value in row] for row in table.rows]
+    widest = [
+        max(cell_len(text) for text in (head.removeprefix(">"), *(row[place] for row in rows)))
+        for place, head in enumerate(table.columns)
+    ]
+    whole = [place == 0 or head.startswith(">") for place, head in enumerate(table.columns)]
+    least = sum(width if kept else min(width, LEAST_WIDTH) for width, kept in zip(widest, whole, strict=True))
+    # the box draws one space between columns, the padding one on either side of it
+    gaps = len(widest) - 1
+    padding = int(least + 3 * gaps <= console.width)
+    whole[0] = whole[0] and least + (1 + 2 * padding) * gaps <= console.width
+    drawn = rich_table.Table(
+        box=None if plain else box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1 if plain else padding), show_edge=False
+    )
     for place, head in enumerate(table.columns):
         side: Literal["left", "right"] = "right" if head.startswith(">") else "left"
-        # a name is kept whole so that it can be copied into the next command, a number so that it can be read
+        # a number is never cut; a name is kept whole, so that it can be copied, where there is room for all
         drawn.add_column(
-            Text(head.removeprefix(">")), justify=side, overflow="fold", no_wrap=place == 0 or side == "right"
-        )
-    for row in table.rows:
-        drawn.add_row(*(Text(cell(value)) for value in row))
+            Text(head.removeprefix(">")), justify=side, overflow="fold", no_wrap=whole[place],
+            min_width=min(widest[place], console.width) if whole[place] else None,
+        )  # fmt: skip
+    for row in rows:
+        drawn.add_row(*map(Text, row))
     console.print(drawn)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from codesign.cli.number_lists import batch_sizes, processors
 from codesign.cli.output import note, show
-from codesign.errors import UsageError
+from codesign.errors import EnvironmentLacks, UsageError
 
 if TYPE_CHECKING:
     from codesign.profilers.boundness import Thresholds
@@ -27,11 +27,14 @@ def profile_model(
     options: dict[str, Any],
     *,
     thresholds: Thresholds,
+    stated_limits: bool,
     out: str | None,
     force: bool,
     json: bool,
 ) -> None:
     """Profile the model that ``source`` names, write its run directory, show what was found."""
+    from msgspec.structs import replace
+
     from codesign.cli import profile_view as view
     from codesign.profilers.api import check_device, load, profile
     from codesign.profilers.iterations import first_passes
@@ -39,7 +42,7 @@ def profile_model(
     from codesign.profilers.sweep import INTERRUPTED
     from codesign.report.profile import profile_page
     from codesign.report.profile.model_view import model_view
-    from codesign.run import create_run, write_file
+    from codesign.run import create_run, refuse_taken, write_file
     from codesign.units import parse_quantity
 
     asked = {
@@ -49,8 +52,11 @@ def profile_model(
         "pin": processors(options["pin"]), "with_shapes": options["shapes"],
     }  # fmt: skip
     check_device(asked["device"])
+    if stated_limits and asked["device"] == "cpu":
+        raise UsageError("--class-limits are of launches on a GPU", "leave them out: a processor has fixed limits")
     loaded = load(source, options["input"])
-    refuse_existing(out, force)  # before minutes of measuring, not after
+    if out is not None:
+        refuse_taken(Path(out), "profile", force)  # before minutes of measuring, not after
     start = perf_counter()
     traces: dict[int, Trace] = {}
     meter, energy_note = open_meter(asked["device"], options["energy"], options["cpu-tdp"])
@@ -62,6 +68,8 @@ def profile_model(
     finally:
         if meter is not None:
             meter.close()
+    if energy_note:
+        found = replace(found, notes=(*found.notes, energy_note))
     spec = {"kind": "profile", "model": source, "inputs": options["input"], "energy": options["energy"], **asked}
     run = create_run(
         out, f"profile-{loaded.name}", command="profile", argv=sys.argv, force=force,
@@ -75,17 +83,11 @@ def profile_model(
     interrupted = INTERRUPTED in found.left_out.values()
     status = "interrupted" if interrupted else "finished"
     run.update(status=status, wall_s=round(perf_counter() - start, 3))
-    lines = [*view.notes(found), *([energy_note] if energy_note else []), f"report: {run.path}/report.html"]
+    lines = [*view.notes(found), f"report: {run.path}/report.html"]
     show(ctx, view.results(found), view.tables(found), as_json=json, units=view.UNITS, notes=lines,
          details={"run": str(run.path)})  # fmt: skip
     if interrupted:
         raise KeyboardInterrupt
-
-
-def refuse_existing(out: str | None, force: bool) -> None:
-    """Raise ``UsageError`` where the run directory exists and may not be replaced."""
-    if out is not None and not force and Path(out).exists():
-        raise UsageError(f"{out} exists already", "--force replaces a run there, or name another directory")
 
 
 def open_meter(device: str, wanted: str | None, cpu_tdp: float | None) -> tuple[Any, str]:
@@ -93,6 +95,7 @@ def open_meter(device: str, wanted: str | None, cpu_tdp: float | None) -> tuple[
 
     Raises:
         UsageError: a meter that does not exist or does not cover the device.
+        EnvironmentLacks: a meter was named, and does not count here.
     """
     if wanted is None:
         if cpu_tdp is not None:
@@ -101,4 +104,6 @@ def open_meter(device: str, wanted: str | None, cpu_tdp: float | None) -> tuple[
     from codesign.profilers.energy import choose_meter
 
     choice = choose_meter(device, cpu_tdp=cpu_tdp, name=None if wanted == "auto" else wanted)
+    if choice.meter is None and wanted != "auto":
+        raise EnvironmentLacks(f"no energy: {choice.reason}", "--energy auto takes what is there, or goes without")
     return choice.meter, f"no energy: {choice.reason}" if choice.meter is None else ""

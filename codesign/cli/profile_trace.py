@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -19,19 +21,38 @@ if TYPE_CHECKING:
     from codesign.profilers.trace import Trace
 
 SUFFIXES = (".json", ".gz", ".sqlite", ".trace")
+MODELS = {".py": "py:{}:NAME, of a function that returns the module", ".pt2": "pt2:{}"}
+"""Suffix of a file that holds a model -> how that is named."""
+
+LIMITS_HINT = "give launch factor, queue factor and busy share: --class-limits 4,10,0.5"
+STEP_HINT = "give a number of a profiler step, or a range: --step 3-5"
 
 
 def trace_path(source: str) -> Path | None:
-    """Return the file that ``source`` names, None where it names a model: a bare name of a preset always does."""
+    """Return the file that ``source`` names, None where it names a model: a bare name of a preset always does.
+
+    Raises:
+        UsageError: it is a folder, or a file that holds a model.
+    """
     prefix, separator, rest = source.partition(":")
     if separator and prefix == "trace":
-        return Path(rest)
+        return _no_folder(Path(rest))
     if (separator and prefix.isalnum() and not Path(source).exists()) or not source:
         return None
     path = Path(source)
     looks_like_file = len(path.parts) > 1 or path.name.endswith(SUFFIXES)
     if not looks_like_file and (not path.exists() or _is_preset(source)):
         return None
+    if path.suffix in MODELS and path.is_file():
+        raise UsageError(f"{path} is a model, no trace", f"name it {MODELS[path.suffix].format(path)}")
+    return _no_folder(path)
+
+
+def _no_folder(path: Path) -> Path:
+    if path.is_dir():
+        if (path / "run.json").is_file():
+            raise UsageError(f"{path} is a run directory, no trace", f"codesign report {path} shows what it holds")
+        raise UsageError(f"{path} is a folder, no trace", "name a file in it")
     return path
 
 
@@ -47,6 +68,7 @@ def profile_trace(
     *,
     step: str | None,
     thresholds: Thresholds,
+    stated_limits: bool,
     out: str | None,
     force: bool,
     json: bool,
@@ -65,9 +87,11 @@ def profile_trace(
         from codesign.profilers.iterations import steps
 
         first, last = step_numbers(step)
-        trace = steps(trace, first, last)
         window = f"step {first}" if first == last else f"steps {first} to {last}"
+        trace = steps(trace, first, last)
     found = analyse(trace, window=window, thresholds=thresholds)
+    if stated_limits and found.boundness.thresholds is None:
+        raise UsageError("--class-limits are of launches, and this trace has none", "leave them out")
     notes = [f"warning: {warning}" for warning in found.warnings]
     if not json or out is not None:
         spec = {"kind": "profile", "source": path.name, "step": step, "thresholds": thresholds}
@@ -87,21 +111,30 @@ def class_limits(text: str | None) -> Thresholds:
     if text is None:
         return Thresholds()
     try:
-        launch, queue, busy = (float(part) for part in text.split(","))
+        launch, queue, busy = filter(isfinite, map(float, text.split(",")))
     except ValueError:
-        launch = queue = busy = -1.0
-    if not (1.0 <= launch <= queue < 1e9 and 0.0 < busy < 1.0):
-        hint = "give launch factor, queue factor and busy share: --class-limits 4,10,0.5"
-        raise UsageError(f"--class-limits is {text!r}", hint)
+        raise UsageError(f"--class-limits is {text[:40]!r}: not three numbers", LIMITS_HINT) from None
+    rules = (
+        (launch >= 1.0, f"the launch factor {launch:g} is less than 1"),
+        (launch <= queue, f"the launch factor {launch:g} is larger than the queue factor {queue:g}"),
+        (queue < 1e9, f"the queue factor {queue:g} is not less than 1e9"),
+        (0.0 < busy < 1.0, f"the busy share {busy:g} is not between 0 and 1"),
+    )
+    broken = next((words for kept, words in rules if not kept), None)
+    if broken is not None:
+        raise UsageError(f"--class-limits is {text[:40]!r}: {broken}", LIMITS_HINT)
     return Thresholds(launch_factor=launch, queue_factor=queue, busy=busy)
 
 
 def step_numbers(text: str) -> tuple[int, int]:
     """Return the first and last number of ``7`` or ``3-5``."""
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and (last or first).isdecimal()) or int(first) > int(last or first):
-        raise UsageError(f"--step is {text!r}", "give a number of a profiler step, or a range: --step 3-5")
-    return int(first), int(last or first)
+    found = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", text)
+    if found is None:
+        raise UsageError(f"--step is {text[:40]!r}: no number of at most 18 digits, and no range of two", STEP_HINT)
+    first, last = int(found[1]), int(found[2] or found[1])
+    if first > last:
+        raise UsageError(f"--step is {text!r}: step {first} comes after step {last}", STEP_HINT)
+    return first, last
 
 
 def _write(

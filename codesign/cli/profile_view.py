@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from codesign.cli.names import short
 from codesign.cli.output import Table, number
-from codesign.profilers.results import LEAST_OVERHEAD, NEXT, TRUSTED_OVERHEAD, BatchProfile, Profile, sentence
+from codesign.profilers.energy.window import Energy
+from codesign.profilers.results import NEXT, BatchProfile, Profile, sentence
+from codesign.profilers.vendor_verbose import VendorOperator
 from codesign.units import format_digits, scale_of
 
 SHOWN_OPERATORS = 12
@@ -45,12 +48,16 @@ def title(found: Profile) -> str:
     words = [found.dtype, f"{found.threads} thread{'s' if found.threads != 1 else ''}"]
     words += [f"{n} {v}" for n, v in (("layers", found.layers), ("prompt", found.prompt)) if v is not None]
     words += [f"context {found.context}"] if found.context is not None else []
+    words += [found.execution] if found.execution != "eager" else []
+    if found.pinned:
+        words.append(f"pinned to {', '.join(map(str, found.pinned))}")
     return f"{found.model} on {found.device}: {found.phase}, {', '.join(words)}"
 
 
 def _latency(b: BatchProfile) -> tuple[object, ...]:
     scale, unit = scale_of(b.latency.median, "s")
     ends = f"{format_digits(b.latency.low / scale)} to {format_digits(b.latency.high / scale)} {unit}"
+    ends = ends if b.latency.repeats > 1 else "-"  # one pass says nothing of the others
     rate = f"{format_digits(b.samples_per_second)}"
     median = number(b.latency.median, "s")
     return str(b.batch), median, ends, b.latency.repeats, rate, number(b.flops_per_second, "FLOP/s"), _factor(b)
@@ -68,7 +75,7 @@ def _split(b: BatchProfile) -> tuple[object, ...]:
 def _operators(b: BatchProfile) -> list[tuple[object, ...]]:
     whole = b.split.iteration
     return [
-        (short(row.name), row.kind, f"{row.calls / b.split.iterations:g}",
+        (short(row.name, NAME_WIDTH), row.kind, f"{row.calls / b.split.iterations:g}",
          number(row.nanoseconds * 1e-9 / b.split.iterations, "s"), f"{row.nanoseconds / whole:.1%}")
         for row in b.split.operators[:SHOWN_OPERATORS]
     ]  # fmt: skip
@@ -82,7 +89,11 @@ def _energy(b: BatchProfile) -> tuple[object, ...]:
     joules = energy.joules
     scale, unit = scale_of(joules.value, "J")
     ends = f"{format_digits(joules.low / scale)} to {format_digits(joules.high / scale)} {unit}"
-    return str(b.batch), number(joules.value, "J"), ends, number(energy.power, "W"), f"{energy.kind}: {energy.backend}"
+    return str(b.batch), number(joules.value, "J"), ends, number(energy.power, "W"), _how(energy)
+
+
+def _how(energy: Energy) -> str:
+    return energy.kind if energy.backend == "estimate" else f"{energy.kind}: {energy.backend}"
 
 
 def _vendor(b: BatchProfile) -> list[Table]:
@@ -94,8 +105,8 @@ def _vendor(b: BatchProfile) -> list[Table]:
         for k in vendor.kernels[:SHOWN_KERNELS]
     ]
     inside = [
-        (short(o.name), number(o.self_nanoseconds * 1e-9, "s"), number(o.vendor * 1e-9, "s"),
-         number(o.dispatch * 1e-9, "s"))
+        (short(o.name, NAME_WIDTH), number(o.self_nanoseconds * 1e-9, "s"), number(o.vendor * 1e-9, "s"),
+         number(o.dispatch * 1e-9, "s") if o.dispatch >= 0.0 else "-")
         for o in vendor.operators[:SHOWN_KERNELS]
     ]  # fmt: skip
     whole = number((vendor.nanoseconds or 0.0) * 1e-9, "s")
@@ -105,17 +116,9 @@ def _vendor(b: BatchProfile) -> list[Table]:
     ]
 
 
-def short(name: str, width: int = NAME_WIDTH) -> str:
-    """Return an operator's name without its namespace, cut to the column."""
-    name = name.removeprefix("aten::")
-    return name if len(name) <= width else name[: width - 3] + "..."
-
-
 def notes(found: Profile) -> list[str]:
     """Return the lines below the tables."""
     lines = [*_verdicts(found)]
-    reasons = {reason: [b for b, r in found.left_out.items() if r == reason] for reason in found.left_out.values()}
-    lines += [f"batch {', '.join(map(str, sizes))} left out: {reason}" for reason, sizes in reasons.items()]
     lines += [f"transition by {turn.rule}: {turn.explanation}" for turn in found.transitions]
     if found.floor is not None:
         floor = found.floor
@@ -123,16 +126,7 @@ def notes(found: Profile) -> list[str]:
             f"launch floor: an empty kernel starts {number(floor.latency_p50 * 1e-9, 's')} after its launch call "
             f"begins, the call takes {number(floor.call_p50 * 1e-9, 's')} (medians of {floor.launches}, measured)"
         )
-    lines += [*_costs(found), *found.notes]
-    odd = [str(b.batch) for b in found.batches if not LEAST_OVERHEAD <= b.overhead <= TRUSTED_OVERHEAD]
-    if odd:
-        lines.append(
-            f"batch {', '.join(odd)}: the profiled passes took another time (profiler cost on small operators, "
-            "or a busy machine), so take the shares with care"
-        )
-    busy = [str(b.batch) for b in found.batches if b.latency.busy]
-    if busy:
-        lines.append(f"batch {', '.join(busy)}: the repeats scatter, the machine may be busy; measure again")
+    lines += [*_costs(found), *(f"warning: {text}" for text in found.caveats)]
     return [*lines, "What it costs elsewhere: codesign targets detect, then codesign estimate --target"]
 
 
@@ -163,10 +157,21 @@ def _costs(found: Profile) -> list[str]:
             ends = f"{min(factors):.2f}x" + (f" to {max(factors):.2f}x" if len(factors) > 1 else "")
             lines.append(f"profiler cost {words}: {ends} the time of a pass (minimum over minimum)")
     lines.append("profiled: latency under the profiler over latency without; shares come from the profiled passes")
+    if any(o.dispatch < 0.0 for o in _called(found.batches[-1])):
+        lines.append(
+            "vendor: announcing each call takes time, so of many small calls the vendor time exceeds the self time "
+            "of the operator, and its dispatch is not known"
+        )
+    energies = {note: None for b in found.batches if b.energy for note in b.energy.notes}
+    lines += [f"energy: {text}" for text in energies]
     reasons = {b.vendor.reason for b in found.batches if b.vendor is not None and b.vendor.reason}
     lines += [f"no vendor time: {reason}" for reason in sorted(reasons)]
     queueing = {b.queueing for b in found.batches if b.queueing}
     return [*lines, *(f"queueing: {text}" for text in sorted(queueing))]
+
+
+def _called(b: BatchProfile) -> tuple[VendorOperator, ...]:
+    return b.vendor.operators[:SHOWN_KERNELS] if b.vendor else ()
 
 
 def results(found: Profile) -> dict[str, Any]:
@@ -174,7 +179,7 @@ def results(found: Profile) -> dict[str, Any]:
     return {
         "model": found.model, "device": found.device, "phase": found.phase, "dtype": found.dtype,
         "layers": found.layers, "prompt": found.prompt, "context": found.context, "threads": found.threads,
-        "left_out": found.left_out, "notes": found.notes, "execution": found.execution,
+        "left_out": found.left_out, "notes": found.caveats, "execution": found.execution,
         "device_name": found.device_name, "pinned": found.pinned,
         "launch_floor": found.floor, "transition_batch": found.transition.batch if found.transition else None,
         "transition": found.transition, "transitions": found.transitions, "batches": [_batch(b) for b in found.batches],

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from codesign.cli.names import short, told_apart
 from codesign.cli.output import Table, number
 from codesign.profilers.analysis import Analysis
 from codesign.profilers.fusion import Chain
 
 SHOWN_BY_TIME, SHOWN_BY_COUNT, SHOWN_COPIES, SHOWN_CHAINS = 8, 5, 6, 8
 SHOWN_OF_A_PLACE = 2
-NAME_WIDTH, CHAIN_WIDTH = 50, 34
+NAME_WIDTH, OPERATOR_WIDTH, CHAIN_WIDTH = 50, 36, 34
 
 UNITS = {"_us": "us", "_ns": "ns", "bytes": "B"}
 """Units of the JSON, by the end of a name."""
@@ -84,7 +84,11 @@ def _uses(analysis: Analysis) -> Iterator[Table]:
         ("Kernels by time", analysis.kernels[:SHOWN_BY_TIME]), ("Kernels by count", often[:SHOWN_BY_COUNT]),
     ):  # fmt: skip
         if chosen:
-            kernels = [(short(k.name), k.count, us(k.time_us), f"{k.time_us / whole:.1%}") for k in chosen]
+            names = told_apart([k.name for k in chosen], NAME_WIDTH)
+            kernels = [
+                (name, k.count, us(k.time_us), f"{k.time_us / whole:.1%}")
+                for name, k in zip(names, chosen, strict=True)
+            ]
             yield Table(f"{title}, {len(chosen)} of {len(analysis.kernels)}", heads, kernels)
     columns = ("operator", ">calls", ">self", ">total", ">kernels")
     called = sorted(analysis.operators, key=lambda o: (-o.count, o.name))
@@ -92,11 +96,15 @@ def _uses(analysis: Analysis) -> Iterator[Table]:
         ("Operators by self time", analysis.operators[:SHOWN_BY_TIME]), ("Operators by count", called[:SHOWN_BY_COUNT]),
     ):  # fmt: skip
         if ranked:
-            operators = [(short(o.name, 36), o.count, us(o.self_us), us(o.time_us), us(o.kernel_us)) for o in ranked]
+            names = told_apart([o.name for o in ranked], OPERATOR_WIDTH)
+            operators = [
+                (name, o.count, us(o.self_us), us(o.time_us), us(o.kernel_us))
+                for name, o in zip(names, ranked, strict=True)
+            ]
             yield Table(f"{title}, {len(ranked)} of {len(analysis.operators)}", columns, operators)
     if analysis.copies:
         copies: list[tuple[object, ...]] = [
-            (short(c.name), c.count, number(c.bytes, "B") if c.bytes else "-", us(c.time_us))
+            (short(c.name, NAME_WIDTH), c.count, number(c.bytes, "B") if c.bytes else "-", us(c.time_us))
             for c in analysis.copies[:SHOWN_COPIES]
         ]
         yield Table("Memory copies and sets", ("direction", ">count", ">bytes", ">time"), copies)
@@ -128,18 +136,6 @@ def place(chain: Chain) -> str:
     steps = " ".join(name.removeprefix(shared).removeprefix("aten::") for name in chain.operators)
     text = ": ".join(part for part in (chain.module, steps) if part)
     return text[: CHAIN_WIDTH - 3] + "..." if len(text) > CHAIN_WIDTH else text or short(chain.kernels[0], CHAIN_WIDTH)
-
-
-def short(name: str, width: int = NAME_WIDTH) -> str:
-    """Return a name cut to its column in the middle: kernels of one template differ at their end.
-
-    Left out first is what most of them share: return type, namespaces of torch, pointers, the list of arguments.
-    """
-    bare = re.sub(r"^void |\(anonymous namespace\)::|\bat::native::|^aten::", "", name)
-    bare = re.sub(r", (?:std|at::detail)::[aA]rray<char\*, \d+u?l?> ?", "", bare)
-    bare = bare[: bare.rindex(">(") + 1] if ">(" in bare else bare
-    head = (width - 3) * 2 // 5
-    return bare if len(bare) <= width else f"{bare[:head]}...{bare[len(bare) - (width - 3 - head) :]}"
 
 
 def us(value: float | None, digits: int = 3) -> str:

@@ -1,4 +1,6 @@
-"""User modules as models: ``py:package.module:factory`` and ``pt2:FILE``, captured without running them on data.
+"""User modules as models, captured without running them on data.
+
+They are named ``py:package.module:factory``, ``py:FILE.py:factory`` or ``pt2:FILE``.
 
 A factory's module is built under fake tensors where it can be (no memory for its weights), and one forward pass is
 recorded under them (``recorder``). A ``.pt2`` file is checked before ``torch.export.load`` reads it (``program_file``).
@@ -7,6 +9,7 @@ recorded under them (``recorder``). A ``.pt2`` file is checked before ``torch.ex
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -20,7 +23,7 @@ import msgspec
 import numpy as np
 
 from codesign.errors import CodesignError, UsageError, nearest
-from codesign.models.input_shapes import InputShape, parse_inputs
+from codesign.models.input_shapes import InputShape, bound, by_position, parse_inputs
 from codesign.models.precision import bits_of
 from codesign.models.program_file import load_exported
 from codesign.workload.edits import by_role, compute_dtype, retype
@@ -29,6 +32,8 @@ from codesign.workload.graph import Block, Group, Phase, Workload
 
 if TYPE_CHECKING:
     import torch
+
+FACTORY = "write py:package.module:factory or py:FILE.py:factory"
 
 
 class CapturedModel:
@@ -120,18 +125,34 @@ class CapturedModel:
         layers: int | None = None,
         dtype: str | None = None,
     ) -> tuple[Any, ...]:
-        """Return random inputs of the stated shapes, the leading dimension multiplied by ``batch``."""
+        """Return random inputs of the stated shapes, the leading dimension multiplied by ``batch``.
+
+        Named ones stand where ``forward`` takes them, with its defaults before them.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(seed)
-        return tuple(shape.scaled(batch).tensor(generator).to(device) for shape in self.inputs)
+        return tuple(
+            given.scaled(batch).tensor(generator).to(device) if isinstance(given, InputShape) else given
+            for given in self._by_position
+        )
+
+    @cached_property
+    def _by_position(self) -> tuple[Any, ...]:
+        if not any(shape.name for shape in self.inputs):
+            return self.inputs
+        import torch
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+            return by_position(self.inputs, _built(self._build, fake).forward, self.source)
 
 
 def load_factory(rest: str, inputs: Sequence[str] | None = None) -> CapturedModel:
-    """Return the model of ``package.module:factory``; what is imported is said on stderr."""
+    """Return the model of ``package.module:factory`` or ``FILE.py:factory``; what is imported is said on stderr."""
     home, _, attribute = rest.partition(":")
     if not home or not attribute:
-        raise UsageError(f"py:{rest} names no factory", "write py:package.module:factory")
+        raise UsageError(f"py:{rest} names no factory", FACTORY)
     shapes = parse_inputs(inputs)
     factory = _factory(home, attribute)
     return captured_module(lambda: _made(factory, rest), attribute, f"py:{rest}", shapes)
@@ -157,11 +178,11 @@ def load_program(rest: str, inputs: Sequence[str] | None = None) -> CapturedMode
 
 
 def _factory(home: str, attribute: str) -> Callable[[], Any]:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     sys.stderr.write(f"importing {home} for {attribute}\n")
     try:
-        module = importlib.import_module(home)
+        module = _imported(home)
+    except CodesignError:
+        raise
     except ModuleNotFoundError as error:
         raise UsageError(f"py:{home}: no module named {error.name!r}", "run from its folder, or install it") from None
     except (Exception, SystemExit) as error:  # user code may raise anything
@@ -173,6 +194,28 @@ def _factory(home: str, attribute: str) -> Callable[[], Any]:
     if not callable(found):
         raise UsageError(f"py:{home}:{attribute} is a {type(found).__name__}", "name a function that returns a module")
     return found
+
+
+def _imported(home: str) -> Any:
+    """Return the module of a file, whose folder is searched for what it imports, or the one of a dotted name."""
+    path = Path(home)
+    is_file = home.endswith(".py")
+    for folder in (os.getcwd(), *([str(path.resolve().parent)] if is_file else [])):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    if not is_file:
+        if len(path.parts) > 1 or home.startswith("."):
+            raise UsageError(f"py:{home}: neither a module's name nor a Python file", FACTORY)
+        return importlib.import_module(home)
+    if not path.is_file():
+        raise UsageError(f"py:{home}: no such file", FACTORY)
+    name = path.name.replace(".", "_")  # never that of a module which something else imports
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _made(factory: Callable[[], Any], rest: str) -> Any:
@@ -211,13 +254,7 @@ def record(
     from codesign.models.recorder import NAMES, Recorder, held_by
 
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        try:
-            module = build()
-        except UsageError as error:
-            if not isinstance(error.__cause__, Exception):
-                raise
-            with _paused(fake):  # some constructors look at their weights: build those for real
-                module = build()
+        module = _built(build, fake)
         _fake_weights(module, fake)
         counts = {name: t.numel() for name, t in module.named_parameters()}
         dtypes: dict[str, int] = {}
@@ -227,6 +264,8 @@ def record(
         recorder = Recorder(held_by(module.named_parameters()), held_by(module.named_buffers()))
         positional = [shape.tensor() for shape in inputs if not shape.name]
         named = {shape.name: shape.tensor() for shape in inputs if shape.name}
+        if named:
+            bound(inputs, module.forward, source)
         fused, library = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # one opaque operator for a whole layer otherwise
         try:
@@ -242,6 +281,16 @@ def record(
             torch.backends.mha.set_fastpath_enabled(fused)
             torch._C._set_mkldnn_enabled(library)
     return tuple(recorder.groups), counts, max(dtypes, key=lambda k: dtypes[k]) if dtypes else "fp32"
+
+
+def _built(build: Callable[[], Any], fake: Any) -> Any:
+    try:
+        return build()
+    except UsageError as error:
+        if not isinstance(error.__cause__, Exception):
+            raise
+        with _paused(fake):  # some constructors look at their weights: build those for real
+            return build()
 
 
 def _fake_weights(module: Any, fake: Any) -> None:

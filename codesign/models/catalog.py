@@ -41,7 +41,8 @@ def load_model(source: str, **options: Any) -> Model:
     """Return the model that ``source`` names.
 
     Args:
-        source: A preset's name, ``hf:PATH``, ``py:package.module:factory`` or ``pt2:FILE``.
+        source: A preset's name, ``hf:PATH``, ``py:package.module:factory``, ``py:FILE.py:factory`` or
+            ``pt2:FILE``.
         options: Options of the form (a captured module takes ``inputs``); presets take none. None counts as not given.
     """
     name = source.strip()
@@ -67,7 +68,9 @@ def _named(name: str, options: dict[str, Any]) -> Model:
     known = registry()
     chosen = name if name in known else name.lower()
     if chosen not in known:
-        hint = f"{nearest(name, known)} Other forms: {', '.join(f'{form}:' for form in FORMS)}"
+        near = nearest(name, known)
+        stop = "" if near.endswith(("?", ".")) else "."
+        hint = f"{near}{stop} Other forms: {', '.join(f'{form}:' for form in FORMS)}"
         raise UsageError(f"model {name!r} is unknown", hint)
     entry = known.get(chosen)
     if not hasattr(entry, "workload") and callable(entry):

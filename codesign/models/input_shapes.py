@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import BoundArguments, Parameter, signature
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,12 +51,55 @@ def parse_inputs(texts: Sequence[str] | None) -> tuple[InputShape, ...]:
     """Return the inputs that ``texts`` state, each a comma list.
 
     Raises:
-        UsageError: none, or one that cannot be read.
+        UsageError: none, one that cannot be read, or two of one name.
     """
     parts = [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
     if not parts:
         raise UsageError("a captured module needs the shapes of its inputs", "for example --input 8x3x224x224")
-    return tuple(map(_parse, parts))
+    inputs = tuple(map(_parse, parts))
+    names = [stated.name for stated in inputs if stated.name]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--input states {twice!r} twice", "state each input once")
+    return inputs
+
+
+def bound(inputs: Sequence[InputShape], forward: Callable[..., Any], source: str) -> BoundArguments:
+    """Return ``inputs`` as the arguments of ``forward``.
+
+    Raises:
+        UsageError: it has no parameter of a name, or not as many.
+    """
+    form = signature(forward)
+    known = form.parameters
+    if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values()):
+        unknown = next((i.name for i in inputs if i.name and i.name not in known), None)
+        if unknown is not None:
+            raise UsageError(f"{source}: forward() has no parameter {unknown!r}", f"it takes {', '.join(known)}")
+    try:
+        return form.bind(*(i for i in inputs if not i.name), **{i.name: i for i in inputs if i.name})
+    except TypeError as error:
+        raise UsageError(
+            f"{source}: the inputs do not fit forward({', '.join(known)}): {error}",
+            "name its parameters: --input NAME=SHAPE",
+        ) from None
+
+
+def by_position(inputs: Sequence[InputShape], forward: Callable[..., Any], source: str) -> tuple[Any, ...]:
+    """Return ``inputs`` in the order in which ``forward`` takes them, its defaults between them.
+
+    Raises:
+        UsageError: they do not fit, or it takes one by keyword only.
+    """
+    arguments = bound(inputs, forward, source)
+    arguments.apply_defaults()
+    keyword = next((name for name, value in arguments.kwargs.items() if isinstance(value, InputShape)), None)
+    if keyword is not None:
+        raise UsageError(
+            f"{source}: forward() takes {keyword!r} by keyword only, a run gives inputs by position",
+            "wrap the module in one whose forward() names it as a plain parameter",
+        )
+    return arguments.args
 
 
 def _parse(text: str) -> InputShape:

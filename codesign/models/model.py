@@ -293,7 +293,7 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
         chosen = dtype or (self.checkpoint_dtype if self.checkpoint_dtype in known else "bf16")
         if chosen not in known:
             raise UsageError(f"dtype {chosen!r} is none a torch module runs in", nearest(chosen, known))
-        return build(shortened(self.figures, layers), device, known[chosen], seed)
+        return build(shortened(self.name, self.figures, layers), device, known[chosen], seed)
 
     def example_inputs(
         self,
@@ -312,5 +312,5 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
         known = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp64": torch.float64}
         chosen = known.get(dtype or self.checkpoint_dtype, torch.bfloat16)
         length = prompt if prompt is not None else self.sizes.get("prompt", 1)
-        made = inputs(shortened(self.figures, layers), batch, length, device, seed)
+        made = inputs(shortened(self.name, self.figures, layers), batch, length, device, seed)
         return tuple(t.to(chosen) if t.is_floating_point() else t for t in made)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import UsageError
-from codesign.profilers.compare import Difference, compare_profiles, paired, read_recorded
+from codesign.profilers.compare import Difference, compare_profiles, conditions, paired, read_recorded
 from codesign.report import standing
 from codesign.report.sheet import Sheet, load_sheet
 from codesign.run import Run, load_run
@@ -55,11 +55,16 @@ class ProfileComparison:
     notes: tuple[str, ...] = ()
 
     def changes(self) -> list[tuple[str, str, float | None]]:
-        """Return quantity, where, change in per cent; a metric in s also under the name with ``_us`` of a trace."""
+        """Return quantity, where, change in per cent; a metric in s also under the name with ``_us`` of a trace.
+
+        Metrics that apply to neither side are left out.
+        """
         found = []
         for batch, part in self.parts.items():
             where = "" if batch is None else f" at batch {batch}"
             for row in part.metrics:
+                if row.before is None and row.after is None:
+                    continue
                 names = [row.quantity, *([f"{row.quantity}_us"] if batch is None and row.unit == "s" else [])]
                 found += [(name, where, row.delta_percent) for name in names]
         return found
@@ -100,7 +105,11 @@ def profile_difference(first: Run, second: Run) -> ProfileComparison:
     """
     sides = read_recorded(first.path), read_recorded(second.path)
     parts = {batch: compare_profiles(a, b) for batch, (a, b) in paired(*sides).items()}
-    a, b = ({**dict(run.meta.get("spec") or {}), "host": run.meta.get("host")} for run in (first, second))
+    seen = [conditions(run.path) for run in (first, second)]
+    a, b = (
+        {**dict(run.meta.get("spec") or {}), "host": run.meta.get("host"), **found}
+        for run, found in zip((first, second), seen, strict=True)
+    )
     notes = [
         f"{key}: {a.get(key)} against {b.get(key)}"
         for key in sorted({*a, *b} - {"kind", "host"})

@@ -26,7 +26,7 @@ def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> st
     """Return one or more runs in a format: text, or bytes for Parquet.
 
     Raises:
-        UsageError: no such format.
+        UsageError: no such format, or a profile among several runs.
         DataError: a run is damaged, or the runs differ in their objectives.
     """
     if format not in FORMATS:
@@ -40,11 +40,13 @@ def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> st
 
 
 def _profile(runs: Sequence[Run | Path | str]) -> Run | None:
-    """Return the run where there is one only, and it is a profile."""
-    if len(runs) != 1:
-        return None
-    run = runs[0] if isinstance(runs[0], Run) else load_run(runs[0])
-    return run if run.meta.get("command") == "profile" else None
+    """Return the profile among ``runs``, which is then the only one."""
+    loaded = [run if isinstance(run, Run) else load_run(run) for run in runs]
+    found = next((run for run in loaded if run.meta.get("command") == "profile"), None)
+    if found is not None and len(loaded) > 1:
+        hint = "name one run, or set two profiles against each other: codesign compare A B"
+        raise UsageError(f"{found.path} is a profile, and profiles are reported one at a time", hint)
+    return found
 
 
 def report(
@@ -63,7 +65,7 @@ def report(
         The path written.
 
     Raises:
-        UsageError: no such format.
+        UsageError: no such format, or a profile among several runs.
         DataError: a run is damaged, or the runs differ in their objectives.
         EnvironmentLacks: the file cannot be written.
     """

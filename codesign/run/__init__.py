@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from codesign.run.directory import Run, create_run, load_run, write_file
+from codesign.run.directory import Run, create_run, load_run, refuse_taken, write_file
 from codesign.run.journal import Journal, read_journal
 from codesign.run.provenance import host_info, sanitise_argv, versions
 
@@ -17,6 +17,7 @@ __all__ = [
     "host_info",
     "load_run",
     "read_journal",
+    "refuse_taken",
     "sanitise_argv",
     "versions",
     "write_file",

@@ -153,10 +153,10 @@ def create_run(
         fields: further fields of ``run.json``.
 
     Raises:
-        UsageError: the directory exists already.
+        UsageError: the directory exists already, or holds other files than a run's.
         EnvironmentLacks: it cannot be made.
     """
-    path = _make(Path(directory), force) if directory is not None else _make_named(name)
+    path = _make(Path(directory), command, force) if directory is not None else _make_named(name)
     meta: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "command": command,
@@ -188,7 +188,7 @@ def _make_named(name: str) -> Path:
     raise UsageError(f"a thousand runs are named {stem}", "name a directory with --out")
 
 
-def _make(path: Path, force: bool) -> Path:
+def _make(path: Path, command: str, force: bool) -> Path:
     try:
         path.mkdir(parents=True)
         return path
@@ -196,14 +196,7 @@ def _make(path: Path, force: bool) -> Path:
         pass
     except OSError as error:
         raise lacks(error, path) from None
-    if not path.is_dir():
-        raise UsageError(f"{path} exists and is not a directory", "name another with --out")
-    is_run = (path / "run.json").exists() or (path / "journal.jsonl").exists()
-    if not force:
-        what = f"--resume {path} continues that run, --force replaces it" if is_run else "--force writes into it"
-        raise UsageError(f"{path} exists already", f"{what}, or name another directory")
-    if not is_run and any(path.iterdir()):
-        raise UsageError(f"{path} exists and holds no run", "--force replaces runs only; name another directory")
+    refuse_taken(path, command, force)
     with Journal(path / "journal.jsonl", sync_each=False):  # refuses while another process writes there
         try:
             for name in FILES:
@@ -214,6 +207,33 @@ def _make(path: Path, force: bool) -> Path:
     return path
 
 
+def refuse_taken(path: Path, command: str, force: bool) -> None:
+    """Refuse a place that exists and that ``command`` may not write to: before its work, not after.
+
+    Raises:
+        UsageError: it is no directory, holds something else than a run, or a run that ``force`` does not replace.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path} exists and is not a directory", "name another with --out")
+    has_journal = (path / "journal.jsonl").exists()
+    is_run = has_journal or (path / "run.json").exists()
+    if not is_run and _holds_files(path):
+        raise UsageError(f"{path} exists and holds no run", "name another directory: --force replaces runs only")
+    if not force:
+        resumed = f"--resume {path} continues that run, " if has_journal and command.startswith("search") else ""
+        forced = "--force replaces it" if is_run else "--force writes into it"
+        raise UsageError(f"{path} exists already", f"{resumed}{forced}, or name another directory")
+
+
+def _holds_files(path: Path) -> bool:
+    try:
+        return any(path.iterdir())
+    except OSError as error:
+        raise lacks(error, path) from None
+
+
 def load_run(path: Path | str) -> Run:
     """Load a run directory (or the ``run.json`` in it).
 
@@ -222,10 +242,13 @@ def load_run(path: Path | str) -> Run:
     """
     place = Path(path)
     place = place.parent if place.name == "run.json" and place.is_file() else place
+    if place.is_file():
+        hint = f"it is a file; a trace is profiled first: codesign profile {path} --out DIRECTORY"
+        raise DataError(f"{path} is not a run directory", hint)
     if not place.is_dir():
         known = [str(p.parent) for p in sorted(place.parent.glob("*/run.json"))] if place.parent.is_dir() else []
         raise DataError(f"{path} is not a run directory", nearest(str(place), known) if known else "no such directory")
-    meta = _read_json(place / "run.json", "a run directory holds a run.json; `codesign search` makes one")
+    meta = _read_json(place / "run.json", "`codesign search` or `codesign profile` makes a run directory")
     version = meta.get("schema_version")
     if version != SCHEMA_VERSION:
         raise DataError(

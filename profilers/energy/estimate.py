@@ -36,13 +36,17 @@ LEAST_NAME = 8
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """Thermal design power of a processor, W, with its interval as factors, logical processors and source."""
+    """Thermal design power of a processor, W, with its interval as factors, logical processors and source.
+
+    ``whole`` says what was assumed where the number of logical processors is not known.
+    """
 
     watts: float
     low: float
     high: float
     threads: float
     source: str
+    whole: str = ""
 
 
 class EstimateMeter:
@@ -60,6 +64,7 @@ class EstimateMeter:
             source=f"TDP {envelope.watts:g} W ({envelope.source}) x max(utilisation, {LEAST_LOAD}) x share {share:.4g}",
             memory_power=MEMORY_WATTS_PER_BYTE * found.memory_bytes if found.memory_bytes else None,
             notes=("no counter: a rule of TDP and processor time, not a measurement",
+                   *((envelope.whole,) if envelope.whole else ()),
                    *(("a virtual machine: times and utilisation are the guest's own",) if found.virtual else ())),
         )  # fmt: skip
 
@@ -99,7 +104,11 @@ def _envelope(site: Site, found: Processor) -> Envelope:
         if not 0.5 <= site.cpu_tdp <= 2000.0:
             raise UsageError(f"TDP of the processor is {site.cpu_tdp:g} W", "give 0.5 to 2000 W, of one processor")
         threads = _threads(site.target, site.root) if site.target else _threads(_catalogue(found), site.root)
-        return Envelope(site.cpu_tdp, 1.0, 1.0, threads or found.cores, "as given")
+        whole = "" if threads else (
+            f"share 1 is assumed: the {found.cores} processors here may be part of a larger one; give --cpu-tdp the "
+            "part of its power that is theirs"
+        )  # fmt: skip
+        return Envelope(site.cpu_tdp, 1.0, 1.0, threads or found.cores, "as given", whole)
     target = site.target if site.target is not None and site.target.kind == "cpu" else _catalogue(found)
     if target is None:
         raise EnvironmentLacks(

@@ -21,7 +21,7 @@ from codesign.profilers.readers.event import Event
 from codesign.profilers.readers.facts import WANTED
 from codesign.profilers.readers.repair import BLANK, Damaged, Head, mended, open_events, read_events, read_fields
 from codesign.profilers.readers.stamps import NeedsText, from_nanoseconds, from_numbers, from_texts
-from codesign.profilers.readers.text import BLOCK, GZIP, Source, printable
+from codesign.profilers.readers.text import BLOCK, GZIP, PACKED, Source, printable
 from codesign.profilers.trace import Trace
 
 MOST_EVENTS = 50_000_000
@@ -74,7 +74,10 @@ def _head(source: Source) -> tuple[Mapping[str, Any] | None, bytes]:
     """Return what stands before the events (None: the file is the bare list) and the text after their bracket."""
     text = _start(source)
     if text[:1] == b"[" and text[1:2] != b"\0":
-        return None, text[1:]
+        text = _unblanked(text[1:], source)
+        if text[:1] not in (b"{", b"]", b""):
+            raise DataError(f"{source.name} is no trace: it is no list of events", EXPECTED)
+        return None, text
     head = Head()
     while text[:1] == b"{" and text[1:2] != b"\0":
         if found := head.events(text):
@@ -105,10 +108,15 @@ def _start(source: Source) -> bytes:
     text = b""
     while len(text) < 4 and (longer := source.after(text)) is not None:
         text = longer
-    text = text.removeprefix(_MARK)
+    text = _unblanked(text.removeprefix(_MARK), source)
+    return text + (source.after(b"") or b"") if len(text) == 1 else text
+
+
+def _unblanked(text: bytes, source: Source) -> bytes:
+    """Return ``text`` without the blanks before it, what follows where it is nothing else; empty at the end."""
     while not (text := text.lstrip(BLANK)) and (longer := source.after(b"")) is not None:
         text = longer
-    return text + (source.after(b"") or b"") if len(text) == 1 else text
+    return text
 
 
 def _what(text: bytes, head: Head) -> str:
@@ -117,6 +125,9 @@ def _what(text: bytes, head: Head) -> str:
         return "it is empty"
     if text.startswith(GZIP):
         return "it is gzip inside gzip, unpack it once"
+    packed = next((name for mark, name in PACKED.items() if text.startswith(mark)), None)
+    if packed is not None:
+        return f"it is a {packed} file, unpack it"
     if text.startswith(_WIDE) or text[1:2] == b"\0":
         return "it is no JSON in UTF-8, but binary or text of another encoding"
     if text[:1] != b"{":
@@ -251,11 +262,7 @@ def _tail(text: bytes, source: Source) -> Mapping[str, Any]:
 
 def _end(text: bytes, source: Source, columns: Columns) -> None:
     """Check that nothing follows a bare list, and that it was one of events."""
-    while not text.strip(BLANK):
-        longer = source.after(b"")
-        if longer is None:
-            if columns.event_count and columns.without_phase == columns.event_count:
-                raise DataError(f"{source.name} is no trace: it is a list of other objects than events", EXPECTED)
-            return
-        text = longer
-    raise Damaged("something follows the list of events")
+    if _unblanked(text, source):
+        raise Damaged("something follows the list of events")
+    if columns.event_count and columns.without_phase == columns.event_count:
+        raise DataError(f"{source.name} is no trace: it is a list of other objects than events", EXPECTED)

@@ -15,6 +15,14 @@ from codesign.errors import DataError
 GZIP, SQLITE, RECORDING = b"\x1f\x8b", b"SQLite format 3\0", b'{"codesign_trace":'
 """First bytes of a packed file, of a database, and of a recording of our own (after unpacking)."""
 
+PACKED = {
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"BZh": "bzip2",
+}
+"""First bytes of the packed files that are not read."""
+
 BLOCK = 1 << 20
 """Bytes of text read at once; memory beyond the columns is a few of these."""
 
@@ -115,6 +123,9 @@ def _unzipped(file: BinaryIO, name: str, size: int) -> Iterator[bytes]:
                     rest = rest.lstrip(b"\0")  # padding after a member
                     if not rest:
                         break
+                    if not GZIP.startswith(rest[:2]):
+                        message = f"{name} is a damaged gzip file: what follows its packed text is no gzip"
+                        raise DataError(message, "copy or record it again, or unpack it yourself")
                     stream = zlib.decompressobj(wbits=31)
                 # never more than ``size`` at once: a bomb is stopped by the sum, before it is in memory
                 text = stream.decompress(rest, size)

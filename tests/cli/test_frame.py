@@ -193,3 +193,27 @@ def test_validate_passes_and_a_miss_is_exit_4(run_codesign: Any, monkeypatch: py
     monkeypatch.setattr(validation, "run_checks", lambda names: [missed])
     assert application.run(["validate"]) == 4
     assert "MISS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_a_table_never_cuts_a_number_and_loses_no_column(columns: int, capsys: Any, monkeypatch: Any) -> None:
+    from codesign.cli.output import Table, show_tables
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [(f"a_long_name_of_an_operator_{n}", "kind", 1_000 + n, "12.34 ms", f"+1{n}52.7 %") for n in range(3)]
+    show_tables([Table("title\x1b[31m", ("name", "words", ">calls", ">time", ">change"), rows)])
+    printed = capsys.readouterr().out
+    assert all(len(line) <= columns for line in printed.splitlines())
+    assert "\x1b" not in printed
+    for row in rows:
+        assert all(str(part) in printed for part in (f"{row[2]:,}", row[3], row[4]))
+        assert row[0] in "".join(line[: columns // 2].split(" ")[0] for line in printed.splitlines()) or columns < 60
+    assert "kind" in printed or columns == 40
+
+
+def test_notes_cannot_steer_the_terminal(run_codesign: Any, tmp_path: Path) -> None:
+    name = "b\x1b[31mase.json"
+    (tmp_path / name).write_text('[{"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 1}]')
+    done = run_codesign("profile", name)
+    assert done.rc == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr

@@ -62,6 +62,12 @@ SOURCE = """
         def forward(self, x):
             return self.layer(x)[0]
 
+    class Weighted(nn.Module):
+        def forward(self, x, mask=None, weight=None, *, scale=None):
+            y = x if mask is None else x * mask
+            y = y if weight is None else y @ weight
+            return y if scale is None else y * scale
+
     def needs(argument): return Mlp()
     def number(): return 3
     def raises(): raise RuntimeError("no such luck")
@@ -206,7 +212,41 @@ def test_inputs_that_do_not_fit_say_why(user_code: str, inputs: list[str], messa
         load_model(f"{user_code}:Mlp", inputs=inputs).workload()
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1x3", "0x3", "3x", "3x4:floot32", "99999x99999x9", "a b", "1x2=3"])
+def test_named_inputs_reach_their_parameters(user_code: str) -> None:
+    model = load_model(f"{user_code}:Weighted", inputs=["weight=8x2", "x=4x8"])
+    x, mask, weight = model.example_inputs()
+    assert (tuple(x.shape), mask, tuple(weight.shape)) == ((4, 8), None, (8, 2))
+    assert model.module()(x, mask, weight).shape == (4, 2)
+    assert matrix_flops(model.workload()) == 2 * 4 * 8 * 2
+    mixed = load_model(f"{user_code}:Weighted", inputs=["4x8,weight=8x2"])
+    assert [getattr(given, "shape", None) for given in mixed.example_inputs()] == [x.shape, None, weight.shape]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (["nope=4x8", "foo=2x2"], r"forward\(\) has no parameter 'nope' \(it takes x, mask, weight, scale\)"),
+        (["weight=8x2"], "missing a required argument: 'x'"),
+        (["4x8", "x=4x8"], "multiple values for argument 'x'"),
+    ],
+)
+def test_names_that_forward_does_not_know_are_refused(user_code: str, inputs: list[str], message: str) -> None:
+    model = load_model(f"{user_code}:Weighted", inputs=inputs)
+    for run in (model.workload, model.example_inputs):
+        with pytest.raises(UsageError, match=message):
+            run()
+
+
+def test_an_input_by_keyword_only_can_be_priced_but_not_run(user_code: str) -> None:
+    model = load_model(f"{user_code}:Weighted", inputs=["x=4x8", "scale=4x8"])
+    assert float(model.workload().footprint(Role.ACTIVATION)) > 0
+    with pytest.raises(UsageError, match="takes 'scale' by keyword only"):
+        model.example_inputs()
+
+
+@pytest.mark.parametrize(
+    "text", ["x=4x8,x=4x8", "", "x", "-1x3", "0x3", "3x", "3x4:floot32", "99999x99999x9", "a b", "1x2=3"]
+)
 def test_shapes_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_inputs([text])
@@ -243,6 +283,9 @@ def test_bad_sources_through_the_command(run_codesign: Any, user_code: str) -> N
     for source, words in [
         ("py:no_such_package_here:x", "no module named"),
         ("py:user_code_for_capture", "names no factory"),
+        ("py:nothing.py:x", "py:nothing.py: no such file"),
+        ("py:./user_code_for_capture:Mlp", "py:FILE.py:factory"),
+        ("py:./user_code_for_capture.py:Recurent", "did you mean Recurrent"),
         (f"{user_code}:Branching", "depends on data"),
     ]:
         done = run_codesign("estimate", source, "--input", "2x3", "--target", "h100-sxm")
@@ -256,6 +299,23 @@ def test_a_captured_module_is_shown_by_the_command(run_codesign: Any, user_code:
     assert done.rc == 0, done.stderr
     assert "importing user_code_for_capture" in done.stderr
     assert json.loads(done.stdout)["results"]["parameters"] == 64 * 256 + 256 + 256 * 32
+
+
+def test_a_factory_in_a_file(run_codesign: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "nets"
+    folder.mkdir()
+    (folder / "beside_for_capture.py").write_text("WIDTH = 8\n")
+    (folder / "json.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom torch import nn\n"
+        "from beside_for_capture import WIDTH\n@dataclass\nclass Sizes:\n    width: int = WIDTH\n"
+        "def net(): return nn.Linear(Sizes().width, 4)\n"
+    )
+    for source in ("py:nets/json.py:net", "py:./nets/json.py:net", f"py:{folder}/json.py:net"):
+        done = run_codesign("estimate", source, "--input", "2x8", "--target", "l4", "--json")
+        assert done.rc == 0, done.stderr
+        assert "json.py for net" in done.stderr
+    done = run_codesign("profile", "py:nets/json.py:net", "--input", "2x8", "--repeats", "3", "--json")
+    assert done.rc == 0, done.stderr
 
 
 def test_shared_heads_read_their_keys_once(user_code: str) -> None:

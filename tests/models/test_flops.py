@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 def short(name: str, layers: int) -> ArchitectureModel:
     """Return the preset with ``layers`` layers, as figures and so in both workload and module."""
     model = preset_model(name)
-    preset = msgspec.structs.replace(model.preset, figures=shortened(model.figures, layers))
+    preset = msgspec.structs.replace(model.preset, figures=shortened(name, model.figures, layers))
     return ArchitectureModel(name=name, source=name, preset=preset)
 
 

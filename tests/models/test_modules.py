@@ -11,6 +11,7 @@ from codesign.errors import UsageError
 from codesign.models import ArchitectureModel, preset_model
 from codesign.models.figures import Experts, Latent
 from codesign.models.presets import list_presets
+from codesign.models.shorten import shortened
 
 torch = pytest.importorskip("torch")
 
@@ -104,6 +105,28 @@ def test_refusals() -> None:
         preset_model("gpt2").module(layers=0)
     with pytest.raises(UsageError, match="nvfp4"):
         preset_model("gpt2").module(dtype="nvfp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "says"),
+    [
+        ("gpt2", 12, "gpt2 has 12 layers, --layers asks for 13"),
+        ("mixtral-8x7b", 32, "32 layers"),
+        ("bert-base", 12, "12 layers"),
+        ("vit-b-16", 12, "12 layers"),
+        ("resnet-18", 2, "resnet-18 has 2 units in its longest stage, --layers asks for 3"),
+        ("resnet-50", 6, "6 units"),
+        ("whisper-small", 12, "12 layers in encoder or decoder"),
+        ("stable-diffusion-1.5", 2, "2 units in a level"),
+        ("dlrm", 3_998, "3,998 times 10,000 rows in its largest table, --layers asks for 3,999"),
+    ],
+)
+def test_no_more_layers_than_there_are(name: str, most: int, says: str) -> None:
+    figures = preset_model(name).figures
+    assert shortened(name, figures, most) == figures
+    assert shortened(name, figures, 1) != figures
+    with pytest.raises(UsageError, match=says):
+        shortened(name, figures, most + 1)
 
 
 def test_models_import_no_torch() -> None:

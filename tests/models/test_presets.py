@@ -131,6 +131,10 @@ def test_preset_files_are_strict(old: str, new: str, names: str) -> None:
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"llama-3\.1-8b"):
         load_model("llama-3.1-8")
+    with pytest.raises(UsageError, match=r"did you mean whisper-small\? Other forms: hf:, py:, pt2:"):
+        load_model("whisper-smal")
+    with pytest.raises(UsageError, match=r"whisper-small\. Other forms: hf:, py:, pt2:"):
+        load_model("zzzzz")
     with pytest.raises(UsageError, match="did you mean"):
         load_model("hg:somewhere")
     with pytest.raises(UsageError, match="no model"):

@@ -46,6 +46,7 @@ def test_a_profile_prints_tables_and_writes_its_run(run_codesign: Any, tmp_path:
         (("gpt2", "--batch", "abc"), 2, "--batch is 'abc'"),
         (("gpt2", "--batch", ""), 2, "--batch is ''"),
         (("gpt3",), 2, "did you mean gpt2"),
+        (("gpt2", "--layers", "100"), 2, "gpt2 has 12 layers, --layers asks for 100"),
         (("gpt2", "--dtype", "fp31"), 2, "did you mean fp32"),
         (("gpt2", "--phase", "prefil"), 2, "did you mean prefill"),
         (("gpt2", "--time", "10"), 2, "has no unit"),
@@ -60,6 +61,33 @@ def test_bad_values_end_in_one_line(run_codesign: Any, arguments: tuple[str, ...
     assert says in done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--energy", "rapl"), 3, "no energy: "),
+        (("--class-limits", "4,10,0.5"), 2, "--class-limits are of launches on a GPU"),
+    ],
+)
+def test_what_does_not_apply_here_is_said_before_measuring(
+    run_codesign: Any, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    none = {"CODESIGN_POWERCAP_ROOT": str(tmp_path)}
+    done = run_codesign("profile", *SMALL, *arguments, env=none)
+    assert (done.rc, done.stdout) == (code, "")
+    assert says in done.stderr
+    assert "timing" not in done.stderr
+
+
+def test_why_there_is_no_energy_is_in_the_json_and_on_the_page(run_codesign: Any, tmp_path: Path) -> None:
+    done = run_codesign("profile", *SMALL, "--energy", "auto", "--json", "--out", "run",
+                        env={"CODESIGN_POWERCAP_ROOT": str(tmp_path)})  # fmt: skip
+    assert done.rc == 0, done.stderr
+    found = json.loads(done.stdout)["results"]
+    if found["batches"][0]["energy"] is None:
+        assert any(note.startswith("no energy: ") for note in found["notes"])
+        assert "no energy: " in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_device_that_is_not_here_is_never_replaced(run_codesign: Any) -> None:

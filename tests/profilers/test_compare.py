@@ -226,3 +226,37 @@ def test_names_are_text(run_codesign: Any, tmp_path: Path) -> None:
 def test_differences_are_plain_json() -> None:
     found = compare_profiles(Recorded(metrics={"a": 1.0}), Recorded(metrics={"a": 2.0}))
     assert msgspec.json.decode(msgspec.json.encode(found))["metrics"][0]["delta_percent"] == 100.0
+
+
+def test_other_devices_and_dtypes_are_said(run_codesign: Any, tmp_path: Path) -> None:
+    profile_run(tmp_path / "a", {1: 1.0})
+    profile_run(tmp_path / "b", {1: 1.0}, dtype="bf16")
+    assert "dtype: fp32 against bf16" in run_codesign("compare", "a", "b").stderr
+    for name, device in (("h100", "NVIDIA H100"), ("mi300x", "AMD MI300X")):
+        trace_run(tmp_path / name, {"wall_us": 1.0}, [])
+        path = tmp_path / name / "analysis.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "devices": [device]}))
+    assert "devices: NVIDIA H100 against AMD MI300X" in run_codesign("compare", "h100", "mi300x").stderr
+
+
+def test_processor_traces_show_their_split_and_know_no_launches(run_codesign: Any, tmp_path: Path) -> None:
+    for name, dispatch in (("a", 100.0), ("b", 50.0)):
+        figures = {"dispatch_self_us": dispatch, "compute_self_us": 10.0, "tklqt_us": None}
+        trace_run(tmp_path / name, figures, [])
+    done = run_codesign("compare", "a", "b")
+    assert done.rc == 0, done.stderr
+    assert "dispatch_self" in done.stdout
+    limited = run_codesign("compare", "a", "b", "--where", "tklqt <= 5 %")
+    assert limited.rc == 2
+    assert "tklqt" in limited.stderr
+
+
+def test_few_passes_do_not_call_a_small_change_better(tmp_path: Path) -> None:
+    for name, addmm in (("a", 4_000), ("b", 4_000)):
+        profile_run(tmp_path / name, {1: 1.0}, addmm)
+    sides = [read_recorded(tmp_path / name)[1] for name in "ab"]
+    moved = msgspec.structs.replace(
+        sides[1], metrics={**sides[1].metrics, "dispatch": 1.03 * (sides[1].metrics["dispatch"] or 0.0)}
+    )
+    rows = {row.quantity: row for row in compare_profiles(sides[0], moved).metrics}
+    assert rows["dispatch"].verdict == "unclear"

@@ -72,7 +72,7 @@ class TestLimits:
             (b'{"traceEvents":[', b" ", "300 times"), (b"", b"\n", "300 times"), (b"[]", b" ", "300 times"),
             (b'{"traceEvents":[]', b" ", "follow the events"), (b'{"traceEvents":[{"a":"', b"x", "an event of more"),
             (b'[{"a":"', b"\\n", "an event of more"), (b'[{"ph":"M"}', b" ", "an event of more"),
-            (b'{"a":"', b"x", "no traceEvents in its first"), (b"[", b"}", "no event"), (b'{"a":[', b"5,", "first"),
+            (b'{"a":"', b"x", "no traceEvents in its first"), (b"[", b"}", "is no list"), (b'{"a":[', b"5,", "first"),
         ],
     )  # fmt: skip
     def test_bombs(self, tmp_path: Path, before: bytes, part: bytes, says: str) -> None:

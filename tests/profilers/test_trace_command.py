@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from codesign.cli.names import short, told_apart
 from codesign.cli.number_lists import batch_sizes, processors
 from codesign.cli.profile_trace import trace_path
-from codesign.cli.trace_view import short
 from codesign.errors import UsageError
 from codesign.testing.synthetic_run import HOSTILE
 from codesign.testing.synthetic_trace import synthetic_events, write_trace
@@ -58,6 +58,7 @@ def test_tables_fit_a_terminal_and_the_run_directory_is_complete(
     again = run_codesign("profile", "trace.json", "--out", "run")
     assert again.rc == 2
     assert "exists already" in again.stderr
+    assert "--resume" not in again.stderr
     assert run_codesign("profile", "trace.json", "--out", "run", "--force", "--quiet").stderr == ""
 
 
@@ -136,10 +137,16 @@ def test_what_is_no_trace_ends_in_one_line(run_codesign: Any, tmp_path: Path, co
 
 def test_files_that_are_not_there_or_no_files(run_codesign: Any, tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
+    (tmp_path / "run").mkdir()
+    for file in ("run/run.json", "net.py", "net.pt2"):
+        (tmp_path / file).touch()
     for name, says in (
         ("nothing.json", "no such file"),
         ("some/where", "no such file"),
-        ("folder.json", "folder.json"),
+        ("folder.json", "folder.json is a folder, no trace\nhint: name a file in it"),
+        ("trace:run", "run is a run directory, no trace\nhint: codesign report run"),
+        ("net.py", "py:net.py:name"),
+        ("./net.pt2", "pt2:net.pt2"),
     ):
         done = run_codesign("profile", name)
         assert done.rc == 2, done.stderr
@@ -175,11 +182,16 @@ def test_a_bare_name_of_a_preset_is_the_preset(tmp_path: Path, monkeypatch: pyte
         (("--batch", "4"), "a trace takes no --batch"),
         (("--device", "cuda"), "a trace takes no --device"),
         (("--input", "1x3"), "a trace takes no --input"),
-        (("--step", "9"), "no step from 9 to 9"),
+        (("--step", "9"), "the trace has no step 9\n"),
+        (("--step", "9-10"), "the trace has no steps 9 to 10\n"),
         (("--step", "x"), "--step is 'x'"),
-        (("--step", "5-3"), "--step is '5-3'"),
-        (("--class-limits", "4,10"), "--class-limits is '4,10'"),
-        (("--class-limits", "4,10,nan"), "--class-limits is"),
+        (("--step", "1" * 5000), "at most 18 digits"),
+        (("--step", "5-3"), "--step is '5-3': step 5 comes after step 3"),
+        (("--class-limits", "4,10"), "--class-limits is '4,10': not three numbers"),
+        (("--class-limits", "4,10,nan"), "not three numbers"),
+        (("--class-limits", "0.9,10,0.5"), "the launch factor 0.9 is less than 1"),
+        (("--class-limits", "10,4,0.5"), "the launch factor 10 is larger than the queue factor 4"),
+        (("--class-limits", "4,10,50"), "the busy share 50 is not between 0 and 1"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
@@ -249,11 +261,20 @@ def test_names_keep_what_tells_them_apart() -> None:
     kernel = (
         "void at::native::vectorized_elementwise_kernel<4, at::native::{}<float>, std::array<char*, 3> >(int, char)"
     )
-    names = {short(kernel.format(name)) for name in ("CUDAFunctor_add", "AUnaryFunctor")}
+    names = {short(kernel.format(name), 50) for name in ("CUDAFunctor_add", "AUnaryFunctor")}
     assert len(names) == 2
     assert all(len(name) <= 50 and "(int" not in name for name in names)
-    assert short("aten::mm") == "mm"
+    assert short("aten::mm", 50) == "mm"
     assert short("x" * 200, 20) == "x" * 6 + "..." + "x" * 11
+
+
+def test_names_that_would_look_the_same_show_where_they_differ() -> None:
+    tiles = [f"{'Cijk_Alik_Bljk_BBS_BH_' * 4}MT{tile}x32_MI16{'_WSGRA0_WSGRB0' * 6}" for tile in (64, 128, 256)]
+    assert len({short(name, 40) for name in tiles}) == 1
+    shown = told_apart([*tiles, "mm"], 40)
+    assert len(set(shown)) == 4
+    assert all(len(text) <= 40 for text in shown)
+    assert all(f"MT{tile}" in text for tile, text in zip((64, 128, 256), shown, strict=False))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from codesign.report import compare
 from codesign.report.compare import covered
+from codesign.run import create_run
 
 Make = Callable[..., Path]
 
@@ -66,3 +67,30 @@ def test_commands(make_run: Make) -> None:
     assert "latency" in wrong.stderr
     assert "Traceback" not in wrong.stderr
     assert run_command("report", a + "nowhere").returncode == 2
+
+
+def test_profiles_are_reported_one_at_a_time(make_run: Make, tmp_path: Path) -> None:
+    search = str(make_run("a"))
+    profiles = [str(create_run(tmp_path / name, name, command="profile").path) for name in ("p1", "p2")]
+    for runs in (profiles, [search, profiles[0]]):
+        done = run_command("report", *runs)
+        assert done.returncode == 2
+        assert f"{profiles[0]} is a profile, and profiles are reported one at a time" in done.stderr
+        assert "codesign compare A B" in done.stderr
+    (tmp_path / "p1" / "analysis.json").write_text("{}")
+    done = run_command("report", profiles[0], "--format", "csv")
+    assert done.returncode == 2
+    assert "html, json, md" in done.stderr
+
+
+def test_what_is_no_run_says_how_to_make_one(make_run: Make, tmp_path: Path) -> None:
+    run = str(make_run("a"))
+    (tmp_path / "trace.json").write_text("[]")
+    (tmp_path / "empty").mkdir()
+    for other, says in (
+        ("trace.json", "profiled first: codesign profile"),
+        ("empty", "or `codesign profile` makes a run directory"),
+    ):
+        done = run_command("compare", run, str(tmp_path / other))
+        assert done.returncode == 2
+        assert says in done.stderr

@@ -31,12 +31,26 @@ def test_a_directory_is_never_overwritten(tmp_path: Path) -> None:
     assert (place / "notes.txt").read_text() == "mine"
 
 
+def test_only_a_search_is_told_of_resuming_one(tmp_path: Path) -> None:
+    profiled, searched = (create_run(tmp_path / name, "x", command=name) for name in ("profile", "search"))
+    with searched.writer(sync_each=False) as journal:
+        journal.append({"kind": "start"})
+    for run, command, resumable in (
+        (profiled, "profile", False), (searched, "profile", False), (profiled, "search", False),
+        (searched, "search deployment", True),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=r"exists already.*--force replaces it") as caught:
+            create_run(run.path, "x", command=command)
+        assert ("--resume" in caught.value.hint) == resumable
+
+
 def test_an_existing_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         create_run(tmp_path, "x", command="search")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="holds no run"):
-        create_run(tmp_path, "x", command="search", force=True)
+    for force in (False, True):
+        with pytest.raises(UsageError, match=r"holds no run.*name another directory"):
+            create_run(tmp_path, "x", command="search", force=force)
     with pytest.raises(UsageError, match="not a directory"):
         create_run(tmp_path / "file", "x", command="search", force=True)
 
@@ -143,8 +157,11 @@ def test_a_read_only_place_is_an_environment_error(tmp_path: Path, monkeypatch: 
 def test_load_run_names_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a run directory"):
         load_run(tmp_path / "none")
-    with pytest.raises(DataError, match=r"run.json is missing"):
+    with pytest.raises(DataError, match=r"run.json is missing.*`codesign profile` makes a run directory"):
         load_run(tmp_path)
+    (tmp_path / "trace.json").write_text("[]")
+    with pytest.raises(DataError, match=r"trace.json is not a run directory.*profiled first: codesign profile"):
+        load_run(tmp_path / "trace.json")
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(DataError, match=r"run.json"):
         load_run(tmp_path)

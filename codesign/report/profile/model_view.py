@@ -9,6 +9,7 @@ import numpy as np
 
 from codesign.profilers.analysis import analyse
 from codesign.profilers.boundness import DISPATCH_BOUND
+from codesign.profilers.iterations import annotated
 from codesign.profilers.results import NEXT, BatchProfile, Profile
 from codesign.profilers.trace import Trace
 from codesign.report.profile.trace_view import analysis_parts, launch_latencies, timeline
@@ -34,14 +35,23 @@ def model_view(found: Profile, traces: Mapping[int, Trace]) -> ProfileView:
         "verdict": last.verdict, "reason": f"{last.boundness.reason}; {NEXT[last.verdict]}",
         "devices": (found.device_name,) if found.device_name else (),
         "metrics": (*_metrics(found, last), *parts.get("metrics", ())),
-        "warnings": (*unresolved, *parts.get("warnings", ())),
+        "warnings": (*unresolved, *found.caveats, *parts.get("warnings", ())),
     }  # fmt: skip
     return ProfileView(
-        title=f"{found.model}, {found.phase}", source=found.model, facts=_facts(found, last),
+        title=f"{found.model}, {found.phase}", source=_source(found, last, trace), facts=_facts(found, last),
         timeline=timeline(trace) if trace is not None else None,
         launch_latency=launch_latencies(trace) if trace is not None else None,
         sweep=_sweep(found) if len(found.batches) > 1 else None, **parts,
     )  # fmt: skip
+
+
+def _source(found: Profile, last: BatchProfile, trace: Trace | None) -> str:
+    """Return what the page is of; its timeline and tables hold whole passes, so their times are sums."""
+    words = [found.device_name or found.device, found.dtype, found.execution, f"batch {last.batch}"]
+    if trace is not None:
+        passes = len(annotated(trace).iterations)
+        words.append(f"timeline and tables of {passes} profiled pass{'es together' if passes != 1 else ''}")
+    return f"{found.model} on {', '.join(words)}"
 
 
 def _facts(found: Profile, last: BatchProfile) -> tuple[tuple[str, str], ...]:
