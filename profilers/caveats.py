@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from codesign.profilers.attribution import Attribution
-from codesign.profilers.intervals import Spans, covered, union
+from codesign.profilers.intervals import Spans, covered, distinct, union
 from codesign.profilers.iterations import Passes
 from codesign.profilers.pairing import LAUNCH, Pairing
 from codesign.profilers.tklqt import LaunchLatency
@@ -99,7 +99,7 @@ def _before(found: dict[str, Any]) -> str:
 
 
 def _processes(trace: Trace, pairing: Pairing) -> str:
-    threads = np.unique(trace.calls.thread[pairing.launch[pairing.paired]]).tolist()
+    threads = distinct(trace.calls.thread[pairing.launch[pairing.paired]]).tolist()
     count = len({trace.threads[thread][0] for thread in threads})
     if count < 2:
         return ""

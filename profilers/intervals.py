@@ -16,6 +16,12 @@ def total(column: Int64) -> int:
     return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())
 
 
+def distinct(column: NDArray[Any]) -> NDArray[Any]:
+    """Return the distinct values, rising; ``np.unique`` without its options would import ``numpy.ma``."""
+    ordered = np.sort(column)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
 class Spans(NamedTuple):
     """Disjoint intervals that do not touch, by start; both columns shape (n,), ns."""
 

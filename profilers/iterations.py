@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from codesign.errors import UsageError
-from codesign.profilers.intervals import Spans, covered, groups, total, union
+from codesign.profilers.intervals import Spans, covered, distinct, groups, total, union
 from codesign.profilers.pairing import started_by
 from codesign.profilers.split import Interval
 from codesign.profilers.trace import NONE, HostEvents, Int64, Trace
@@ -84,7 +84,7 @@ def iterations(trace: Trace) -> Passes:
 
 
 def _passes(trace: Trace, mask: NDArray[np.bool_], kind: str, whole: dict[int, Spans]) -> Passes:
-    threads = np.unique(trace.annotations.thread[mask]).tolist()
+    threads = distinct(trace.annotations.thread[mask]).tolist()
     found = [_of(trace, mask, thread) for thread in threads]
     held = 0
     for thread, of_thread in zip(threads, found, strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 
 from codesign.profilers.attribution import Attribution
 from codesign.profilers.chains import ChainLength, ideal_launch_ratio
-from codesign.profilers.intervals import Spans, clipped, groups, total, union
+from codesign.profilers.intervals import Spans, clipped, distinct, groups, total, union
 from codesign.profilers.pairing import Pairing, stream_numbers
 from codesign.profilers.tklqt import LaunchLatency
 from codesign.profilers.trace import NONE, Int64, Trace, Work
@@ -100,13 +100,13 @@ def microseconds(nanoseconds: int | float | None) -> float | None:
 def _counts(trace: Trace, pairing: Pairing, latency: LaunchLatency) -> dict[str, Any]:
     work = trace.work
     kernels = pairing.kernel
-    streams = len(np.unique(stream_numbers(trace, kernels)))
+    streams = len(distinct(stream_numbers(trace, kernels)))
     return {
         "event_count": trace.event_count, "device_names": list(trace.device_names),
-        "launch_api_counts": pairing.launch_calls, "device_count": len(np.unique(work.device[kernels])),
+        "launch_api_counts": pairing.launch_calls, "device_count": len(distinct(work.device[kernels])),
         "stream_count": streams, "cpu_op_count": len(trace.operators) + trace.operator_steps,
         "kernel_count": len(kernels),
-        "unique_kernel_name_count": len(np.unique(work.name[kernels])),
+        "unique_kernel_name_count": len(distinct(work.name[kernels])),
         "memcpy_count": int((work.work == Work.COPY).sum()), "memset_count": int((work.work == Work.SET).sum()),
         "paired_kernel_count": int(pairing.paired.sum()), "head_kernel_count": int(pairing.head.sum()),
         "orphan_kernel_count": int(pairing.orphan.sum()), "graph_kernel_count": int(pairing.graph.sum()),

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.profilers.intervals import groups
+from codesign.profilers.intervals import distinct, groups
 from codesign.profilers.trace import NONE, Int64, Trace
 
 LAUNCH, GRAPH_LAUNCH = "Launch", "GraphLaunch"
@@ -109,7 +109,7 @@ def _first_of_each_id(trace: Trace, positions: Int64) -> tuple[Int64, Int64]:
     numbers: dict[str, int] = {}
     process = np.array([numbers.setdefault(p, len(numbers)) for p, _ in trace.threads] or [0])[calls.thread[order]]
     mixed = np.append(False, (process[1:] != process[:-1]) & (ids[1:] == ids[:-1])) if len(ids) else opens
-    return order[opens], np.unique(ids[mixed])
+    return order[opens], distinct(ids[mixed])
 
 
 def _looked_up(wanted: Int64, ids: Int64, positions: Int64) -> Int64:

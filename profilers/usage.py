@@ -12,6 +12,9 @@ from codesign.profilers.pairing import Pairing
 from codesign.profilers.tklqt import LaunchLatency
 from codesign.profilers.trace import Int64, Trace, Work
 
+HIGHEST = 100
+"""Levels above an operator in which a call of the same name is looked for: models nest some ten deep."""
+
 
 class KernelUse(msgspec.Struct, frozen=True, kw_only=True):
     """All runs of the kernels of one name, us."""
@@ -87,7 +90,7 @@ def operator_uses(
 ) -> tuple[OperatorUse, ...]:
     """Return the operators by name, those of most self time first, then by name."""
     operators = trace.operators
-    outer = np.where(_within_same_name(trace), 0, operators.duration)
+    outer = np.where(_within_same_name(operators.name, nesting), 0, operators.duration)
     names, counts, times, longest = _summed(operators.name, outer)
     place = np.searchsorted(names, operators.name)
     own, device = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
@@ -131,20 +134,19 @@ def graph_use(trace: Trace, pairing: Pairing, latency: LaunchLatency) -> GraphUs
     )  # fmt: skip
 
 
-def _within_same_name(trace: Trace) -> NDArray[np.bool_]:
-    """Return the mask of operators that run within a call of their own name on their thread."""
-    operators = trace.operators
-    # ranks in place of times, so that a running maximum over all names and threads fits int64
-    both = np.concatenate([operators.start, operators.end])
-    rank = np.unique(both, return_inverse=True)[1]
-    begin, end = rank[: len(operators)], rank[len(operators) :]
-    group = operators.name.astype(np.int64) * (len(trace.threads) + 1) + operators.thread
-    group = np.unique(group, return_inverse=True)[1]
-    order = np.lexsort((-end, begin, group))
-    reached = np.maximum.accumulate((end + group * (len(both) + 1))[order])
-    inside = np.zeros(len(operators), bool)
-    opens = begin[order][1:] + group[order][1:] * (len(both) + 1)
-    inside[order[1:]] = opens < reached[:-1]
+def _within_same_name(names: NDArray[np.int32], nesting: Nesting) -> NDArray[np.bool_]:
+    """Return the mask of operators that run within a call of their own name, looked for in ``HIGHEST`` levels."""
+    inside = np.zeros(len(names), bool)
+    rows = np.flatnonzero(nesting.parent >= 0)
+    around = nesting.parent[rows]
+    for _ in range(HIGHEST):
+        same = names[around] == names[rows]
+        inside[rows[same]] = True
+        above = nesting.parent[around]
+        further = ~same & (above >= 0)
+        rows, around = rows[further], above[further]
+        if not len(rows):
+            break
     return inside
 
 

@@ -7,6 +7,10 @@ import sys
 
 def main() -> None:
     """Run the ``codesign`` program and exit with its code."""
+    import gc
+
     from codesign.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # what is left ends with the process: collections at its end would only walk through it
+    sys.exit(code)
