@@ -228,7 +228,7 @@ class _Sweep(NamedTuple):
 
     def deviations(self, seed: int, coverage: float, resamples: int) -> Array:
         """Return resampled medians less the median, widened for few iterations, shape (resamples, batches)."""
-        from scipy.special import ndtri, stdtrit  # type: ignore[import-untyped]
+        from scipy.special import ndtri, stdtrit
 
         generator = np.random.Generator(np.random.Philox(seed))
         found = np.zeros((resamples, len(self.samples)))

@@ -1,0 +1,117 @@
+"""The numbers of targets that operator formulas use, as columns over rows of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.costmodels.machine import CACHE_BYTES_PER_CORE_CYCLE, vector_peak
+from codesign.costmodels.operators.formats import Format
+from codesign.errors import UsageError
+from codesign.quantity import Array
+from codesign.targets import Target
+
+
+class Device(msgspec.Struct, frozen=True):
+    """One device, SI.
+
+    Attributes:
+        id: Of the target.
+        vendor: Who makes it.
+        architecture: Devices of one share how efficiency varies.
+        matrix: Dtype -> dense peak of its matrix units, FLOP/s.
+        vector: Peak of its vector units in fp32, FLOP/s.
+        bandwidth: Of main memory, B/s.
+        cache: Capacity of the last-level cache, B.
+        cache_bandwidth: 32 bytes a core and clock, B/s.
+        cores: Streaming multiprocessors or compute units.
+        power: Thermal design power, W.
+    """
+
+    id: str
+    vendor: str
+    architecture: str
+    matrix: dict[str, float]
+    vector: float
+    bandwidth: float
+    cache: float
+    cache_bandwidth: float
+    cores: float
+    power: float
+
+    @property
+    def reference(self) -> float:
+        """Return the rate to which the power is compared: of 16-bit matrix products, else of the vector units."""
+        return max((self.matrix[dtype] for dtype in ("bf16", "fp16") if dtype in self.matrix), default=self.vector)
+
+    def peak(self, form: Format) -> float:
+        """Return FLOP/s of what ``form`` computes in; fp32 without matrix units for it runs on the vector units.
+
+        Raises:
+            UsageError: the device has no such dtype.
+        """
+        if form.compute in self.matrix:
+            return self.matrix[form.compute]
+        if form.compute == "fp32":
+            return self.vector
+        known = ", ".join(("fp32", *(dtype for dtype in self.matrix if dtype != "fp32")))
+        raise UsageError(f"{self.id} has no {form.compute}", f"it computes in {known}")
+
+
+def device_of(target: Target) -> Device:
+    """Return the numbers of ``target``.
+
+    Raises:
+        UsageError: it does not state its cores, clock or cache.
+    """
+    for name, value in (("cores", target.cores), ("clock", target.clock), ("cache", target.cache_bytes)):
+        if not value:
+            raise UsageError(f"target {target.id} states no {name}", f"add machine.{name} to its file")
+    cores, clock, cache = target.cores or 0.0, target.clock or 0.0, target.cache_bytes or 0.0
+    matrix = {k: v.value for unit in target.units if unit.name != "vector" for k, v in unit.peak.items()}
+    return Device(
+        id=target.id, vendor=target.vendor, architecture=target.architecture, matrix=matrix, vector=vector_peak(target),
+        bandwidth=float(target.memory_bandwidth), cache=float(cache),
+        cache_bandwidth=CACHE_BYTES_PER_CORE_CYCLE * cores * clock, cores=cores,
+        power=float(target.power.tdp.value),
+    )  # fmt: skip
+
+
+class Columns(msgspec.Struct, frozen=True, eq=False):
+    """Device and format numbers of each row, shape (n,), SI; attributes as those of ``Device`` and ``Format``."""
+
+    peak: Array
+    vector: Array
+    bandwidth: Array
+    cache: Array
+    cache_bandwidth: Array
+    cores: Array
+    power: Array
+    reference: Array
+    weight: Array
+    activation: Array
+    output: Array
+
+    @staticmethod
+    def of(
+        devices: Sequence[Device], device: NDArray[np.int64], formats: Sequence[Format], form: NDArray[np.int64]
+    ) -> Columns:
+        """Return the columns of rows whose device and format are positions in ``devices`` and ``formats``.
+
+        Raises:
+            UsageError: a device of a row has no dtype of its format.
+        """
+        peaks = np.full((len(devices), len(formats)), np.nan)
+        pairs = np.unique(device * len(formats) + form, return_counts=True)[0]
+        for pair in pairs.tolist():
+            d, f = divmod(pair, len(formats))
+            peaks[d, f] = devices[d].peak(formats[f])
+        names = ("vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference")
+        of_device = {name: np.array([getattr(d, name) for d in devices])[device] for name in names}
+        of_format = {
+            name: np.array([getattr(f, name) for f in formats])[form] for name in ("weight", "activation", "output")
+        }
+        return Columns(peak=peaks[device, form], **of_device, **of_format)

@@ -1,0 +1,55 @@
+"""Which rows are fitted together: one expert for each family and class of formats that behave alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from codesign.costmodels.operators.families import FAMILIES
+
+
+class Expert(NamedTuple):
+    """One fitted model.
+
+    Attributes:
+        name: Ours.
+        table: Of ``read_tables``.
+        trained: Formats of its rows; empty for all.
+        serves: Formats that it predicts.
+        by_power: Whether watts for the peak rate tell devices apart: sustained clocks follow them. It helps only where
+            devices of all kinds were measured.
+        levelled: Whether the level of each device is taken out before the shape term is fitted. Where it is not, the
+            shape term holds what the devices have in common.
+    """
+
+    name: str
+    table: str
+    trained: tuple[str, ...]
+    serves: tuple[str, ...]
+    by_power: bool
+    levelled: bool
+
+    @property
+    def family(self) -> str:
+        """Return the name in ``FAMILIES``."""
+        found = self.table.partition("-")[0]
+        assert found in FAMILIES
+        return found
+
+
+SIXTEEN, EIGHT = ("bf16", "fp16"), ("fp8", "fp8_block")
+NARROW = ("int8", "int8_wo", "int4_wo", "nvfp4", "w4a16_mxfp4")
+
+EXPERTS = (
+    Expert("gemm-16", "gemm", ("bf16",), (*SIXTEEN, "tf32"), True, False),
+    Expert("gemm-8", "gemm", EIGHT, EIGHT, True, False),
+    Expert("gemm-narrow", "gemm", (), NARROW, True, False),
+    Expert("gemm-32", "gemm-fp32", (), ("fp32",), False, True),
+    Expert("convolution-32", "convolution-fp32", (), ("fp32", *SIXTEEN), False, True),
+    Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True),
+    Expert("prefill", "prefill", (), (*SIXTEEN, *EIGHT), False, True),
+    Expert("decode", "decode", (), (*SIXTEEN, *EIGHT), False, True),
+    Expert("moe-16", "moe", ("bf16",), SIXTEEN, False, True),
+    Expert("moe-narrow", "moe", (), (*EIGHT, *NARROW), False, True),
+)
+"""Formats measured on few devices learn from all; those measured on many do better alone: mixing bf16 products with
+others costs 17 points on the RTX PRO 6000."""

@@ -1,0 +1,168 @@
+"""The file of a fitted operator model: one archive of plain arrays and a card in JSON; reading executes nothing.
+
+Layout, version 1: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
+``E/pooled``, ``E/groups`` and ``E/trees/...``.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.operators.experts import EXPERTS, Expert
+from codesign.costmodels.operators.fit import FamilyModel
+from codesign.costmodels.operators.trees import Trees
+from codesign.errors import DataError
+from codesign.run import write_file
+
+VERSION = 1
+LARGEST = 256 << 20
+"""Bytes that the arrays of a model may take together."""
+
+HINT = "expected a file that codesign costmodels fit wrote"
+TREE_ARRAYS = ("feature", "threshold", "left", "right", "value", "root")
+
+
+class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the card says of one fitted expert.
+
+    Attributes:
+        groups: Format and stack of each row of its group parameters.
+        devices: That it was fitted on.
+        architectures: Theirs.
+        depth: Of its deepest tree.
+        offset: Of its trees.
+    """
+
+    groups: tuple[tuple[str, str], ...]
+    devices: tuple[str, ...]
+    architectures: tuple[str, ...]
+    depth: int
+    offset: float
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The card of a model file.
+
+    Attributes:
+        codesign_operators: Version of the layout.
+        seed: Of the fit.
+        sources: Tables it was fitted on, with rows used and left out.
+        experts: By name.
+    """
+
+    codesign_operators: int
+    seed: int
+    sources: dict[str, dict[str, int]]
+    experts: dict[str, Fitted]
+
+
+class OperatorModel(msgspec.Struct, frozen=True, eq=False):
+    """A fitted model: its card, and the families by the names of their experts."""
+
+    card: Card
+    families: Mapping[str, FamilyModel]
+
+
+def model_of(families: Mapping[str, FamilyModel], seed: int, sources: dict[str, dict[str, int]]) -> OperatorModel:
+    """Return fitted experts, by name, with their card."""
+    experts = {
+        name: Fitted(
+            tuple(family.groups), family.devices, family.architectures, family.trees.depth, family.trees.offset
+        )
+        for name, family in families.items()
+    }
+    return OperatorModel(Card(VERSION, seed, sources, experts), families)
+
+
+def write_model(path: Path | str, model: OperatorModel) -> None:
+    """Write ``model``; equal models give equal bytes.
+
+    Raises:
+        EnvironmentLacks: the place cannot be written.
+    """
+    arrays: dict[str, Any] = {"card": np.frombuffer(msgspec.json.encode(model.card), np.uint8)}
+    for name, family in model.families.items():
+        arrays[f"{name}/pooled"] = family.pooled
+        arrays[f"{name}/groups"] = np.array([family.groups[key] for key in model.card.experts[name].groups])
+        arrays |= {f"{name}/trees/{field}": getattr(family.trees, field) for field in TREE_ARRAYS}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
+    write_file(Path(path), content.getvalue())
+
+
+def read_model(path: Path | str) -> OperatorModel:
+    """Return the model in a file.
+
+    Raises:
+        DataError: it cannot be read, is none, is cut, or is of another version.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > LARGEST:
+                raise DataError(f"{path.name} unpacks to more than {LARGEST >> 20} MiB", HINT)
+            arrays = {part.removesuffix(".npy"): _array(archive, part) for part in archive.namelist()}
+    except OSError as error:
+        raise DataError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}", HINT) from None
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+        raise DataError(f"{path.name} is no operator model, or is damaged: {error}", HINT) from None
+    card = _card(arrays.pop("card", None), path.name)
+    known = {expert.name: expert for expert in EXPERTS}
+    try:
+        families = {name: _family(known[name], fitted, arrays) for name, fitted in card.experts.items()}
+    except (KeyError, ValueError, IndexError) as error:
+        raise DataError(f"{path.name} is damaged: array {error} is missing or wrong", HINT) from None
+    return OperatorModel(card, families)
+
+
+def _array(archive: zipfile.ZipFile, part: str) -> Any:
+    with archive.open(part) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _card(text: Any, name: str) -> Card:
+    if text is None or text.dtype != np.uint8:
+        raise DataError(f"{name} has no card", HINT)
+    try:
+        version = msgspec.json.decode(text.tobytes(), type=_Version).codesign_operators
+        if version != VERSION:
+            raise DataError(f"{name} has version {version}, this program reads {VERSION}", "fit the model again")
+        return msgspec.json.decode(text.tobytes(), type=Card)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError(f"the card of {name} is wrong: {error}", HINT) from None
+
+
+class _Version(msgspec.Struct):
+    codesign_operators: int
+
+
+def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any]) -> FamilyModel:
+    """Return one expert; indices of its trees stay within them."""
+    name = expert.name
+    trees = {field: arrays[f"{name}/trees/{field}"] for field in TREE_ARRAYS}
+    nodes = len(trees["feature"])
+    for field in ("left", "right", "root"):
+        if not ((trees[field] >= 0) & (trees[field] < nodes)).all():
+            raise IndexError(f"{name}/trees/{field}")
+    if any(len(trees[field]) != nodes for field in TREE_ARRAYS if field != "root"):
+        raise ValueError(f"{name}/trees")
+    groups = arrays[f"{name}/groups"]
+    if groups.shape != (len(fitted.groups), 7) or arrays[f"{name}/pooled"].shape != (7,):
+        raise ValueError(f"{name}/groups")
+    return FamilyModel(
+        expert=expert, pooled=arrays[f"{name}/pooled"],
+        groups={key: groups[row] for row, key in enumerate(fitted.groups)},
+        trees=Trees(**trees, depth=fitted.depth, offset=fitted.offset), devices=fitted.devices,
+        architectures=fitted.architectures,
+    )  # fmt: skip

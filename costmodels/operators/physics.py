@@ -1,0 +1,132 @@
+"""The physical form of an operator's latency: seven parameters, every one of a meaning.
+
+``seconds = floor + (compute^4 + memory^4)^(1/4)``: a launch-independent floor adds, compute and memory hide each other
+but near the ridge. *Compute* is the best of some tilings of the operator: waves of tiles over the cores, each tile
+bound by the matrix rate or by what it reads from the cache. *Memory* moves the operator's bytes from memory, but for
+the part that a cache holds between runs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from codesign.costmodels.operators.device import Columns
+from codesign.quantity import Array
+
+HARDNESS = 4.0
+"""Exponent of the soft maximum of compute and memory."""
+
+NAMES = (
+    "floor", "matrix share", "memory share", "cache reads of tiles", "resident size", "resident sharpness",
+    "cache share",
+)  # fmt: skip
+"""Parameters in their order: floor in seconds; sustained shares of matrix rate and memory bandwidth; share of the
+cache's bandwidth that feeds tiles; size at which half of an operator's bytes stay in the cache, in caches; how sharply;
+share of the cache's bandwidth that those bytes move at. All are kept as logarithms."""
+
+PRIOR = np.log([3e-6, 0.8, 0.85, 3.0, 0.5, 2.0, 0.3])
+LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01])
+MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2])
+"""Where a search for parameters begins, and between which it stays."""
+
+TILES = ((16, 32), (16, 64), (32, 64), (64, 64), (64, 128), (128, 64), (128, 128), (128, 256), (256, 128))
+"""Rows and columns of the output that one core makes at once."""
+
+STRIPES = ((64, 0), (128, 0))
+"""Tiles as wide as the output: attention."""
+
+
+class Grid(NamedTuple):
+    """A product that is tiled over the cores; every column of shape (n,).
+
+    Attributes:
+        repeats: Independent products.
+        rows: Of the output.
+        columns: Of the output.
+        depth: Multiply-adds for each output element.
+        tiles: Tilings to choose from; a width of 0 is the whole width.
+    """
+
+    repeats: Array
+    rows: Array
+    columns: Array
+    depth: Array
+    tiles: tuple[tuple[int, int], ...] = TILES
+
+
+class Work(NamedTuple):
+    """What an operator asks of any device; shape (n,).
+
+    Attributes:
+        flops: FLOP, a multiply-add counting 2.
+        bytes: Bytes of all tensors, each once.
+        grids: Its products, one after the other; empty where memory always binds.
+        vector: Whether it runs on the vector units.
+        fewest: (FLOP, bytes) that some algorithm or routing gets by with; None where there is no other.
+    """
+
+    flops: Array
+    bytes: Array
+    grids: tuple[Grid, ...] = ()
+    vector: bool = False
+    fewest: tuple[Array, Array] | None = None
+
+
+def rate(work: Work, on: Columns) -> Array:
+    """Return the peak FLOP/s that bounds each row."""
+    return on.vector if work.vector else on.peak
+
+
+def bound(work: Work, on: Columns) -> Array:
+    """Return the roofline in seconds, bytes from main memory (Williams et al., CACM 2009)."""
+    return np.maximum(work.flops / rate(work, on), work.bytes / on.bandwidth)
+
+
+def least(work: Work, on: Columns) -> Array:
+    """Return the seconds that no operator undercuts: bytes that fit the cache may come from it, the others may not."""
+    flops, moved = work.fewest or (work.flops, work.bytes)
+    cached = moved / np.maximum(on.cache_bandwidth, on.bandwidth)
+    beyond = np.maximum(moved - on.cache, 0.0) / on.bandwidth
+    return np.maximum(flops / rate(work, on), np.maximum(cached, beyond))
+
+
+def seconds(parameters: Array, work: Work, on: Columns) -> Array:
+    """Return the latency of each row.
+
+    Args:
+        parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows.
+        work: Of the operators.
+        on: Their devices and formats.
+    """
+    floor, matrix, memory, feed, size, sharpness, share = np.exp(np.clip(parameters.T, LEAST, MOST)).T
+    bandwidth = memory * on.bandwidth
+    ratio = np.clip(sharpness * (np.log(work.bytes / on.cache) - np.log(size)), -50.0, 50.0)
+    resident = 1.0 / (1.0 + np.exp(ratio))
+    from_cache = np.maximum(bandwidth, share * on.cache_bandwidth)
+    moved = work.bytes * ((1.0 - resident) / bandwidth + resident / from_cache)
+    if work.grids:
+        compute = sum((_tiled(grid, matrix, feed, work, on) for grid in work.grids), start=np.zeros(1))
+    else:
+        compute = work.flops / (rate(work, on) * matrix)
+    return np.asarray(floor + (compute**HARDNESS + moved**HARDNESS) ** (1.0 / HARDNESS))
+
+
+def _tiled(grid: Grid, matrix: Array, feed: Array, work: Work, on: Columns) -> Array:
+    """Return the seconds of the best tiling."""
+    flop = 2.0 / (rate(work, on) / on.cores * matrix)
+    read = 1.0 / (on.cache_bandwidth / on.cores * feed)
+    best = np.full(np.shape(grid.rows), np.inf)
+    for height, width in grid.tiles:
+        wide = np.asarray(width or grid.columns, np.float64)
+        waves = np.ceil(grid.repeats * np.ceil(grid.rows / height) * np.ceil(grid.columns / wide) / on.cores)
+        step = np.maximum(height * wide * flop, (height * on.activation + wide * on.weight) * read)
+        best = np.minimum(best, waves * grid.depth * step)
+    return best
+
+
+def waves(grid: Grid, on: Columns, height: int, width: int) -> Array:
+    """Return how many waves of tiles of a size the cores run, as a fraction."""
+    wide = width or grid.columns
+    return np.asarray(grid.repeats * np.ceil(grid.rows / height) * np.ceil(grid.columns / wide) / on.cores)

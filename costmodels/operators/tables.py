@@ -1,0 +1,275 @@
+"""Measured kernels in the schemas of public tables, as rows of one family.
+
+``NeuSight``: fp32 kernels of PyTorch on CUDA cores, a matrix product as M x N times N x K. ``AIConfigurator``: kernels
+of serving frameworks. Latencies are milliseconds there and seconds here. What cannot be right is left out and counted:
+not a positive number, measured on a throttled device, or faster than the physics of the device allows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.costmodels.operators.device import Columns, Device, device_of
+from codesign.costmodels.operators.families import (
+    BINARY,
+    FAMILIES,
+    NORMALISATION,
+    SKEW_EXPERTS,
+    SOFTMAX,
+    UNARY,
+    Shapes,
+)
+from codesign.costmodels.operators.formats import Format, format_of
+from codesign.costmodels.operators.physics import least
+from codesign.errors import DataError, UsageError
+from codesign.quantity import Array
+from codesign.targets import load_target
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+UNDERCUT = 1.1
+"""Rows faster than the least time divided by this are impossible: peaks are exceeded by a few per cent of boost."""
+
+VECTOR_KINDS = {
+    **dict.fromkeys(("add", "mul", "div", "pow"), BINARY),
+    **dict.fromkeys(("addu", "mulu", "divu", "powu", "relu", "gelu", "tanh"), UNARY),
+    "softmax": SOFTMAX, "ln": NORMALISATION,
+}  # fmt: skip
+
+
+class Rows(msgspec.Struct, frozen=True, eq=False):
+    """Measured operators of one family; columns of shape (n,).
+
+    Attributes:
+        family: Name in ``FAMILIES``.
+        shapes: Its shape columns.
+        devices: That ``device`` indexes.
+        device: Position in ``devices``.
+        formats: That ``form`` indexes.
+        form: Position in ``formats``.
+        stacks: Software stacks (framework, without its version), that ``stack`` indexes.
+        stack: Position in ``stacks``.
+        seconds: Measured latency.
+        held_out: Rows that their source set apart for testing.
+        quarantined: Reason -> rows left out.
+    """
+
+    family: str
+    shapes: Shapes
+    devices: tuple[Device, ...]
+    device: Indices
+    formats: tuple[Format, ...]
+    form: Indices
+    stacks: tuple[str, ...]
+    stack: Indices
+    seconds: Array
+    held_out: Mask
+    quarantined: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    @property
+    def columns(self) -> Columns:
+        """Return the device and format numbers of each row."""
+        return Columns.of(self.devices, self.device, self.formats, self.form)
+
+    def take(self, chosen: Indices | Mask) -> Rows:
+        """Return some of the rows, by mask or positions."""
+        taken = {f: getattr(self, f)[chosen] for f in ("device", "form", "stack", "seconds", "held_out")}
+        return msgspec.structs.replace(self, shapes={k: v[chosen] for k, v in self.shapes.items()}, **taken)
+
+
+def read_tables(folder: Path) -> dict[str, Rows]:
+    """Return the rows of the tables in ``folder``, by family; fp32 products and those of tensor cores apart.
+
+    Raises:
+        DataError: a table is missing a column, or there is none.
+    """
+    import polars as pl
+
+    found: dict[str, Rows] = {}
+    for path, readers in (
+        ("neusight/ops.parquet", _NEUSIGHT), ("aiconfigurator/gemm.parquet", {"gemm": _serving_gemm}),
+        ("aiconfigurator/context_attention.parquet", {"prefill": _prefill}),
+        ("aiconfigurator/generation_attention.parquet", {"decode": _decode}),
+        ("aiconfigurator/moe.parquet", {"moe": _moe}),
+    ):  # fmt: skip
+        if (folder / path).exists():
+            table = pl.read_parquet(folder / path)
+            for name, reader in readers.items():
+                try:
+                    found[name] = reader(table)
+                except pl.exceptions.ColumnNotFoundError as error:
+                    raise DataError(f"{path}: column {error} is missing", "expected the schema of its source") from None
+    if not found:
+        raise DataError(f"{folder} holds no table of measured kernels", "expected neusight/ or aiconfigurator/ in it")
+    return found
+
+
+def _rows(
+    family: str, table: pl.DataFrame, shapes: dict[str, Array], device: str, form: str, stack: Any, held_out: Any = None
+) -> Rows:
+    """Return ``table`` as rows, without what cannot be right.
+
+    Args:
+        family: Name in ``FAMILIES``.
+        table: With ``latency_ms``.
+        shapes: Columns of the family.
+        device: Column of the device's name.
+        form: Column of the format's name, or a format's name.
+        stack: Expression of the software stack.
+        held_out: Mask of rows for testing.
+    """
+    import polars as pl
+
+    quarantined: Counter[str] = Counter()
+    names = table[device].cast(pl.Utf8)
+    targets = {name: load_target(name) for name in names.unique().to_list()}
+    devices = tuple(device_of(targets[name]) for name in sorted(targets))
+    of_device = names.replace_strict(sorted(targets), list(range(len(targets))), return_dtype=pl.Int64).to_numpy()
+    given = table[form].cast(pl.Utf8) if form in table.columns else pl.Series([form] * len(table))
+    spelt = sorted(given.unique().to_list())
+    formats = tuple(format_of(name) for name in spelt)
+    of_form = given.replace_strict(spelt, list(range(len(spelt))), return_dtype=pl.Int64).to_numpy()
+    stacked = table.with_columns(stack.cast(pl.Utf8).alias("stack"))["stack"]
+    stacks = sorted(stacked.unique().to_list())
+    of_stack = stacked.replace_strict(stacks, list(range(len(stacks))), return_dtype=pl.Int64).to_numpy()
+    rows = Rows(
+        family, shapes, devices, of_device, formats, of_form, tuple(stacks), of_stack,
+        table["latency_ms"].cast(pl.Float64).to_numpy() * 1e-3,
+        np.zeros(len(table), bool) if held_out is None else held_out, {},
+    )  # fmt: skip
+    keep: Mask = np.ones(len(rows), bool)
+    checks: list[tuple[str, Mask]] = [
+        ("no positive latency", ~(np.isfinite(rows.seconds) & (rows.seconds > 0.0))),
+        ("a dtype that the device lacks", ~_supported(rows)),
+    ]
+    if "throttled" in table.columns:
+        checks.append(("measured on a throttled device", table["throttled"].to_numpy().astype(bool)))
+    for reason, wrong in checks:
+        quarantined[reason] += int((keep & wrong).sum())
+        keep &= ~wrong
+    rows = rows.take(keep)
+    on = rows.columns
+    impossible = rows.seconds < least(FAMILIES[family].work(rows.shapes, on), on) / UNDERCUT
+    quarantined["faster than the device can be"] += int(impossible.sum())
+    return msgspec.structs.replace(
+        rows.take(~impossible), quarantined={reason: count for reason, count in quarantined.items() if count}
+    )
+
+
+def _supported(rows: Rows) -> Mask:
+    """Return the mask of rows whose device has the dtype that they compute in."""
+    known = np.zeros((len(rows.devices), len(rows.formats)), bool)
+    for d, device in enumerate(rows.devices):
+        for f, form in enumerate(rows.formats):
+            try:
+                device.peak(form)
+            except UsageError:
+                continue
+            known[d, f] = True
+    return np.asarray(known[rows.device, rows.form], bool)
+
+
+def _numbers(table: pl.DataFrame, **columns: str) -> dict[str, Array]:
+    """Return columns as floats: our name -> theirs."""
+    import polars as pl
+
+    return {ours: table[theirs].cast(pl.Float64).to_numpy() for ours, theirs in columns.items()}
+
+
+def _neusight_products(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    table = table.filter(pl.col("op").is_in(["bmm", "linear"]))
+    shapes = _numbers(table, batch="B", m="M", n="K", k="N")
+    return _rows("gemm", table, shapes, "device", "fp32", pl.lit("pytorch"), (table["split"] == "test").to_numpy())
+
+
+def _neusight_vectors(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    table = table.filter(pl.col("op").is_in(list(VECTOR_KINDS)))
+    kind = table["op"].cast(pl.Utf8).replace_strict(VECTOR_KINDS, return_dtype=pl.Float64).to_numpy()
+    shapes = {**_numbers(table, rows="B", length="H"), "kind": kind}
+    return _rows("vector", table, shapes, "device", "fp32", pl.lit("pytorch"), (table["split"] == "test").to_numpy())
+
+
+def _neusight_convolutions(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    table = table.filter(pl.col("op") == "conv")
+    shapes = _numbers(table, batch="B", inputs="Input_Channel", outputs="Output_Channel", size="Input_Size",
+                      kernel="Kernel_Size", stride="Stride", padding="Padding")  # fmt: skip
+    return _rows("convolution", table, shapes, "device", "fp32", pl.lit("pytorch"))
+
+
+_NEUSIGHT = {
+    "gemm-fp32": _neusight_products, "vector-fp32": _neusight_vectors, "convolution-fp32": _neusight_convolutions,
+}  # fmt: skip
+
+
+def _framework() -> Any:
+    import polars as pl
+
+    return pl.col("framework").cast(pl.Utf8).str.split("/").list.first()
+
+
+def _serving_gemm(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    # these rows hold host time: 57 to 165 us at least, where the kernels of another framework take 5
+    slow = (pl.col("gemm_dtype").cast(pl.Utf8) == "fp8_block") & (_framework() == "vllm")
+    table = table.filter(~slow)
+    shapes = {**_numbers(table, m="m", n="n", k="k"), "batch": np.ones(len(table))}
+    return _rows("gemm", table, shapes, "system", "gemm_dtype", _framework())
+
+
+def _attention(table: pl.DataFrame) -> dict[str, Array]:
+    import polars as pl
+
+    shapes = _numbers(table, batch="batch_size", heads="num_heads", kv_heads="num_key_value_heads",
+                      head_width="head_dim")  # fmt: skip
+    shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
+    shapes["window"] = table["window_size"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    cache = table["kv_cache_dtype"].cast(pl.Utf8)
+    sizes = {name: format_of(name).weight for name in cache.unique().to_list()}
+    shapes["kv_bytes"] = cache.replace_strict(sizes, return_dtype=pl.Float64).to_numpy()
+    return shapes
+
+
+def _prefill(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    step = table["step"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    shapes = {**_attention(table), **_numbers(table, new="isl"), "cached": step}
+    return _rows("prefill", table, shapes, "system", "attn_dtype", _framework())
+
+
+def _decode(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    length = _numbers(table, isl="isl")["isl"] + table["step"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    shapes = {**_attention(table), "cached": length}
+    return _rows("decode", table, shapes, "system", "attn_dtype", _framework())
+
+
+def _moe(table: pl.DataFrame) -> Rows:
+    import polars as pl
+
+    shapes = _numbers(table, tokens="num_tokens", hidden="hidden_size", inter="inter_size", topk="topk",
+                      experts="num_experts", tp="moe_tp_size", ep="moe_ep_size")  # fmt: skip
+    skew = table["distribution"].cast(pl.Utf8).str.extract(r"power_law_([0-9.]+)").cast(pl.Float64)
+    shapes["skew"] = skew.fill_null(SKEW_EXPERTS).to_numpy()
+    return _rows("moe", table, shapes, "system", "moe_dtype", _framework())

@@ -1,0 +1,70 @@
+"""From tables of measured kernels to a scored model of every expert they cover."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.operators.experts import EXPERTS
+from codesign.costmodels.operators.fit import distinct, fit_family, rows_of
+from codesign.costmodels.operators.model_file import OperatorModel, model_of
+from codesign.costmodels.operators.protocols import LeftOut, leave_one_out
+from codesign.costmodels.operators.tables import Rows, read_tables
+
+LEAST_DEVICES = 3
+"""Devices of a vendor from which its rows are used: fewer tell nothing of others, and mislead about other vendors'."""
+
+
+class Training(msgspec.Struct, frozen=True, eq=False):
+    """A fitted model, and how each of its experts does on devices left out."""
+
+    model: OperatorModel
+    scores: tuple[LeftOut, ...]
+
+
+def train(
+    folder: Path | str, *, score: bool = True, seed: int = 0, progress: Callable[[str], None] | None = None
+) -> Training:
+    """Return the experts fitted on the tables in ``folder``.
+
+    Args:
+        folder: With tables in the schemas of ``tables``.
+        score: Leave each device out in turn; that takes several fits a device.
+        seed: Of all that is drawn.
+        progress: Called with a few words before each part.
+
+    Raises:
+        DataError: there is no table, or one lacks a column.
+    """
+    say = progress or (lambda text: None)
+    say("reading tables")
+    tables = {name: _of_vendors(rows) for name, rows in read_tables(Path(folder)).items()}
+    sources = {name: {"rows": len(rows), **rows.quarantined} for name, rows in tables.items()}
+    families, scores = {}, []
+    for expert in EXPERTS:
+        rows = rows_of(expert, tables)
+        if rows is None or not len(rows):
+            continue
+        say(f"{expert.name}: fitting {len(rows):,} rows")
+        families[expert.name] = fit_family(expert, rows, seed)
+        devices = [rows.devices[number].id for number in distinct(rows.device)]
+        if score and len(devices) > 1:
+            say(f"{expert.name}: leaving out each of {len(devices)} devices")
+            scores += leave_one_out(expert, rows, devices, seed)
+    return Training(model_of(families, seed, sources), tuple(scores))
+
+
+def _of_vendors(rows: Rows) -> Rows:
+    """Return the rows of vendors with enough devices; the others are counted as left out."""
+    used = distinct(rows.device)
+    count = Counter(rows.devices[number].vendor for number in used)
+    few = [number for number in used if count[rows.devices[number].vendor] < LEAST_DEVICES]
+    mask = np.isin(rows.device, few)
+    if not mask.any():
+        return rows
+    left = {**rows.quarantined, f"of a vendor with fewer than {LEAST_DEVICES} devices": int(mask.sum())}
+    return msgspec.structs.replace(rows.take(~mask), quarantined=left)

@@ -1,0 +1,76 @@
+"""Ensembles of regression trees as plain arrays: what scikit-learn fits, kept without its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.quantity import Array
+
+BLOCK = 4096
+"""Rows that walk the trees together: their state fits the processor's cache."""
+
+
+class Trees(msgspec.Struct, frozen=True, eq=False):
+    """The mean of the outputs of ensembles; nodes of all trees in one array, every tree's root at ``root``.
+
+    Attributes:
+        feature: Feature that a node compares, int16; of a leaf 0.
+        threshold: Rows of at most this go left, float32; of a leaf +inf.
+        left: Node of those; of a leaf itself.
+        right: Node of the others.
+        value: Output of a leaf, float32.
+        root: Of each tree, int32.
+        depth: Steps from a root to the deepest leaf.
+        offset: Added to the sum.
+    """
+
+    feature: NDArray[np.int16]
+    threshold: NDArray[np.float32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    value: NDArray[np.float32]
+    root: NDArray[np.int32]
+    depth: int
+    offset: float
+
+    def predict(self, features: NDArray[np.float32]) -> Array:
+        """Return the output for each row of ``features`` (n, features), shape (n,)."""
+        found = np.empty(len(features))
+        for begin in range(0, len(features), BLOCK):
+            block = features[begin : begin + BLOCK]
+            row = np.arange(len(block))[:, None]
+            node = np.broadcast_to(self.root, (len(block), len(self.root)))
+            for _ in range(self.depth):
+                left = block[row, self.feature[node]] <= self.threshold[node]
+                node = np.where(left, self.left[node], self.right[node])
+            found[begin : begin + BLOCK] = self.value[node].sum(axis=1) + self.offset
+        return found
+
+
+def of_ensembles(fitted: Sequence[Any]) -> Trees:
+    """Return the mean of fitted histogram gradient boostings of scikit-learn, of one output and no categories."""
+    parts: dict[str, list[Any]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
+    roots, deepest, total = [], 0, 0
+    for model in fitted:
+        for (predictor,) in model._predictors:  # the one place where the arrays of a fitted tree are kept
+            nodes = predictor.nodes
+            leaf = nodes["is_leaf"].astype(bool)
+            own = np.arange(len(nodes), dtype=np.int32)
+            parts["feature"].append(np.where(leaf, 0, nodes["feature_idx"]).astype(np.int16))
+            parts["threshold"].append(np.where(leaf, np.inf, nodes["num_threshold"]).astype(np.float32))
+            parts["left"].append(np.where(leaf, own, nodes["left"].astype(np.int32)) + total)
+            parts["right"].append(np.where(leaf, own, nodes["right"].astype(np.int32)) + total)
+            parts["value"].append((nodes["value"] / len(fitted)).astype(np.float32))
+            roots.append(total)
+            deepest, total = max(deepest, int(nodes["depth"].max())), total + len(nodes)
+    columns = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return Trees(
+        feature=columns["feature"], threshold=columns["threshold"], left=columns["left"].astype(np.int32),
+        right=columns["right"].astype(np.int32), value=columns["value"], root=np.array(roots, np.int32), depth=deepest,
+        offset=float(np.mean([model._baseline_prediction.item() for model in fitted])),
+    )  # fmt: skip

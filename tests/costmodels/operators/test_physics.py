@@ -1,0 +1,130 @@
+"""The physical form of operator latencies: bounds, monotony, and arrays that agree with scalars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codesign.costmodels.operators import physics
+from codesign.costmodels.operators.device import Columns, device_of
+from codesign.costmodels.operators.families import BINARY, FAMILIES, NORMALISATION, SOFTMAX, UNARY
+from codesign.costmodels.operators.formats import FORMATS, format_of
+from codesign.errors import UsageError
+from codesign.targets import load_target
+
+H100 = device_of(load_target("h100-sxm"))
+SHAPES: dict[str, dict[str, float]] = {
+    "gemm": {"batch": 1, "m": 256, "n": 4096, "k": 4096},
+    "convolution": {"batch": 8, "inputs": 64, "outputs": 128, "size": 56, "kernel": 3, "stride": 1, "padding": 1},
+    "prefill": {"batch": 2, "heads": 32, "kv_heads": 8, "head_width": 128, "cached": 512, "new": 1024, "window": 0,
+                "kv_bytes": 2},
+    "decode": {"batch": 32, "heads": 32, "kv_heads": 8, "head_width": 128, "cached": 4096, "window": 0, "kv_bytes": 2},
+    "moe": {"tokens": 512, "hidden": 4096, "inter": 14336, "topk": 2, "experts": 8, "tp": 1, "ep": 1, "skew": 1},
+    "vector": {"rows": 4096, "length": 4096, "kind": UNARY},
+}  # fmt: skip
+PARAMETERS = st.tuples(*(st.floats(low, high) for low, high in zip(physics.LEAST, physics.MOST, strict=True)))
+
+
+def columns(count: int, form: str = "bf16", device: Any = H100) -> Columns:
+    return Columns.of([device], np.zeros(count, np.int64), [format_of(form)], np.zeros(count, np.int64))
+
+
+def shapes(family: str, count: int = 1, **changed: Any) -> dict[str, Any]:
+    given = {**SHAPES[family], **changed}
+    return {name: np.broadcast_to(np.asarray(value, np.float64), (count,)) for name, value in given.items()}
+
+
+def seconds(family: str, changed: dict[str, Any], parameters: Any = physics.PRIOR, count: int = 1) -> Any:
+    on = columns(count)
+    return physics.seconds(np.asarray(parameters), FAMILIES[family].work(shapes(family, count, **changed), on), on)
+
+
+def test_the_work_of_a_product_by_hand() -> None:
+    work = FAMILIES["gemm"].work(shapes("gemm", batch=3, m=10, n=20, k=30), columns(1, "fp8"))
+    assert work.flops[0] == 2 * 3 * 10 * 20 * 30
+    assert work.bytes[0] == 3 * (10 * 30 * 1 + 30 * 20 * 1 + 10 * 20 * 2)
+
+
+def test_the_work_of_attention_by_hand() -> None:
+    s = shapes("prefill", batch=1, heads=4, kv_heads=2, head_width=8, cached=3, new=5)
+    work = FAMILIES["prefill"].work(s, columns(1))
+    pairs = sum(3 + position for position in range(1, 6))
+    assert work.flops[0] == 4 * 4 * 8 * pairs
+    assert work.bytes[0] == 8 * (2 * 2 * 4 * 5 + 2 * 2 * 2 * (3 + 5))
+    windowed = FAMILIES["prefill"].work({**s, "window": np.array([2.0])}, columns(1))
+    assert windowed.flops[0] <= 4 * 4 * 8 * 5 * 2
+    step = FAMILIES["decode"].work(shapes("decode", batch=2, heads=4, kv_heads=2, head_width=8, cached=9), columns(1))
+    assert (step.flops[0], step.bytes[0]) == (4 * 2 * 4 * 8 * 9, 2 * 8 * (2 * 2 * 2 * 9 + 2 * 2 * 4))
+
+
+def test_one_token_of_one_expert_is_an_mlp() -> None:
+    work = FAMILIES["moe"].work(shapes("moe", tokens=1, hidden=16, inter=32, topk=1, experts=1), columns(1))
+    assert work.flops[0] == 6 * 16 * 32
+    assert work.bytes[0] == 3 * 16 * 32 * 2 + 2 * 16 * 2 + 3 * 32 * 2
+
+
+@pytest.mark.parametrize(("kind", "tensors"), [(UNARY, 2), (BINARY, 3), (SOFTMAX, 2), (NORMALISATION, 2)])
+def test_vector_operators_move_their_tensors(kind: float, tensors: int) -> None:
+    work = FAMILIES["vector"].work(shapes("vector", rows=7, length=11, kind=kind), columns(1, "fp32"))
+    assert work.bytes[0] == tensors * 7 * 11 * 4
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@given(parameters=PARAMETERS)
+def test_nothing_undercuts_the_least_time_over_the_largest_share(family: str, parameters: tuple[float, ...]) -> None:
+    on = columns(1)
+    work = FAMILIES[family].work(shapes(family), on)
+    found = physics.seconds(np.array(parameters), work, on)
+    assert np.isfinite(found).all()
+    assert found >= physics.least(work, on) / np.exp(physics.MOST[1]) * (1 - 1e-9)
+    assert found > np.exp(parameters[0]) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@given(data=st.data(), parameters=PARAMETERS)
+def test_more_work_never_takes_less(family: str, data: st.DataObject, parameters: tuple[float, ...]) -> None:
+    name = data.draw(st.sampled_from(FAMILIES[family].grows))
+    value = SHAPES[family][name]
+    factor = data.draw(st.sampled_from([2, 3, 8]))
+    few, many = (seconds(family, {name: amount}, parameters) for amount in (value, value * factor))
+    assert many >= few * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_faster_device_is_never_slower(family: str) -> None:
+    on = columns(1)
+    work = FAMILIES[family].work(shapes(family), on)
+    for name in ("bandwidth", "cache_bandwidth", "peak", "vector"):
+        faster = type(on)(**{**{f: getattr(on, f) for f in on.__struct_fields__}, name: 2.0 * getattr(on, name)})
+        assert physics.seconds(physics.PRIOR, work, faster) <= physics.seconds(physics.PRIOR, work, on) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_an_array_is_its_scalars(family: str) -> None:
+    name = FAMILIES[family].grows[0]
+    values = np.array([1.0, 2.0, 3.0, 64.0, 100.0])
+    together = seconds(family, {name: values}, count=5)
+    alone = [float(seconds(family, {name: value})[0]) for value in values]
+    assert together.tolist() == alone
+    rowwise = np.repeat(physics.PRIOR[:, None], 5, axis=1)
+    assert seconds(family, {name: values}, rowwise, 5).tolist() == alone
+
+
+def test_every_spelling_of_a_format_is_known_once() -> None:
+    names = [name for form in FORMATS for name in (form.name, *form.aliases)]
+    assert len(names) == len(set(names))
+    assert format_of("BFloat16").name == "bf16"
+    with pytest.raises(UsageError, match="dtype 'fp17' is unknown"):
+        format_of("fp17")
+
+
+def test_a_dtype_that_a_device_lacks_is_named() -> None:
+    with pytest.raises(UsageError, match="a100-80gb-sxm has no fp8"):
+        columns(1, "fp8", device_of(load_target("a100-80gb-sxm")))
+    assert H100.peak(format_of("fp32")) == H100.vector
+    with pytest.raises(UsageError, match="states no"):
+        device_of(load_target("b300-sxm"))
