@@ -12,7 +12,7 @@ from codesign.cli.output import JsonFlag, Table, note, show
 from codesign.errors import UsageError
 
 if TYPE_CHECKING:
-    from codesign.costmodels.operators.protocols import LeftOut
+    from codesign.costmodels.operators.protocols import LeftOut, Seen
 
 app = command_app(group="Fit the learned operator models and score them.")
 
@@ -49,9 +49,10 @@ def fit_command(
         write_model(out, found.model)
         notes.append(f"model: {out}")
     tables = [_sources(found.model.card.sources)]
-    tables += [_scores(found.scores), _calibrated(found.scores)] if found.scores else []
+    tables += [_scores(found.scores), _calibrated(found.scores), _seen(found.seen)] if found.scores else []
+    results = {"card": found.model.card, "left_out": found.scores, "new_shapes": found.seen}
     show(
-        ctx, {"card": found.model.card, "left_out": found.scores}, tables, as_json=json, notes=notes,
+        ctx, results, tables, as_json=json, notes=notes,
         units={"mean": "1", "median": "1", "ninetieth": "1", "roofline_scaled": "1", "after": "1", "coverage": "1"},
     )  # fmt: skip
 
@@ -84,3 +85,11 @@ def _calibrated(scores: tuple[LeftOut, ...]) -> Table:
     ]  # fmt: skip
     heads = ("expert", "device", "dtype", ">roof x 1", ">0 points", *(f">{count}" for count in POINTS))
     return Table("The same after measuring a few shapes of it; roof x 1: the roofline with one scalar", heads, rows)
+
+
+def _seen(seen: tuple[Seen, ...]) -> Table:
+    rows = [
+        (s.expert, s.rows, f"{s.model.mean:.1%}", f"{s.model.median:.1%}", f"{s.model.ninetieth:.1%}") for s in seen
+    ]
+    heads = ("expert", ">rows", ">mean", ">median", ">90 %")
+    return Table("Error on shapes that were left out, of devices that were not", heads, rows)

@@ -9,6 +9,7 @@ import typer
 from codesign.cli import design_options as o
 from codesign.cli.lazy import command_app
 from codesign.cli.output import JsonFlag, show
+from codesign.errors import UsageError
 
 app = command_app()
 
@@ -41,7 +42,11 @@ def estimate_command(
         list[str] | None, typer.Option(help="Limit, for example 'ttft <= 0.5 s'; crossed is exit 4.")
     ] = None,
     queries: Annotated[str | None, typer.Option(help="CSV of designs to price instead of one.")] = None,
-    out: Annotated[str | None, typer.Option(help="File for the priced rows of --queries; default stdout.")] = None,
+    ops: Annotated[
+        str | None,
+        typer.Option(help="CSV of single operators: id, op, device, dtype and shape columns (docs/operators.md)."),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Estimate what a design costs, with intervals.
@@ -50,6 +55,7 @@ def estimate_command(
     Examples:
       codesign estimate llama-3.1-8b --target h100-sxm --batch 8 --prompt 2048 --generate 256
       codesign estimate --queries designs.csv --out prices.csv
+      codesign estimate --ops operators.csv --out latencies.csv
     """
     from codesign.cli import estimate_view as view
 
@@ -58,6 +64,11 @@ def estimate_command(
         "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
     }  # fmt: skip
+    if ops is not None:
+        if model is not None or queries is not None:
+            raise UsageError("--ops takes neither a model nor --queries", "its rows name operators and devices")
+        view.predict_operators(ctx, ops, out)
+        return
     if queries is not None:
         view.price_queries(ctx, queries, out, {"model": model, "target": target or None, **options}, overlay)
         return

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from codesign.cli.design_options import loaded
 from codesign.cli.output import Table, note, number
 from codesign.errors import EnvironmentLacks, LimitCrossed, UsageError
 from codesign.units import format_digits, scale_of
+
+if TYPE_CHECKING:
+    import polars
 
 SHOWN_GROUPS = 8
 
@@ -126,15 +129,27 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
     """Price the designs of a CSV and write the rows as they come."""
     from codesign.costmodels.queries import price_file
 
+    _write_frames(ctx, price_file(path, options, overlay), out, "designs priced")
+
+
+def predict_operators(ctx: typer.Context, path: str, out: str | None) -> None:
+    """Predict the operators of a CSV and write the rows as they come."""
+    from codesign.costmodels.operators.queries import predict_file
+
+    _write_frames(ctx, predict_file(path), out, "operators predicted")
+
+
+def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: str | None, what: str) -> None:
+    """Write frames as one CSV, to a file or stdout, and say how many rows there were."""
     rows = 0
     try:
         # stdout stays open for whoever reads it; a file is closed here
         opened = Path(out).open("wb") if out is not None else nullcontext(sys.stdout.buffer)  # noqa: SIM115
         with opened as stream:
-            for position, frame in enumerate(price_file(path, options, overlay)):
+            for position, frame in enumerate(frames):
                 stream.write(frame.write_csv(include_header=position == 0).encode())
                 rows += len(frame)
             stream.flush()
     except OSError as error:
         raise EnvironmentLacks(f"{out}: {error.strerror}", "choose a folder that can be written") from None
-    note(ctx, f"{rows:,} designs priced" + (f" into {out}" if out else ""))
+    note(ctx, f"{rows:,} {what}" + (f" into {out}" if out else ""))

@@ -37,6 +37,7 @@ class Family(NamedTuple):
         shape: Its columns, and the default of those that may be left out (None: required).
         work: Shapes, device columns -> work.
         grows: Columns in which the latency never falls.
+        sweeps: Column in which the rows of one shape differ: what is told from neighbours of one shape is no new shape.
         features: Shapes, work, device columns -> features of the shape beside the common ones.
     """
 
@@ -44,6 +45,7 @@ class Family(NamedTuple):
     shape: Mapping[str, float | None]
     work: Callable[[Shapes, Columns], Work]
     grows: tuple[str, ...]
+    sweeps: str
     features: Callable[[Shapes, Work, Columns], list[Array]]
 
 
@@ -172,16 +174,17 @@ ATTENTION = {"batch": None, "heads": None, "kv_heads": None, "head_width": None,
 FAMILIES = {
     family.name: family
     for family in (
-        Family("gemm", {"batch": 1.0, "m": None, "n": None, "k": None}, gemm_work, ("batch", "m", "n", "k"),
+        Family("gemm", {"batch": 1.0, "m": None, "n": None, "k": None}, gemm_work, ("batch", "m", "n", "k"), "m",
                _gemm_features),
         Family("convolution", dict.fromkeys(("batch", "inputs", "outputs", "size", "kernel", "stride", "padding")),
-               convolution_work, ("batch",), _convolution_features),
+               convolution_work, ("batch",), "batch", _convolution_features),
         Family("prefill", {**ATTENTION, "new": None}, prefill_work, ("batch", "heads", "cached", "new"),
+               "new", _attention_features),
+        Family("decode", ATTENTION, decode_work, ("batch", "kv_heads", "cached"), "cached",
                _attention_features),
-        Family("decode", ATTENTION, decode_work, ("batch", "kv_heads", "cached"), _attention_features),
         Family("moe", {**dict.fromkeys(("tokens", "hidden", "inter", "topk", "experts")), "tp": 1.0, "ep": 1.0,
-                       "skew": SKEW_EXPERTS}, moe_work, ("tokens",), _moe_features),
-        Family("vector", dict.fromkeys(("rows", "length", "kind")), vector_work, ("rows",), _vector_features),
+                       "skew": SKEW_EXPERTS}, moe_work, ("tokens",), "tokens", _moe_features),
+        Family("vector", dict.fromkeys(("rows", "length", "kind")), vector_work, ("rows",), "rows", _vector_features),
     )
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES, features
-from codesign.costmodels.operators.tables import UNDERCUT, Indices, Rows
+from codesign.costmodels.operators.tables import UNDERCUT, Indices, Mask, Rows
 from codesign.costmodels.operators.trees import Trees, of_ensembles
 from codesign.quantity import Array
 
@@ -33,16 +33,23 @@ NOISE = 0.25
 """Standard deviation of ln(measured / physical form) within a group, where the shape term is not yet known."""
 
 CALIBRATION_SPREAD, CALIBRATION_NOISE = 0.3, 0.1
-"""Of a parameter's logarithm between devices, and of ln(measured / predicted) on a calibrated one (assumed; chosen on
-the development devices, each left out)."""
+"""Of a parameter's logarithm between devices, and the least of ln(measured / predicted) on a calibrated one: twice the
+scatter of the fit is taken (assumed; chosen on the development devices, each left out)."""
 
+MOST_OF_SCATTER = 10_000
+"""Rows that tell the scatter."""
+
+NORMAL = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+NO_CHANGE = np.zeros(len(physics.NAMES))
 NO_TREES = Trees(
     feature=np.zeros(1, np.int16), threshold=np.full(1, np.inf, np.float32), left=np.zeros(1, np.int32),
     right=np.zeros(1, np.int32), value=np.zeros(1, np.float32), root=np.zeros(1, np.int32), depth=0, offset=0.0,
 )  # fmt: skip
 
-ITERATIONS, LEAVES, RATE, SHRINKAGE = 225, 31, 0.1, 1.0
-"""Of the boostings: trees, leaves of each, learning rate, penalty on leaf values."""
+ITERATIONS, LEAVES, DEPTH, RATE, SHRINKAGE = 225, 31, 8, 0.1, 1.0
+"""Of the boostings: trees, leaves and levels of each, learning rate, penalty on leaf values."""
 
 Group = tuple[str, str]
 """Format and stack."""
@@ -58,6 +65,8 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         trees: The shape term.
         devices: Ids of the devices it was fitted on.
         architectures: Theirs.
+        scatter: Standard deviation of ln(measured / predicted) on the rows it was fitted on, robust against outliers.
+        change: Added to the parameters of a device that was calibrated, shape (7,); the shape term does not see it.
         level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
     """
 
@@ -67,6 +76,8 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
     trees: Trees
     devices: tuple[str, ...]
     architectures: tuple[str, ...]
+    scatter: float
+    change: Array = NO_CHANGE
     level: float = 0.0
 
     def parameters(self, rows: Rows) -> Array:
@@ -122,12 +133,18 @@ def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float) -> Ar
 
 
 def rows_of(expert: Expert, tables: Mapping[str, Rows]) -> Rows | None:
-    """Return the rows that ``expert`` is fitted on; None where the tables hold none."""
+    """Return the rows that ``expert`` is fitted on; None where the tables hold none of what it serves."""
     rows = tables.get(expert.table)
-    if rows is None or not expert.trained:
+    if rows is None or not served(expert, rows).any():
+        return None
+    if not expert.trained:
         return rows
-    mask = np.isin(rows.form, [f for f, form in enumerate(rows.formats) if form.name in expert.trained])
-    return rows.take(mask) if mask.any() else None
+    return rows.take(np.isin(rows.form, [f for f, form in enumerate(rows.formats) if form.name in expert.trained]))
+
+
+def served(expert: Expert, rows: Rows) -> Mask:
+    """Return the mask of rows whose format ``expert`` serves."""
+    return np.isin(rows.form, [f for f, form in enumerate(rows.formats) if form.name in expert.serves])
 
 
 def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
@@ -144,14 +161,17 @@ def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
                 groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE)
     used = [rows.devices[d] for d in distinct(rows.device)]
     bare = FamilyModel(
-        expert, pooled, groups, NO_TREES, tuple(d.id for d in used), tuple(sorted({d.architecture for d in used}))
+        expert, pooled, groups, NO_TREES, tuple(d.id for d in used), tuple(sorted({d.architecture for d in used})), 0.0
     )
     training = rows.take(_sample(rows.device, MOST_OF_A_DEVICE, rng))
     columns, expected = shape_features(training, bare.parameters(training), by_power=expert.by_power)
     left = np.log(training.seconds / expected)
     if expert.levelled:
         left = left - _levels(training, left)
-    return msgspec.structs.replace(bare, trees=_boosted(columns, left, seed))
+    trees = _boosted(columns, left, seed)
+    looked = np.arange(0, len(left), max(len(left) // MOST_OF_SCATTER, 1))
+    scatter = NORMAL * float(np.median(np.abs(left[looked] - trees.predict(columns[looked]))))
+    return msgspec.structs.replace(bare, trees=trees, scatter=scatter)
 
 
 def _levels(rows: Rows, left: Array) -> Array:
@@ -162,43 +182,50 @@ def _levels(rows: Rows, left: Array) -> Array:
     return np.asarray((medians - medians.mean())[place])
 
 
-def predict(model: FamilyModel, rows: Rows) -> Array:
-    """Return the latency of each row, s; never less than the least possible time over ``UNDERCUT``."""
-    columns, expected = shape_features(rows, model.parameters(rows), by_power=model.expert.by_power)
-    found = expected * np.exp(model.trees.predict(columns) + model.level)
-    on = rows.columns
-    return np.maximum(found, physics.least(FAMILIES[rows.family].work(rows.shapes, on), on) / UNDERCUT)
+def shape_term(model: FamilyModel, rows: Rows) -> Array:
+    """Return the shape term of each row, shape (n,)."""
+    return model.trees.predict(shape_features(rows, model.parameters(rows), by_power=model.expert.by_power)[0])
 
 
-def calibrated(model: FamilyModel, rows: Rows) -> FamilyModel:
-    """Return ``model`` with the parameters and the level of the one device of ``rows``.
+def predict(model: FamilyModel, rows: Rows, term: Array | None = None) -> Array:
+    """Return the latency of each row, s; never less than the least possible time over ``UNDERCUT``.
 
-    The most probable parameters and level given the measurements, the shape term as it is: a normal prior around those
-    of other devices, so that a few measurements move only what they tell of. All formats and stacks of ``rows`` share
+    Args:
+        model: Of the expert of ``rows``.
+        rows: What is asked; their seconds are not looked at.
+        term: Their shape term, where it is known already.
+    """
+    term = shape_term(model, rows) if term is None else term
+    work, on, expected = physical(rows, model.parameters(rows) + model.change[:, None])
+    return np.maximum(expected * np.exp(term + model.level), physics.least(work, on) / UNDERCUT)
+
+
+def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None) -> FamilyModel:
+    """Return ``model`` moved to the one device of ``rows``.
+
+    The most probable change of the parameters, and level, given the measurements, the shape term as it is: a normal
+    prior around other devices, so that a few measurements move only what they tell of. All formats and stacks share
     the change.
 
     Args:
         model: Of the expert of ``rows``.
         rows: Measured on one device; from one row on.
+        term: Their shape term, where it is known already.
     """
     from scipy.optimize import least_squares
 
     before = model.parameters(rows)
-    columns, _ = shape_features(rows, before, by_power=model.expert.by_power)
-    term = model.trees.predict(columns)
+    term = shape_term(model, rows) if term is None else term
     on = rows.columns
     work = FAMILIES[rows.family].work(rows.shapes, on)
-    measured = np.log(rows.seconds)
+    measured, noise = np.log(rows.seconds), max(CALIBRATION_NOISE, 2.0 * model.scatter)
 
     def left(change: Array) -> Array:
         expected = np.log(physics.seconds(before + change[:-1, None], work, on)) + term + change[-1]
-        return np.concatenate([(expected - measured) / CALIBRATION_NOISE, change / CALIBRATION_SPREAD])
+        return np.concatenate([(expected - measured) / noise, change / CALIBRATION_SPREAD])
 
     change = least_squares(left, np.zeros(len(before) + 1), loss="soft_l1").x
-    return msgspec.structs.replace(
-        model, pooled=model.pooled + change[:-1], level=model.level + float(change[-1]),
-        groups={key: found + change[:-1] for key, found in model.groups.items()},
-    )  # fmt: skip
+    return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]))
 
 
 def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:
@@ -207,8 +234,8 @@ def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:
     return of_ensembles(
         [
             HistGradientBoostingRegressor(
-                loss=loss, max_iter=ITERATIONS, max_leaf_nodes=LEAVES, learning_rate=RATE, l2_regularization=SHRINKAGE,
-                early_stopping=False, random_state=seed,
+                loss=loss, max_iter=ITERATIONS, max_leaf_nodes=LEAVES, max_depth=DEPTH, learning_rate=RATE,
+                l2_regularization=SHRINKAGE, early_stopping=False, random_state=seed,
             ).fit(columns, left)
             for loss in ("squared_error", "absolute_error")
         ]

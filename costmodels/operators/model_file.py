@@ -38,6 +38,9 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         architectures: Theirs.
         depth: Of its deepest tree.
         offset: Of its trees.
+        scatter: Of the fit.
+        halves: 90 % quantile of |ln(measured / predicted)|: ``seen`` of new shapes of its devices, ``unseen`` the mean
+            over devices left out, ``worst`` the largest of them; empty where it was not scored.
     """
 
     groups: tuple[tuple[str, str], ...]
@@ -45,6 +48,8 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     architectures: tuple[str, ...]
     depth: int
     offset: float
+    scatter: float
+    halves: dict[str, float]
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,11 +75,22 @@ class OperatorModel(msgspec.Struct, frozen=True, eq=False):
     families: Mapping[str, FamilyModel]
 
 
-def model_of(families: Mapping[str, FamilyModel], seed: int, sources: dict[str, dict[str, int]]) -> OperatorModel:
-    """Return fitted experts, by name, with their card."""
+def model_of(
+    families: Mapping[str, FamilyModel],
+    seed: int,
+    sources: dict[str, dict[str, int]],
+    halves: Mapping[str, dict[str, float]] | None = None,
+) -> OperatorModel:
+    """Return fitted experts, by name, with their card; ``halves`` are those of ``Fitted``, by expert."""
     experts = {
         name: Fitted(
-            tuple(family.groups), family.devices, family.architectures, family.trees.depth, family.trees.offset
+            tuple(family.groups),
+            family.devices,
+            family.architectures,
+            family.trees.depth,
+            family.trees.offset,
+            family.scatter,
+            (halves or {}).get(name, {}),
         )
         for name, family in families.items()
     }
@@ -164,5 +180,5 @@ def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any]) -> Family
         expert=expert, pooled=arrays[f"{name}/pooled"],
         groups={key: groups[row] for row, key in enumerate(fitted.groups)},
         trees=Trees(**trees, depth=fitted.depth, offset=fitted.offset), devices=fitted.devices,
-        architectures=fitted.architectures,
+        architectures=fitted.architectures, scatter=fitted.scatter,
     )  # fmt: skip

@@ -16,13 +16,16 @@ import numpy as np
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import FamilyModel, calibrated, distinct, fit_family, predict
+from codesign.costmodels.operators.fit import FamilyModel, calibrated, distinct, fit_family, predict, served, shape_term
 from codesign.costmodels.operators.tables import Indices, Rows
 from codesign.quantity import Array
 
 COVERAGE = 0.9
 MOST_TESTED = 6_000
 """Rows of each device and format that are predicted."""
+
+SHARE_OUT = 0.1
+"""Share of the shapes that are left out to test shapes that were not seen."""
 
 POINTS = (1, 4, 16, 32)
 """Measurements of the device left out that it is calibrated with."""
@@ -54,6 +57,7 @@ class LeftOut(msgspec.Struct, frozen=True):
         after: Measurements of the device -> mean error of the expert calibrated with them.
         coverage: Share of rows within the interval of 90 %.
         width: Upper over lower end of the interval.
+        half: 90 % quantile of |ln(measured / predicted)|.
     """
 
     expert: str
@@ -67,6 +71,7 @@ class LeftOut(msgspec.Struct, frozen=True):
     after: dict[int, float]
     coverage: float | None
     width: float | None
+    half: float
 
 
 def error(predicted: Array, measured: Array) -> Error:
@@ -75,11 +80,48 @@ def error(predicted: Array, measured: Array) -> Error:
     return Error(float(found.mean()), float(np.median(found)), float(np.quantile(found, 0.9)))
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """How an expert does on shapes it has not seen of devices that it has.
+
+    Attributes:
+        expert: Name of the expert.
+        rows: Predicted.
+        model: Error.
+        half: 90 % quantile of |ln(measured / predicted)|.
+    """
+
+    expert: str
+    rows: int
+    model: Error
+    half: float
+
+
+def new_shapes(expert: Expert, rows: Rows, seed: int = 0) -> Seen:
+    """Return how ``expert`` does on a tenth of the shapes, left out with every row of theirs.
+
+    Rows that differ only in the column that the family sweeps are of one shape: left out one by one, their neighbours
+    would give them away.
+    """
+    family = FAMILIES[rows.family]
+    columns = [values for name, values in rows.shapes.items() if name != family.sweeps]
+    shape = np.unique(np.stack([*columns, rows.form.astype(np.float64)], axis=1), axis=0, return_inverse=True)[
+        1
+    ].ravel()
+    out = np.random.default_rng(seed).random(int(shape.max()) + 1) < SHARE_OUT
+    asked = served(expert, rows)
+    if out.all() or not (out[shape] & asked).any():
+        out = np.arange(len(out)) % 2 == shape[asked.argmax()] % 2
+    tested = rows.take(out[shape] & asked)
+    found = predict(fit_family(expert, rows.take(~out[shape]), seed), tested)
+    half = float(np.quantile(np.abs(np.log(tested.seconds / found)), COVERAGE))
+    return Seen(expert.name, len(tested), error(found, tested.seconds), half)
+
+
 def leave_one_out(expert: Expert, rows: Rows, devices: Sequence[str], seed: int = 0) -> list[LeftOut]:
     """Return how ``expert`` does on each of ``devices``, fitted on the others of them.
 
     Args:
-        expert: What is fitted.
+        expert: What is fitted; formats that it does not serve are not predicted.
         rows: Its rows; those of other devices are not used.
         devices: Ids; at least two. With three or more each gets an interval.
         seed: Of the fits and of the measurements drawn.
@@ -87,10 +129,12 @@ def leave_one_out(expert: Expert, rows: Rows, devices: Sequence[str], seed: int 
     ids = [device.id for device in rows.devices]
     numbers = [ids.index(device) for device in devices if device in ids and (rows.device == ids.index(device)).any()]
     rows = rows.take(np.isin(rows.device, numbers))
-    tested = {number: _tested(rows, number, seed) for number in numbers}
+    tested = {number: _tested(expert, rows, number, seed) for number in numbers}
     residuals = _pairwise(expert, rows, numbers, tested, seed) if len(numbers) > 2 else {}
     found = []
     for number in numbers:
+        if not len(tested[number]):
+            continue
         model = fit_family(expert, rows.take(rows.device != number), seed)
         spread = [np.quantile(np.abs(left), COVERAGE) for (_, other), left in residuals.items() if other == number]
         half = float(np.mean(spread)) if spread else None
@@ -98,12 +142,15 @@ def leave_one_out(expert: Expert, rows: Rows, devices: Sequence[str], seed: int 
     return found
 
 
-def _tested(rows: Rows, number: int, seed: int) -> Rows:
-    """Return the rows of a device that are predicted: those set apart by their source, else any, of each format."""
+def _tested(expert: Expert, rows: Rows, number: int, seed: int) -> Rows:
+    """Return the rows of a device that are predicted, of each format that ``expert`` serves.
+
+    Those that their source set apart for testing, where it did.
+    """
     rng = np.random.default_rng(seed)
-    mine = rows.device == number
+    mine = (rows.device == number) & served(expert, rows)
     mine = mine & rows.held_out if (mine & rows.held_out).any() else mine
-    chosen = []
+    chosen = [np.empty(0, np.int64)]
     for form in distinct(rows.form[mine]):
         some = np.flatnonzero(mine & (rows.form == form))
         chosen.append(some if len(some) <= MOST_TESTED else rng.choice(some, MOST_TESTED, replace=False))
@@ -118,7 +165,8 @@ def _pairwise(
     for first, second in combinations(numbers, 2):
         model = fit_family(expert, rows.take(~np.isin(rows.device, (first, second))), seed)
         for one, other in ((first, second), (second, first)):
-            found[one, other] = np.log(tested[one].seconds / predict(model, tested[one]))
+            if len(tested[one]):
+                found[one, other] = np.log(tested[one].seconds / predict(model, tested[one]))
     return found
 
 
@@ -127,12 +175,14 @@ def _scored(expert: Expert, model: FamilyModel, tested: Rows, half: float | None
     on = tested.columns
     work = FAMILIES[tested.family].work(tested.shapes, on)
     roof, expected = physics.bound(work, on), physics.seconds(model.parameters(tested), work, on)
-    predicted = predict(model, tested)
+    term = shape_term(model, tested)
+    predicted = predict(model, tested, term)
     after: dict[int, list[Array]] = {count: [] for count in POINTS}
     for count in POINTS:
         for _ in range(DRAWS):
-            measured = tested.take(spread_out(roof, count, rng))
-            after[count].append(np.abs(predict(calibrated(model, measured), tested) / tested.seconds - 1.0))
+            at = spread_out(roof, count, rng)
+            moved = calibrated(model, tested.take(at), term[at])
+            after[count].append(np.abs(predict(moved, tested, term) / tested.seconds - 1.0))
     scalar = [spread_out(roof, max(POINTS), rng) for _ in range(DRAWS)]
     found = []
     for form in distinct(tested.form):
@@ -145,6 +195,7 @@ def _scored(expert: Expert, model: FamilyModel, tested: Rows, half: float | None
             error(roof[mine], real), float(np.mean(scaled)), error(expected[mine], real), error(predicted[mine], real),
             {count: float(np.mean([draw[mine].mean() for draw in draws])) for count, draws in after.items()},
             within, None if half is None else float(np.exp(2.0 * half)),
+            float(np.quantile(np.abs(np.log(real / predicted[mine])), COVERAGE)),
         ))  # fmt: skip
     return found
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.operators.experts import EXPERTS
-from codesign.costmodels.operators.fit import distinct, fit_family, rows_of
+from codesign.costmodels.operators.fit import FamilyModel, distinct, fit_family, rows_of
 from codesign.costmodels.operators.model_file import OperatorModel, model_of
-from codesign.costmodels.operators.protocols import LeftOut, leave_one_out
+from codesign.costmodels.operators.protocols import LeftOut, Seen, leave_one_out, new_shapes
 from codesign.costmodels.operators.tables import Rows, read_tables
 
 LEAST_DEVICES = 3
@@ -20,10 +20,11 @@ LEAST_DEVICES = 3
 
 
 class Training(msgspec.Struct, frozen=True, eq=False):
-    """A fitted model, and how each of its experts does on devices left out."""
+    """A fitted model, and how each of its experts does on devices left out, and on new shapes of devices seen."""
 
     model: OperatorModel
     scores: tuple[LeftOut, ...]
+    seen: tuple[Seen, ...]
 
 
 def train(
@@ -44,7 +45,9 @@ def train(
     say("reading tables")
     tables = {name: _of_vendors(rows) for name, rows in read_tables(Path(folder)).items()}
     sources = {name: {"rows": len(rows), **rows.quarantined} for name, rows in tables.items()}
-    families, scores = {}, []
+    families: dict[str, FamilyModel] = {}
+    scores: list[LeftOut] = []
+    seen: list[Seen] = []
     for expert in EXPERTS:
         rows = rows_of(expert, tables)
         if rows is None or not len(rows):
@@ -55,7 +58,18 @@ def train(
         if score and len(devices) > 1:
             say(f"{expert.name}: leaving out each of {len(devices)} devices")
             scores += leave_one_out(expert, rows, devices, seed)
-    return Training(model_of(families, seed, sources), tuple(scores))
+            seen.append(new_shapes(expert, rows, seed))
+    model = model_of(families, seed, sources, {found.expert: _halves(found, scores) for found in seen})
+    return Training(model, tuple(scores), tuple(seen))
+
+
+def _halves(seen: Seen, scores: list[LeftOut]) -> dict[str, float]:
+    of_devices: dict[str, list[float]] = {}
+    for score in scores:
+        if score.expert == seen.expert:
+            of_devices.setdefault(score.device, []).append(score.half)
+    halves = [float(np.mean(of_device)) for of_device in of_devices.values()]
+    return {"seen": seen.half, "unseen": float(np.mean(halves)), "worst": max(halves)}
 
 
 def _of_vendors(rows: Rows) -> Rows:

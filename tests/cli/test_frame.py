@@ -44,7 +44,7 @@ def test_version_and_group_without_subcommand(run_codesign: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("modls",), "Did you mean 'models'?"),
+        (("modls",), "Did you mean 'models'"),
         (("--nonsense",), "--nonsense"),
         (("models", "lst"), "lst"),
         (("models", "show"), "model"),
