@@ -105,7 +105,7 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
             UsageError: a device of a row has no dtype of its format.
         """
         peaks = np.full((len(devices), len(formats)), np.nan)
-        pairs = np.unique(device * len(formats) + form, return_counts=True)[0]
+        pairs = np.unique(device * len(formats) + form)
         for pair in pairs.tolist():
             d, f = divmod(pair, len(formats))
             peaks[d, f] = devices[d].peak(formats[f])

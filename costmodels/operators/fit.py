@@ -159,7 +159,7 @@ def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
             if len(mask):
                 some = rows.take(mask[_sample(rows.device[mask], MOST_OF_A_GROUP, rng)])
                 groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE)
-    used = [rows.devices[d] for d in distinct(rows.device)]
+    used = [rows.devices[d] for d in np.unique(rows.device).tolist()]
     bare = FamilyModel(
         expert, pooled, groups, NO_TREES, tuple(d.id for d in used), tuple(sorted({d.architecture for d in used})), 0.0
     )
@@ -245,12 +245,7 @@ def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:
 def _sample(device: Indices, most: int, rng: np.random.Generator) -> Indices:
     """Return positions of at most ``most`` rows of each device."""
     found = []
-    for number in distinct(device):
+    for number in np.unique(device).tolist():
         of_device = np.flatnonzero(device == number)
         found.append(of_device if len(of_device) <= most else rng.choice(of_device, most, replace=False))
     return np.sort(np.concatenate(found))
-
-
-def distinct(column: Indices) -> list[int]:
-    """Return the distinct values of a column of whole numbers, rising."""
-    return np.flatnonzero(np.bincount(column)).tolist() if len(column) else []

@@ -16,7 +16,7 @@ import numpy as np
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import FamilyModel, calibrated, distinct, fit_family, predict, served, shape_term
+from codesign.costmodels.operators.fit import FamilyModel, calibrated, fit_family, predict, served, shape_term
 from codesign.costmodels.operators.tables import Indices, Rows
 from codesign.quantity import Array
 
@@ -104,9 +104,8 @@ def new_shapes(expert: Expert, rows: Rows, seed: int = 0) -> Seen:
     """
     family = FAMILIES[rows.family]
     columns = [values for name, values in rows.shapes.items() if name != family.sweeps]
-    shape = np.unique(np.stack([*columns, rows.form.astype(np.float64)], axis=1), axis=0, return_inverse=True)[
-        1
-    ].ravel()
+    table = np.stack([*columns, rows.form.astype(np.float64)], axis=1)
+    shape = np.unique(table, axis=0, return_inverse=True)[1].ravel()
     out = np.random.default_rng(seed).random(int(shape.max()) + 1) < SHARE_OUT
     asked = served(expert, rows)
     if out.all() or not (out[shape] & asked).any():
@@ -151,7 +150,7 @@ def _tested(expert: Expert, rows: Rows, number: int, seed: int) -> Rows:
     mine = (rows.device == number) & served(expert, rows)
     mine = mine & rows.held_out if (mine & rows.held_out).any() else mine
     chosen = [np.empty(0, np.int64)]
-    for form in distinct(rows.form[mine]):
+    for form in np.unique(rows.form[mine]).tolist():
         some = np.flatnonzero(mine & (rows.form == form))
         chosen.append(some if len(some) <= MOST_TESTED else rng.choice(some, MOST_TESTED, replace=False))
     return rows.take(np.sort(np.concatenate(chosen)))
@@ -185,7 +184,7 @@ def _scored(expert: Expert, model: FamilyModel, tested: Rows, half: float | None
             after[count].append(np.abs(predict(moved, tested, term) / tested.seconds - 1.0))
     scalar = [spread_out(roof, max(POINTS), rng) for _ in range(DRAWS)]
     found = []
-    for form in distinct(tested.form):
+    for form in np.unique(tested.form).tolist():
         mine = tested.form == form
         real = tested.seconds[mine]
         scaled = [np.abs(roof[mine] * np.median(tested.seconds[at] / roof[at]) / real - 1.0).mean() for at in scalar]

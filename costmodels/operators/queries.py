@@ -6,11 +6,11 @@ as in public tables of measured kernels. Every spelling of a device, dtype or op
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +19,12 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Device, device_of
 from codesign.costmodels.operators.experts import EXPERTS
 from codesign.costmodels.operators.families import FAMILIES, SKEW_EXPERTS
-from codesign.costmodels.operators.fit import distinct, predict
+from codesign.costmodels.operators.fit import predict
 from codesign.costmodels.operators.formats import Format, format_of
 from codesign.costmodels.operators.model_file import OperatorModel, read_model
-from codesign.costmodels.operators.tables import VECTOR_KINDS, Rows
-from codesign.errors import DataError, UsageError, nearest
+from codesign.costmodels.operators.spellings import OPERATORS, SKEW, Operator
+from codesign.costmodels.operators.tables import UNDERCUT, Rows
+from codesign.errors import DataError, UsageError, nearest, printable
 from codesign.quantity import Array, Method
 from codesign.targets import load_target
 
@@ -39,41 +40,6 @@ ANALYTICAL_HALF = float(np.log(3.0))
 LARGEST = float(2**31)
 """Extents from here on are taken for mistakes."""
 
-
-class Operator(NamedTuple):
-    """How one operator is asked for.
-
-    Attributes:
-        family: Name in ``FAMILIES``.
-        columns: Shape column of the family -> column of the table.
-        fixed: Shape columns that the operator itself decides.
-    """
-
-    family: str
-    columns: Mapping[str, str]
-    fixed: Mapping[str, float] = {}
-
-
-_ATTENTION = {"batch": "batch_size", "heads": "num_heads", "kv_heads": "num_key_value_heads", "head_width": "head_dim",
-              "window": "window_size"}  # fmt: skip
-_MOE = {"tokens": "num_tokens", "hidden": "hidden_size", "inter": "inter_size", "topk": "topk",
-        "experts": "num_experts", "tp": "moe_tp_size", "ep": "moe_ep_size"}  # fmt: skip
-_CONVOLUTION = {"batch": "B", "inputs": "Input_Channel", "outputs": "Output_Channel", "size": "Input_Size",
-                "kernel": "Kernel_Size", "stride": "Stride", "padding": "Padding"}  # fmt: skip
-
-OPERATORS: dict[str, Operator] = {
-    "gemm": Operator("gemm", {"m": "m", "n": "n", "k": "k"}, {"batch": 1.0}),
-    **dict.fromkeys(("bmm", "linear"), Operator("gemm", {"batch": "B", "m": "M", "n": "K", "k": "N"})),
-    **dict.fromkeys(
-        ("context_attention", "prefill"), Operator("prefill", {**_ATTENTION, "new": "isl", "cached": "step"})
-    ),
-    **dict.fromkeys(("generation_attention", "decode"), Operator("decode", {**_ATTENTION, "cached": "isl"})),
-    "moe": Operator("moe", _MOE),
-    "conv": Operator("convolution", _CONVOLUTION),
-    **{name: Operator("vector", {"rows": "B", "length": "H"}, {"kind": kind}) for name, kind in VECTOR_KINDS.items()},
-    "layernorm": Operator("vector", {"rows": "B", "length": "H"}, {"kind": VECTOR_KINDS["ln"]}),
-}
-"""Name of an operator -> how it is asked for. A product of ``linear`` and ``bmm`` is M x N times N x K."""
 
 MAY_BE_ZERO = frozenset({"cached", "window", "padding", "kv_heads"})
 RESULTS = ("latency_ms", "low_ms", "high_ms", "power_w", "source")
@@ -128,7 +94,7 @@ def _predicted(family: str, rows: Rows, model: OperatorModel) -> tuple[Array, An
     source = np.empty(len(rows), object)
     on = rows.columns
     work = FAMILIES[family].work(rows.shapes, on)
-    for form in distinct(rows.form):
+    for form in np.unique(rows.form).tolist():
         at = np.flatnonzero(rows.form == form)
         expert = next(
             (e for e in EXPERTS
@@ -141,13 +107,13 @@ def _predicted(family: str, rows: Rows, model: OperatorModel) -> tuple[Array, An
             half[at], source[at] = ANALYTICAL_HALF, Method.ANALYTICAL.value
             continue
         seconds[at] = predict(model.families[expert.name], rows.take(at))
-        for number in distinct(rows.device[at]):
+        for number in np.unique(rows.device[at]).tolist():
             of_device = at[rows.device[at] == number]
             half[of_device], source[of_device] = _tier(model, expert.name, rows.devices[number])
     power = table().power
     busy = np.minimum(power.active_share + power.flop_share * work.flops / physics.rate(work, on) / seconds, 1.0)
     least = physics.least(work, on)
-    low = np.minimum(np.maximum(seconds * np.exp(-half), least / 1.1), seconds)
+    low = np.minimum(np.maximum(seconds * np.exp(-half), least / UNDERCUT), seconds)
     return np.stack([seconds, low, seconds * np.exp(half), busy * on.power]), source
 
 
@@ -229,7 +195,7 @@ class _Asked:
                 [format_of(text).weight if text else form.weight for text, form in zip(given, forms, strict=True)]
             )
         if operator.family == "moe":
-            skew = self._frame["distribution"].str.extract(r"power_law_([0-9.]+)") if (
+            skew = self._frame["distribution"].str.extract(SKEW) if (
                 "distribution" in self._frame.columns) else None  # fmt: skip
             shapes["skew"] = np.full(len(at), SKEW_EXPERTS) if skew is None else (
                 skew.cast(float).fill_null(SKEW_EXPERTS).to_numpy()[at])  # fmt: skip
@@ -254,5 +220,5 @@ class _Asked:
         return values
 
     def _wrong(self, row: int, column: str, value: str, expected: str) -> DataError:
-        shown = "".join(c if c.isprintable() else "?" for c in value[:60])
+        shown = printable(value, 60)
         return DataError(f"{self._name}: row {self._begin + int(row) + 1}, {column} is {shown!r}", expected)

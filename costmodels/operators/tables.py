@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.operators.device import Columns, Device, device_of
 from codesign.costmodels.operators.families import (
-    BINARY,
     FAMILIES,
-    NORMALISATION,
     SKEW_EXPERTS,
-    SOFTMAX,
-    UNARY,
     Shapes,
 )
 from codesign.costmodels.operators.formats import Format, format_of
 from codesign.costmodels.operators.physics import least
+from codesign.costmodels.operators.spellings import OPERATORS, SKEW, VECTOR_KINDS
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Array
 from codesign.targets import load_target
@@ -39,12 +36,6 @@ Mask = NDArray[np.bool_]
 
 UNDERCUT = 1.1
 """Rows faster than the least time divided by this are impossible: peaks are exceeded by a few per cent of boost."""
-
-VECTOR_KINDS = {
-    **dict.fromkeys(("add", "mul", "div", "pow"), BINARY),
-    **dict.fromkeys(("addu", "mulu", "divu", "powu", "relu", "gelu", "tanh"), UNARY),
-    "softmax": SOFTMAX, "ln": NORMALISATION,
-}  # fmt: skip
 
 
 class Rows(msgspec.Struct, frozen=True, eq=False):
@@ -182,10 +173,11 @@ def _supported(rows: Rows) -> Mask:
     return np.asarray(known[rows.device, rows.form], bool)
 
 
-def _numbers(table: pl.DataFrame, **columns: str) -> dict[str, Array]:
-    """Return columns as floats: our name -> theirs."""
+def _numbers(table: pl.DataFrame, operator: str) -> dict[str, Array]:
+    """Return the shape columns of an operator as floats."""
     import polars as pl
 
+    columns = OPERATORS[operator].columns
     return {ours: table[theirs].cast(pl.Float64).to_numpy() for ours, theirs in columns.items()}
 
 
@@ -193,8 +185,15 @@ def _neusight_products(table: pl.DataFrame) -> Rows:
     import polars as pl
 
     table = table.filter(pl.col("op").is_in(["bmm", "linear"]))
-    shapes = _numbers(table, batch="B", m="M", n="K", k="N")
-    return _rows("gemm", table, shapes, "device", "fp32", pl.lit("pytorch"), (table["split"] == "test").to_numpy())
+    return _rows(
+        "gemm",
+        table,
+        _numbers(table, "linear"),
+        "device",
+        "fp32",
+        pl.lit("pytorch"),
+        (table["split"] == "test").to_numpy(),
+    )
 
 
 def _neusight_vectors(table: pl.DataFrame) -> Rows:
@@ -202,7 +201,7 @@ def _neusight_vectors(table: pl.DataFrame) -> Rows:
 
     table = table.filter(pl.col("op").is_in(list(VECTOR_KINDS)))
     kind = table["op"].cast(pl.Utf8).replace_strict(VECTOR_KINDS, return_dtype=pl.Float64).to_numpy()
-    shapes = {**_numbers(table, rows="B", length="H"), "kind": kind}
+    shapes = {**_numbers(table, "add"), "kind": kind}
     return _rows("vector", table, shapes, "device", "fp32", pl.lit("pytorch"), (table["split"] == "test").to_numpy())
 
 
@@ -210,9 +209,7 @@ def _neusight_convolutions(table: pl.DataFrame) -> Rows:
     import polars as pl
 
     table = table.filter(pl.col("op") == "conv")
-    shapes = _numbers(table, batch="B", inputs="Input_Channel", outputs="Output_Channel", size="Input_Size",
-                      kernel="Kernel_Size", stride="Stride", padding="Padding")  # fmt: skip
-    return _rows("convolution", table, shapes, "device", "fp32", pl.lit("pytorch"))
+    return _rows("convolution", table, _numbers(table, "conv"), "device", "fp32", pl.lit("pytorch"))
 
 
 _NEUSIGHT = {
@@ -232,17 +229,16 @@ def _serving_gemm(table: pl.DataFrame) -> Rows:
     # these rows hold host time: 57 to 165 us at least, where the kernels of another framework take 5
     slow = (pl.col("gemm_dtype").cast(pl.Utf8) == "fp8_block") & (_framework() == "vllm")
     table = table.filter(~slow)
-    shapes = {**_numbers(table, m="m", n="n", k="k"), "batch": np.ones(len(table))}
+    shapes = {**_numbers(table, "gemm"), "batch": np.ones(len(table))}
     return _rows("gemm", table, shapes, "system", "gemm_dtype", _framework())
 
 
-def _attention(table: pl.DataFrame) -> dict[str, Array]:
+def _attention(table: pl.DataFrame, operator: str) -> dict[str, Array]:
     import polars as pl
 
-    shapes = _numbers(table, batch="batch_size", heads="num_heads", kv_heads="num_key_value_heads",
-                      head_width="head_dim")  # fmt: skip
+    shapes = _numbers(table, operator)
+    shapes |= {name: np.nan_to_num(shapes[name]) for name in ("window", "cached")}  # empty where there is none
     shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
-    shapes["window"] = table["window_size"].cast(pl.Float64).fill_null(0.0).to_numpy()
     cache = table["kv_cache_dtype"].cast(pl.Utf8)
     sizes = {name: format_of(name).weight for name in cache.unique().to_list()}
     shapes["kv_bytes"] = cache.replace_strict(sizes, return_dtype=pl.Float64).to_numpy()
@@ -250,26 +246,21 @@ def _attention(table: pl.DataFrame) -> dict[str, Array]:
 
 
 def _prefill(table: pl.DataFrame) -> Rows:
-    import polars as pl
-
-    step = table["step"].cast(pl.Float64).fill_null(0.0).to_numpy()
-    shapes = {**_attention(table), **_numbers(table, new="isl"), "cached": step}
-    return _rows("prefill", table, shapes, "system", "attn_dtype", _framework())
+    return _rows("prefill", table, _attention(table, "prefill"), "system", "attn_dtype", _framework())
 
 
 def _decode(table: pl.DataFrame) -> Rows:
     import polars as pl
 
-    length = _numbers(table, isl="isl")["isl"] + table["step"].cast(pl.Float64).fill_null(0.0).to_numpy()
-    shapes = {**_attention(table), "cached": length}
+    shapes = _attention(table, "decode")
+    shapes["cached"] = shapes["cached"] + table["step"].cast(pl.Float64).fill_null(0.0).to_numpy()
     return _rows("decode", table, shapes, "system", "attn_dtype", _framework())
 
 
 def _moe(table: pl.DataFrame) -> Rows:
     import polars as pl
 
-    shapes = _numbers(table, tokens="num_tokens", hidden="hidden_size", inter="inter_size", topk="topk",
-                      experts="num_experts", tp="moe_tp_size", ep="moe_ep_size")  # fmt: skip
-    skew = table["distribution"].cast(pl.Utf8).str.extract(r"power_law_([0-9.]+)").cast(pl.Float64)
+    shapes = _numbers(table, "moe")
+    skew = table["distribution"].cast(pl.Utf8).str.extract(SKEW).cast(pl.Float64)
     shapes["skew"] = skew.fill_null(SKEW_EXPERTS).to_numpy()
     return _rows("moe", table, shapes, "system", "moe_dtype", _framework())

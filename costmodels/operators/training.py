@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.operators.experts import EXPERTS
-from codesign.costmodels.operators.fit import FamilyModel, distinct, fit_family, rows_of
+from codesign.costmodels.operators.fit import FamilyModel, fit_family, rows_of
 from codesign.costmodels.operators.model_file import OperatorModel, model_of
 from codesign.costmodels.operators.protocols import LeftOut, Seen, leave_one_out, new_shapes
 from codesign.costmodels.operators.tables import Rows, read_tables
@@ -54,7 +54,7 @@ def train(
             continue
         say(f"{expert.name}: fitting {len(rows):,} rows")
         families[expert.name] = fit_family(expert, rows, seed)
-        devices = [rows.devices[number].id for number in distinct(rows.device)]
+        devices = [rows.devices[number].id for number in np.unique(rows.device).tolist()]
         if score and len(devices) > 1:
             say(f"{expert.name}: leaving out each of {len(devices)} devices")
             scores += leave_one_out(expert, rows, devices, seed)
@@ -74,7 +74,7 @@ def _halves(seen: Seen, scores: list[LeftOut]) -> dict[str, float]:
 
 def _of_vendors(rows: Rows) -> Rows:
     """Return the rows of vendors with enough devices; the others are counted as left out."""
-    used = distinct(rows.device)
+    used = np.unique(rows.device).tolist()
     count = Counter(rows.devices[number].vendor for number in used)
     few = [number for number in used if count[rows.devices[number].vendor] < LEAST_DEVICES]
     mask = np.isin(rows.device, few)
