@@ -11,6 +11,11 @@ from difflib import get_close_matches
 from enum import IntEnum
 
 
+def printable(text: str, most: int | None = None) -> str:
+    """Return the first ``most`` characters of ``text``, those that could steer a terminal as ``?``."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
 class ExitCode(IntEnum):
     """Exit codes of every command."""
 

@@ -160,7 +160,7 @@ def _extents(trace: Trace, pairing: Pairing, window: Window) -> dict[str, Any]:
     covered = clipped(window.operators, *window.inference).length if window.inference else None
     span = window.span
     return {
-        "profiler_overhead_us": microseconds(union(trace.overhead.start, trace.overhead.end).length),
+        "profiler_overhead_us": microseconds(union(trace.overhead.start, trace.overhead.end).length or None),
         "gpu_busy_us": microseconds(window.busy), "gpu_span_us": microseconds(span),
         "gpu_idle_us": microseconds(None if span is None else span - window.busy), "wall_us": microseconds(wall),
         "cpu_op_busy_us": microseconds(window.operators.length) if len(trace.operators) else None,

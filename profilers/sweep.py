@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from codesign.errors import EnvironmentLacks, UsageError
+from codesign.errors import EnvironmentLacks, UsageError, printable
 from codesign.profilers.analysis import analyse
 from codesign.profilers.boundness import Thresholds
 from codesign.profilers.device_split import device_split
@@ -23,7 +23,6 @@ from codesign.profilers.iterations import annotated
 from codesign.profilers.launch_floor import LaunchFloor
 from codesign.profilers.measure import summary
 from codesign.profilers.passes import Shape, make_pass
-from codesign.profilers.readers.text import printable
 from codesign.profilers.results import BatchProfile
 from codesign.profilers.tklqt import tklqt_per_launch
 from codesign.profilers.torch_cpu import LONG_PASS_S, count_flops, import_torch, profile_pass, profiled_passes

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from codesign.errors import printable
 from codesign.units import format_si
 
 if TYPE_CHECKING:
@@ -76,11 +77,6 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Return ``text`` without control characters: a name out of a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show(

@@ -68,17 +68,12 @@ def profile_command(
     }  # fmt: skip
     if path is not None:
         _refuse(ctx, options, "a trace")
-        profile_trace(
-            ctx, path, step=step, thresholds=thresholds, stated_limits=limits is not None, out=out, force=force,
-            json=json,
-        )  # fmt: skip
+        profile_trace(ctx, path, step=step, thresholds=thresholds, out=out, force=force, json=json)
         return
     _refuse(ctx, ["step"], "a model")
     from codesign.cli.profile_model import profile_model
 
-    profile_model(
-        ctx, source, options, thresholds=thresholds, stated_limits=limits is not None, out=out, force=force, json=json
-    )
+    profile_model(ctx, source, options, thresholds=thresholds, out=out, force=force, json=json)
 
 
 def _refuse(ctx: typer.Context, options: Iterable[str], what: str) -> None:

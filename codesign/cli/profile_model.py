@@ -26,8 +26,7 @@ def profile_model(
     source: str,
     options: dict[str, Any],
     *,
-    thresholds: Thresholds,
-    stated_limits: bool,
+    thresholds: Thresholds | None,
     out: str | None,
     force: bool,
     json: bool,
@@ -52,7 +51,7 @@ def profile_model(
         "pin": processors(options["pin"]), "with_shapes": options["shapes"],
     }  # fmt: skip
     check_device(asked["device"])
-    if stated_limits and asked["device"] == "cpu":
+    if thresholds is not None and asked["device"] == "cpu":
         raise UsageError("--class-limits are of launches on a GPU", "leave them out: a processor has fixed limits")
     loaded = load(source, options["input"])
     if out is not None:

@@ -67,8 +67,7 @@ def profile_trace(
     path: Path,
     *,
     step: str | None,
-    thresholds: Thresholds,
-    stated_limits: bool,
+    thresholds: Thresholds | None,
     out: str | None,
     force: bool,
     json: bool,
@@ -90,11 +89,11 @@ def profile_trace(
         window = f"step {first}" if first == last else f"steps {first} to {last}"
         trace = steps(trace, first, last)
     found = analyse(trace, window=window, thresholds=thresholds)
-    if stated_limits and found.boundness.thresholds is None:
+    if thresholds is not None and found.boundness.thresholds is None:
         raise UsageError("--class-limits are of launches, and this trace has none", "leave them out")
     notes = [f"warning: {warning}" for warning in found.warnings]
     if not json or out is not None:
-        spec = {"kind": "profile", "source": path.name, "step": step, "thresholds": thresholds}
+        spec = {"kind": "profile", "source": path.name, "step": step, "thresholds": found.boundness.thresholds}
         notes.append(f"report: {_write(path, trace, found, spec, out, force, start)}")
     if json:
         show(ctx, found, as_json=True, units=_units(), top={"metrics": found.metrics})
@@ -104,12 +103,12 @@ def profile_trace(
     show(ctx, None, tables(found, path.name), notes=notes)
 
 
-def class_limits(text: str | None) -> Thresholds:
+def class_limits(text: str | None) -> Thresholds | None:
     """Return the limits of the classes: of ``4,10,0.5`` the launch factor, the queue factor and the busy share."""
     from codesign.profilers.boundness import Thresholds
 
     if text is None:
-        return Thresholds()
+        return None
     try:
         launch, queue, busy = filter(isfinite, map(float, text.split(",")))
     except ValueError:

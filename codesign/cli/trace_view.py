@@ -40,8 +40,7 @@ def tables(analysis: Analysis, source: str) -> list[Table]:
 def _figures(metrics: dict[str, Any]) -> list[tuple[object, ...]]:
     on_device = metrics["kernel_count"] or metrics["gpu_span_us"] is not None
     names = [(label, name) for label, name in FIGURES if on_device or not name.startswith(("gpu", "kernel"))]
-    given = [(label, name) for label, name in names if metrics.get(name) is not None]
-    return [(label, us(metrics[name], 4)) for label, name in given if name != "profiler_overhead_us" or metrics[name]]
+    return [(label, us(metrics[name], 4)) for label, name in names if metrics.get(name) is not None]
 
 
 def _attribution(analysis: Analysis) -> Iterator[Table]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from codesign.errors import printable
 from codesign.report import standing
 from codesign.report.payload import header, place, title
 from codesign.report.sheet import FLAGS, SUFFIXES, Sheet
@@ -130,7 +131,7 @@ def to_markdown(sheet: Sheet) -> str:
 
 def markdown(text: str) -> str:
     """Return ``text`` with everything Markdown or HTML would interpret escaped."""
-    text = re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = printable(re.sub(r"\s+", " ", text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|`*_\[\]])", r"\\\1", text)
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from codesign.errors import DataError
+from codesign.errors import DataError, printable
 from codesign.profilers.readers.columns import Columns
 from codesign.profilers.readers.event import Event
 from codesign.profilers.readers.facts import WANTED
 from codesign.profilers.readers.repair import BLANK, Damaged, Head, mended, open_events, read_events, read_fields
 from codesign.profilers.readers.stamps import NeedsText, from_nanoseconds, from_numbers, from_texts
-from codesign.profilers.readers.text import BLOCK, GZIP, PACKED, Source, printable
+from codesign.profilers.readers.text import BLOCK, GZIP, PACKED, Source
 from codesign.profilers.trace import Trace
 
 MOST_EVENTS = 50_000_000

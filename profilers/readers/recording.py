@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.errors import DataError
+from codesign.errors import DataError, printable
 from codesign.profilers.readers.consistency import HOST_TABLES, HOST_TYPES, WORK_TYPES, fault
 from codesign.profilers.readers.facts import kept, shown
 from codesign.profilers.readers.reasons import OTHER, REASONS
-from codesign.profilers.readers.text import FREE_TEXT, LARGEST_RATIO, RECORDING, open_file, printable, shown_name
+from codesign.profilers.readers.text import FREE_TEXT, LARGEST_RATIO, RECORDING, open_file, shown_name
 from codesign.profilers.trace import DeviceEvents, HostEvents, Trace
 from codesign.run.directory import write_file
 
@@ -162,9 +162,9 @@ def _header(line: bytes) -> Header:
             raise DataError(f"the recording has version {version}, this program reads {VERSION}", "update codesign")
         header = msgspec.json.decode(line, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"the header of the recording is wrong: {printable(str(error))}", HINT) from None
+        raise DataError(f"the header of the recording is wrong: {printable(str(error), 100)}", HINT) from None
     if sorted(header.lengths) != sorted((*HOST_TABLES, "work")):
-        raise DataError(f"the recording has tables {printable(', '.join(header.lengths))}", HINT)
+        raise DataError(f"the recording has tables {printable(', '.join(header.lengths), 100)}", HINT)
     if min(header.lengths.values()) < 0 or sum(header.lengths.values()) > MOST_EVENTS:
         raise DataError(f"the recording has more than {MOST_EVENTS:,} events, or fewer than none", HINT)
     if len(header.types) != len(COLUMNS) or not set(header.types) <= set(TYPES):

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from codesign.errors import DataError
+from codesign.errors import DataError, printable
 from codesign.profilers.readers.text import GZIP, SQLITE, open_file
 from codesign.profilers.trace import NONE, Int64
 
@@ -143,7 +143,7 @@ def _reason(error: Exception) -> str:
         return "it asks for more memory than there is"
     if str(error) == "interrupted":
         return "its pages form a circle"
-    return "".join(c if c.isprintable() else "?" for c in str(error)[:120])
+    return printable(str(error), 120)
 
 
 def _checked_size(path: Path, hint: str) -> int:

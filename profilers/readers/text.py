@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
-from codesign.errors import DataError
+from codesign.errors import DataError, printable
 
 GZIP, SQLITE, RECORDING = b"\x1f\x8b", b"SQLite format 3\0", b'{"codesign_trace":'
 """First bytes of a packed file, of a database, and of a recording of our own (after unpacking)."""
@@ -44,11 +44,6 @@ NO_FILE = (
     (lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
 )
 HINT = "name a trace file"
-
-
-def printable(text: str, most: int = 100) -> str:
-    """Return what a message may repeat of a file: the first characters, those that cannot be shown as ``?``."""
-    return "".join(c if c.isprintable() else "?" for c in text[:most])
 
 
 def shown_name(path: Path) -> str:

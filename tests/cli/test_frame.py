@@ -214,6 +214,8 @@ def test_a_table_never_cuts_a_number_and_loses_no_column(columns: int, capsys: A
 def test_notes_cannot_steer_the_terminal(run_codesign: Any, tmp_path: Path) -> None:
     name = "b\x1b[31mase.json"
     (tmp_path / name).write_text('[{"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 1}]')
-    done = run_codesign("profile", name)
+    done = run_codesign("profile", name, "--out", "run")
     assert done.rc == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+    assert run_codesign("report", "run", "--format", "md").rc == 0
+    assert "\x1b" not in (tmp_path / "run" / "report.md").read_text()

@@ -171,7 +171,7 @@ def _figures(figures: dict[str, Any]) -> tuple[Metric, ...]:
     for group, names in FIGURES.items():
         for name in names if traced or group in ("", "host") else ():
             value = figures.get(name)
-            if value is None or (name == "profiler_overhead_us" and not value):
+            if value is None:
                 continue
             time = name.endswith("_us")
             found.append(Metric(
