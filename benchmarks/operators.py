@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from codesign.costmodels.operators.queries import predict_frame, shipped_model
+from codesign.costmodels.operators.lookup import shipped_model
+from codesign.costmodels.operators.queries import predict_frame
 
 
 def table(rows: int) -> pl.DataFrame:

@@ -43,6 +43,32 @@ class LinkDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
+class PowerCap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a power limit does (``power_cap``).
+
+    Attributes:
+        slack: Share of the limit that the governor lets a load draw.
+        sharpness: Exponent of the soft minimum of demand and limit.
+        static_share: Power that does not fall with the clock, as a share of the rated limit.
+        exponent: Of the clock, in the dynamic power.
+        clocked_share: Share of the time that stretches with the clock.
+        spread: 90 % quantile of |ln(measured / predicted)| of time and energy on a device left out.
+        deep: Power over that at the rated limit below which a cap is deep.
+        deep_spread: ``spread`` of deep caps.
+        source: Of the numbers.
+    """
+
+    slack: float
+    sharpness: float
+    static_share: float
+    exponent: float
+    clocked_share: float
+    spread: float
+    deep: float
+    deep_spread: float
+    source: str
+
+
 class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Average power as a function of busy time and FLOP rate, in shares of the thermal design power."""
 
@@ -53,6 +79,7 @@ class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     families: tuple[str, ...]
     other_sigma: float
+    cap: PowerCap
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

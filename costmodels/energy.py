@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from codesign.costmodels.efficiency import table
+from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.factors import F
 from codesign.costmodels.latency import PhaseCost
 from codesign.costmodels.machine import Machine
@@ -38,3 +39,16 @@ def device_energy(cost: PhaseCost, seconds: Column, machine: Machine, runs: Arra
     slopes = energy.slopes.copy()
     slopes[F.POWER] += energy.value
     return Column(energy.value, slopes, energy.variance)
+
+
+def naive_energy(estimate: Estimate, machine: Machine) -> tuple[str, Array] | None:
+    """Return the thermal design power times the time of each point, and the name of the energy that it stands beside.
+
+    Returns:
+        Name of the metric and joules in its functional unit, shape (n,); None where the estimate holds no energy.
+    """
+    name = next((name for name in ("energy_per_token", "energy") if name in estimate.columns), None)
+    if name is None or "power" not in estimate.columns:
+        return None
+    # mean power is joules over time: the same time at the design power
+    return name, estimate.columns[name].value * machine.thermal_power / estimate.columns["power"].value

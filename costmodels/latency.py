@@ -13,14 +13,14 @@ Units: seconds, bytes, FLOP. Arrays broadcast over design points; loops run over
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from codesign.costmodels.collectives import collective_seconds
 from codesign.costmodels.factors import COUNT, F
+from codesign.costmodels.kernel_models import KernelTime, kernel_times
 from codesign.costmodels.machine import Machine
 from codesign.costmodels.work import GroupWork, PhaseWork, phase_work
 from codesign.quantity import Array, Column
@@ -65,46 +65,64 @@ class PhaseCost(msgspec.Struct, frozen=True, eq=False):
     groups: tuple[GroupCost, ...]
 
 
-def group_cost(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> GroupCost:
-    """Return the cost of one launch of a group on ``machine``."""
+def group_cost(work: GroupWork, machine: Machine, mesh: dict[str, int], fitted: KernelTime | None = None) -> GroupCost:
+    """Return the cost of one launch of a group on ``machine``; ``fitted`` is what the models of operators say of it."""
     link = _link_seconds(work, machine, mesh)
-    parts: dict[F, Any] = {}
-    seconds: Any = 0.0
-    arithmetic: Any = 0.0
-    memory: Any = 0.0
-    flops: Any = 0.0
-    peak_seconds: Any = 0.0
-    own: Any = 0.0
-    if work.kernel:
-        compute: dict[F, Any] = {}
-        curve = machine.efficiency("vector", None)
-        for position, (kind, count) in enumerate(work.compute):
-            here = machine.efficiency(work.family, kind)
-            at_peak = count / machine.peak(kind)
-            factor = _rate_factor(work.family, kind.unit)
-            compute[factor] = compute.get(factor, 0.0) + at_peak / here.rate
-            flops, peak_seconds = flops + count, peak_seconds + at_peak
-            # the first kind is the tensor unit's where there is one: it decides floor and bandwidth share
-            curve = here if position == 0 else curve
-        memory = _memory_seconds(work, machine, curve.memory)
-        arithmetic = sum(compute.values(), start=0.0)
-        bound = arithmetic >= memory
-        for factor, part in compute.items():
-            parts[factor] = np.where(bound, part, 0.0)
-        parts[F.BANDWIDTH] = np.where(bound, 0.0, memory)
-        parts[F.FLOOR] = np.asarray(curve.floor * work.launches)
-        longer = np.maximum(arithmetic, memory)
-        seconds = longer + curve.floor * work.launches
-        own = np.square(curve.own * longer * work.repeat)
+    kernel = _kernel(work, machine, fitted) if work.kernel else _Kernel()
+    parts = dict(kernel.parts)
     communicates = bool(np.any(link))
     if communicates:
         parts[F.LINK] = np.asarray(link)
     if np.any(work.host):
         parts[F.HOST] = np.asarray(work.host)
     return GroupCost(
-        work.name, work.family, work.repeat, seconds + link + work.host, parts, flops, work.lasting + work.passing,
-        peak_seconds, arithmetic, memory, own, work.launches if work.kernel else int(communicates), work.main,
+        work.name, work.family, work.repeat, kernel.seconds + link + work.host, parts, kernel.flops,
+        work.lasting + work.passing, kernel.peak_seconds, kernel.arithmetic, kernel.memory,
+        np.square(kernel.own * work.repeat), work.launches if work.kernel else int(communicates), work.main,
     )  # fmt: skip
+
+
+class _Kernel(NamedTuple):
+    """The device's part of a group; ``own`` is the standard deviation of its own error, s."""
+
+    parts: Mapping[F, Any] = {}
+    seconds: Any = 0.0
+    arithmetic: Any = 0.0
+    memory: Any = 0.0
+    flops: Any = 0.0
+    peak_seconds: Any = 0.0
+    own: Any = 0.0
+
+
+def _kernel(work: GroupWork, machine: Machine, fitted: KernelTime | None) -> _Kernel:
+    compute: dict[F, Any] = {}
+    flops: Any = 0.0
+    peak_seconds: Any = 0.0
+    curve = machine.efficiency("vector", None)
+    for position, (kind, count) in enumerate(work.compute):
+        here = machine.efficiency(work.family, kind)
+        at_peak = count / machine.peak(kind)
+        factor = _rate_factor(work.family, kind.unit)
+        compute[factor] = compute.get(factor, 0.0) + at_peak / here.rate
+        flops, peak_seconds = flops + count, peak_seconds + at_peak
+        # the first kind is the tensor unit's where there is one: it decides floor and bandwidth share
+        curve = here if position == 0 else curve
+    memory = _memory_seconds(work, machine, curve.memory)
+    arithmetic = sum(compute.values(), start=0.0)
+    bound = arithmetic >= memory
+    longer, floor, own = np.maximum(arithmetic, memory), np.asarray(curve.floor * work.launches), curve.own
+    scale: Any = 1.0
+    if fitted is not None:
+        # the closed form tells what binds, and overlays of factors move what was fitted as they move the closed form
+        binding = [np.where(bound, part, 0.0) * machine.scales.get(factor, 1.0) for factor, part in compute.items()]
+        moved = sum(binding, start=np.where(bound, 0.0, memory) * machine.scales.get(F.BANDWIDTH, 1.0))
+        scale = np.divide(fitted.seconds - fitted.floor, longer) * np.divide(moved, longer)
+        floor, own = fitted.floor * machine.scales.get(F.FLOOR, 1.0), fitted.own
+    parts = {factor: np.where(bound, part * scale, 0.0) for factor, part in compute.items()}
+    parts[F.BANDWIDTH] = np.where(bound, 0.0, memory * scale)
+    parts[F.FLOOR] = floor
+    beyond = longer * scale
+    return _Kernel(parts, beyond + floor, arithmetic, memory, flops, peak_seconds, own * beyond)
 
 
 def _rate_factor(family: str, unit: str) -> F:
@@ -121,7 +139,7 @@ def _link_seconds(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> An
         if participants > 1:
             line = machine.link(op.axis)
             payload = op.payload / participants if op.kind == "all_to_all" else op.payload
-            total = total + collective_seconds(op.kind, payload, participants, line.bandwidth, line.latency)
+            total = total + line.collective(op.kind, payload, participants)
     for transfer in work.transfers:
         line = machine.link("host")
         total = total + transfer.payload / line.bandwidth + line.latency
@@ -138,7 +156,8 @@ def _memory_seconds(work: GroupWork, machine: Machine, share: float) -> Any:
 def phase_cost(phase: Phase | PhaseWork, machine: Machine, mesh: dict[str, int], execution: str) -> PhaseCost:
     """Return the cost of all steps of ``phase`` (or of its work, derived before) for every point."""
     work = phase if isinstance(phase, PhaseWork) else phase_work(phase)
-    costs = [group_cost(group, machine, mesh) for group in work.groups]
+    fitted = kernel_times(work.groups, machine)
+    costs = [group_cost(group, machine, mesh, found) for group, found in zip(work.groups, fitted, strict=True)]
     fixed = [cost for cost, group in zip(costs, work.groups, strict=True) if not group.swept]
     swept = [cost for cost, group in zip(costs, work.groups, strict=True) if group.swept]
     device = _accumulate(fixed) + _accumulate(swept)

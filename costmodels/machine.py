@@ -14,17 +14,14 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels import efficiency as tables
+from codesign.costmodels.collectives.line import Line, line_of
 from codesign.costmodels.factors import COUNT, LABELS, F
+from codesign.costmodels.fitted_factors import fitted_factors
+from codesign.costmodels.peaks import cache_bandwidth, vector_peak
 from codesign.errors import UsageError
 from codesign.quantity import Array, Column, Factor, Method, Origin, soft_maximum
 from codesign.targets import Target
 from codesign.workload.einsum import Compute
-
-VECTOR_FALLBACK = 1 / 16
-"""Vector rate as a share of the matrix rate where a target discloses none (assumed)."""
-
-CACHE_BYTES_PER_CORE_CYCLE = 32.0
-"""On-chip cache bandwidth per streaming multiprocessor and clock, bytes."""
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -34,14 +31,6 @@ class Curve(msgspec.Struct, frozen=True):
     memory: float
     floor: float
     own: float
-
-
-class Line(msgspec.Struct, frozen=True):
-    """A link as one device sees it: B/s in one direction, seconds per hop."""
-
-    bandwidth: float
-    latency: float
-    name: str
 
 
 class Machine(msgspec.Struct, frozen=True, eq=False):
@@ -122,14 +111,6 @@ def _family_factor(family: str) -> F:
     return F.ATTENTION if family.startswith("attention") else F.MATRIX
 
 
-def vector_peak(target: Target) -> float:
-    """Return the vector rate: the declared fp32 vector peak, or a share of the fastest matrix rate."""
-    for unit in target.units:
-        if unit.name == "vector" and "fp32" in unit.peak:
-            return float(unit.peak["fp32"].value)
-    return VECTOR_FALLBACK * max(float(target.peak(dtype).value) for dtype in target.dtypes)
-
-
 @lru_cache(maxsize=512)
 def machine(target: Target, axes: tuple[tuple[str, int], ...] = (), nodes: int = 1, family: str = "gemm") -> Machine:
     """Resolve ``target`` for a mesh of ``axes`` over ``nodes`` nodes.
@@ -140,13 +121,16 @@ def machine(target: Target, axes: tuple[tuple[str, int], ...] = (), nodes: int =
     total = int(np.prod([extent for _, extent in axes])) if axes else 1
     per_node = max(1, total // nodes)
     lines: dict[str, Line] = {}
+    scale = _scales(target).get(F.LINK, 1.0)
     inner = 1
     for axis, extent in axes:
         inner *= extent
-        line = _line(target, "node" if inner <= per_node else "network")
+        inside = min(extent, max(1, per_node * extent // inner))
+        line = line_of(target, "node" if inner <= per_node else "network", scale, extent, inside)
         if line is not None and extent > 1:
             lines[axis] = line
-    host = _line(target, "host")
+    axes_lines = tuple(lines.values())
+    host = line_of(target, "host", scale)
     if host is not None:
         lines["host"] = host
     dtype = target.dtypes[0] if target.dtypes else "fp32"
@@ -156,13 +140,13 @@ def machine(target: Target, axes: tuple[tuple[str, int], ...] = (), nodes: int =
         bandwidth=float(target.memory_bandwidth),
         capacity=float(target.memory_capacity),
         cache_bytes=float(target.cache_bytes or 0.0),
-        cache_bandwidth=_cache_bandwidth(target),
+        cache_bandwidth=cache_bandwidth(target),
         dispatch=float(target.host.dispatch.value),
         thermal_power=float(target.power.tdp.value),
         idle_power=_reserved_power(target),
         price_per_second=target.price_per_hour.value / 3600.0 if target.price_per_hour is not None else None,
         embodied_grams=float(target.embodied.value) if target.embodied is not None else None,
-        factors=factors_of(target, dtype),
+        factors=factors_of(target, dtype, axes_lines),
         scales=_scales(target),
     )
 
@@ -177,23 +161,6 @@ def _reserved_power(target: Target) -> float:
     return float(known.value) if known is not None else IDLE_SHARE * float(target.power.tdp.value)
 
 
-def _line(target: Target, place: str) -> Line | None:
-    link = target.link(place)
-    if link is None:
-        return None
-    share = tables.table().links
-    sustained = share.pcie if place == "node" and link.name == "PCIe" else getattr(share, place)
-    scale = _scales(target).get(F.LINK, 1.0)
-    return Line(link.bandwidth.value * sustained / scale, link.latency.value * scale, link.name)
-
-
-def _cache_bandwidth(target: Target) -> float:
-    memory = float(target.memory_bandwidth)
-    if target.cores and target.clock:
-        return max(memory, CACHE_BYTES_PER_CORE_CYCLE * float(target.cores) * float(target.clock))
-    return memory
-
-
 def _scales(target: Target) -> dict[F, float]:
     """Return how much slower (or hungrier) than modelled each calibrated factor was measured to be."""
     known = {label: index for index, label in LABELS.items()}
@@ -204,8 +171,12 @@ BANDWIDTH_SIGMA = (0.10, 0.45)
 """Spread of the sustained share of memory bandwidth: accelerators, processors (assumed)."""
 
 
-def factors_of(target: Target, dtype: str) -> tuple[Factor, ...]:
-    """Return the error factors of ``target`` in the order of ``F``, calibrated entries replacing defaults."""
+def factors_of(target: Target, dtype: str, lines: tuple[Line, ...] = ()) -> tuple[Factor, ...]:
+    """Return the error factors of ``target`` in the order of ``F``, calibrated entries replacing defaults.
+
+    The least certain of the ``lines`` in use speaks for all; without any, the link inside a node does.
+    """
+    link = max(lines, key=lambda line: line.sigma, default=line_of(target, "node")) or Line(0.0, 0.0, "none")
     kind = target.kind
     power = tables.table().power
     power_sigma = power.sigma if target.architecture in power.families else power.other_sigma
@@ -224,13 +195,14 @@ def factors_of(target: Target, dtype: str) -> tuple[Factor, ...]:
         F.BANDWIDTH: (BANDWIDTH_SIGMA[int(kind == "cpu")], method, peaks),
         F.FLOOR: (0.30, Method.ANALYTICAL, Origin.PUBLISHED),
         F.HOST: (0.40, Method.ANALYTICAL, target.host.dispatch.origin),
-        F.LINK: (0.25, Method.ANALYTICAL, Origin.PUBLISHED),
+        F.LINK: (link.sigma, link.method, link.origin),
         F.POWER: (power_sigma, Method.SAME_FAMILY if power_sigma == power.sigma else Method.NEW_FAMILY,
                   target.power.tdp.origin),
         F.GRID: (0.06, Method.ANALYTICAL, Origin.PUBLISHED),
         F.PUE: (0.06, Method.ANALYTICAL, Origin.ASSUMED),
         F.EMBODIED: (_sigma_of(target.embodied, 0.4), Method.ANALYTICAL, _origin_of(target.embodied)),
         F.PRICE: (_sigma_of(target.price_per_hour, 0.3), Method.ANALYTICAL, _origin_of(target.price_per_hour)),
+        **fitted_factors(target),
     }  # fmt: skip
     calibrated = {entry.name: entry for entry in target.calibration}
     factors = []

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from codesign.costmodels.operators.shapes import Shape, shapes_of
 from codesign.workload.einsum import PERSISTENT, Collective, Compute, Einsum, Host, Lookup, Transfer, op_ranks
 from codesign.workload.graph import Group, Phase
 from codesign.workload.sweep import at, quadrature
@@ -20,7 +21,8 @@ class GroupWork(msgspec.Struct, frozen=True, eq=False):
     """The work of one launch of a group.
 
     ``compute`` sums FLOP per kind of compute, tensor units first; ``lasting`` bytes belong to weights, caches and
-    state, ``passing`` bytes to activations that die with the next kernel.
+    state, ``passing`` bytes to activations that die with the next kernel. ``shapes`` are the measured operators that it
+    is like.
     """
 
     name: str
@@ -36,6 +38,7 @@ class GroupWork(msgspec.Struct, frozen=True, eq=False):
     main: bool
     kernel: bool
     swept: bool
+    shapes: tuple[Shape, ...] = ()
 
 
 class PhaseWork(msgspec.Struct, frozen=True, eq=False):
@@ -92,7 +95,7 @@ def group_work(group: Group, repeat: Any, internal: frozenset[str], swept: bool 
     ordered = tuple(sorted(compute.items(), key=lambda item: item[0].unit != "tensor"))
     return GroupWork(
         group.name, group.family, repeat, ordered, lasting, passing, tuple(collectives), tuple(transfers), host,
-        group.launches, group.stream == "main", kernel, swept,
+        group.launches, group.stream == "main", kernel, swept, shapes_of(group),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from codesign.targets.loader import list_targets, load_target, with_overlay
 from codesign.targets.schema import parse_target
-from codesign.targets.target import Calibration, Target, Value
+from codesign.targets.target import Calibration, OperatorCalibration, Target, Value
 from codesign.targets.writer import overlay_text, target_text, write_target
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calibration",
+    "OperatorCalibration",
     "Target",
     "Value",
     "detect",

@@ -14,7 +14,7 @@ import msgspec
 from codesign.errors import DataError, UsageError, nearest
 from codesign.registry import Registry
 from codesign.strict_yaml import read_text
-from codesign.targets.schema import calibrations, parse_overlay, parse_target
+from codesign.targets.schema import calibrations, operator_calibrations, parse_overlay, parse_target
 from codesign.targets.target import Target
 
 ENTRY_POINTS = "codesign.targets"
@@ -114,4 +114,6 @@ def with_overlay(target: Target, path: str) -> Target:
     overlay = parse_overlay(read_text(path), path)
     if overlay.target != target.id:
         return target
-    return msgspec.structs.replace(target, calibration=calibrations(overlay, path))
+    return msgspec.structs.replace(
+        target, calibration=calibrations(overlay, path), operators=operator_calibrations(overlay, path)
+    )

@@ -18,11 +18,14 @@ import msgspec
 from codesign.errors import CodesignError, DataError, nearest
 from codesign.quantity import Method, Origin
 from codesign.strict_yaml import decode_yaml
-from codesign.targets.target import Calibration, Host, Link, Memory, Power, Target, Unit, Value
+from codesign.targets.target import Calibration, Host, Link, Memory, OperatorCalibration, Power, Target, Unit, Value
 from codesign.units import parse_quantity
 
 SCHEMA = 1
 DTYPES = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
+LARGEST_CHANGE = 14.0
+"""Logarithm of a million: larger changes in an overlay are taken for mistakes."""
+
 MOST_DEVICES = 4096
 """Devices that one node may have."""
 
@@ -106,12 +109,23 @@ class WrittenFactor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Literal["measured", "calibrated", "interpolated"] = "calibrated"
 
 
+class WrittenOperators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What measured operators tell of one fitted model of operators; attributes as of ``OperatorCalibration``."""
+
+    change: tuple[float, ...]
+    level: float
+    half: float
+    rows: int
+    source: str
+
+
 class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A calibration overlay: factors of one target, kept apart from its file."""
+    """A calibration overlay of one target, kept apart from its file: factors, and models of operators."""
 
     schema: int
     target: str
     factors: dict[str, WrittenFactor]
+    operators: dict[str, WrittenOperators] = {}
 
 
 def parse_target(text: str, name: str) -> Target:
@@ -172,6 +186,14 @@ def parse_overlay(text: str, name: str) -> Overlay:
             )
         if not 0.0 <= factor.sigma < 10.0:
             raise DataError(f"{name}: factors.{label}.sigma: found {factor.sigma}, expected 0 to 10")
+    for label, found in overlay.operators.items():
+        if any(not abs(value) < LARGEST_CHANGE for value in (*found.change, found.level)):
+            raise DataError(
+                f"{name}: operators.{label}: found a change of {max(map(abs, (*found.change, found.level)))}",
+                f"expected logarithms below {LARGEST_CHANGE:g}",
+            )
+        if not 0.0 < found.half < LARGEST_CHANGE:
+            raise DataError(f"{name}: operators.{label}.half: found {found.half}, expected 0 to {LARGEST_CHANGE:g}")
     return overlay
 
 
@@ -182,6 +204,16 @@ def calibrations(overlay: Overlay, name: str) -> tuple[Calibration, ...]:
             label, factor.scale, factor.sigma, Method(factor.method), f"{factor.source} (overlay {Path(name).name})"
         )
         for label, factor in sorted(overlay.factors.items())
+    )
+
+
+def operator_calibrations(overlay: Overlay, name: str) -> tuple[OperatorCalibration, ...]:
+    """Return the models of operators of an overlay, each naming the file it came from."""
+    return tuple(
+        OperatorCalibration(
+            label, found.change, found.level, found.half, found.rows, f"{found.source} (overlay {Path(name).name})"
+        )
+        for label, found in sorted(overlay.operators.items())
     )
 
 

@@ -82,6 +82,26 @@ class Calibration(msgspec.Struct, frozen=True):
     source: str
 
 
+class OperatorCalibration(msgspec.Struct, frozen=True):
+    """What measured operators of this card tell of one fitted model of operators.
+
+    Attributes:
+        expert: Name of the model.
+        change: Added to the logarithms of the parameters of its physical form.
+        level: Added to the logarithm of every latency.
+        half: 90 % quantile of |ln(measured / predicted)| that is left.
+        rows: Measured operators behind it.
+        source: Where they were measured.
+    """
+
+    expert: str
+    change: tuple[float, ...]
+    level: float
+    half: float
+    rows: int
+    source: str
+
+
 class Target(msgspec.Struct, frozen=True):
     """A device that workloads run on."""
 
@@ -105,11 +125,12 @@ class Target(msgspec.Struct, frozen=True):
     process: str = ""
     die_area: Value | None = None
     calibration: tuple[Calibration, ...] = ()
+    operators: tuple[OperatorCalibration, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         """Hash by identity of content that matters for caching: the id and the overlay."""
-        return hash((self.id, self.calibration, self.memories[0].capacity.value))
+        return hash((self.id, self.calibration, self.operators, self.memories[0].capacity.value))
 
     @property
     def cores(self) -> float | None:

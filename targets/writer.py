@@ -9,7 +9,7 @@ from pathlib import Path
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Origin
 from codesign.targets.schema import SCHEMA
-from codesign.targets.target import Calibration, Target, Value
+from codesign.targets.target import Calibration, OperatorCalibration, Target, Value
 from codesign.units import UNITS, parse_quantity
 
 _USUAL = frozenset(("TFLOP/s", "GB/s", "W", "us", "MHz", "MiB", "GiB", "kgCO2e", "mm2", "$/h"))
@@ -37,7 +37,7 @@ def target_text(target: Target) -> str:
     return "\n".join(lines) + "\n"
 
 
-def overlay_text(target: str, factors: Iterable[Calibration]) -> str:
+def overlay_text(target: str, factors: Iterable[Calibration], operators: Iterable[OperatorCalibration] = ()) -> str:
     """Return the YAML text of a calibration overlay of the target with id ``target``."""
     lines = [f"schema: {SCHEMA}", f"target: {target}", "factors:"]
     for factor in factors:
@@ -46,7 +46,16 @@ def overlay_text(target: str, factors: Iterable[Calibration]) -> str:
         lines.append(f"    sigma: {factor.sigma!r}")
         lines.append(f"    method: {factor.method.value}")
         lines.append(f"    source: {_quoted(factor.source)}")
-    return "\n".join(lines if len(lines) > 3 else [*lines[:2], "factors: {}"]) + "\n"
+    lines = lines if len(lines) > 3 else [*lines[:2], "factors: {}"]
+    for position, found in enumerate(operators):
+        lines += ["operators:"] if position == 0 else []
+        lines.append(f"  {found.expert}:")
+        lines.append(f"    change: [{', '.join(repr(float(value)) for value in found.change)}]")
+        lines.append(f"    level: {found.level!r}")
+        lines.append(f"    half: {found.half!r}")
+        lines.append(f"    rows: {found.rows}")
+        lines.append(f"    source: {_quoted(found.source)}")
+    return "\n".join(lines) + "\n"
 
 
 def write_text(path: str | Path, text: str, force: bool = False) -> Path:

@@ -12,6 +12,7 @@ from codesign.cli.output import JsonFlag, Table, note, show
 from codesign.errors import UsageError
 
 if TYPE_CHECKING:
+    from codesign.costmodels.operators.power import PowerModel
     from codesign.costmodels.operators.protocols import LeftOut, Seen
 
 app = command_app(group="Fit the learned operator models and score them.")
@@ -22,9 +23,13 @@ def fit_command(
     ctx: typer.Context,
     data: Annotated[Path, typer.Option("--data", help="Folder of measured kernels: neusight/, aiconfigurator/.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where to write the model.")] = None,
+    collectives: Annotated[
+        Path | None,
+        typer.Option("--collectives", help="Where to write curves of collectives; alone, fit no operators."),
+    ] = None,
     score: Annotated[bool, typer.Option("--score/--no-score", help="Leave each device out in turn.")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that --out names.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files that are written.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Fit operator latency models on tables of measured kernels.
@@ -32,8 +37,10 @@ def fit_command(
     \b
     Examples:
       codesign costmodels fit --data kernels --out operators.npz
+      codesign costmodels fit --data kernels --collectives collectives.json
       codesign costmodels fit --data kernels --json
     """
+    from codesign.cli.collectives_view import collective_tables, fit_and_write
     from codesign.costmodels.operators.model_file import write_model
     from codesign.costmodels.operators.training import train
 
@@ -41,16 +48,28 @@ def fit_command(
         raise UsageError(
             f"--data is {data}, which is no folder", "name a folder that holds neusight/ or aiconfigurator/"
         )
-    if out is not None and out.exists() and not force:
-        raise UsageError(f"{out} exists already", "--force replaces it, or name another file")
-    found = train(data, score=score, seed=seed, progress=lambda text: note(ctx, text))
-    notes = []
-    if out is not None:
-        write_model(out, found.model)
-        notes.append(f"model: {out}")
-    tables = [_sources(found.model.card.sources)]
-    tables += [_scores(found.scores), _calibrated(found.scores), _seen(found.seen)] if found.scores else []
-    results = {"card": found.model.card, "left_out": found.scores, "new_shapes": found.seen}
+    for path in (out, collectives):
+        if path is not None and path.exists() and not force:
+            raise UsageError(f"{path} exists already", "--force replaces it, or name another file")
+    notes, tables = [], []
+    results: dict[str, object] = {}
+    if out is not None or collectives is None:
+        found = train(data, score=score, seed=seed, progress=lambda text: note(ctx, text))
+        if out is not None:
+            write_model(out, found.model)
+            notes.append(f"model: {out}")
+        tables.append(_sources(found.model.card.sources))
+        tables += [_scores(found.scores), _calibrated(found.scores), _seen(found.seen)] if found.scores else []
+        tables += [_power(found.model.card.power)] if found.model.card.power is not None else []
+        results = {"card": found.model.card, "left_out": found.scores, "new_shapes": found.seen}
+    if collectives is not None:
+        note(ctx, "fitting collectives")
+        fitted = fit_and_write(data, collectives)
+        notes.append(f"collectives: {collectives}")
+        tables += collective_tables(fitted)
+        results["collectives"] = {
+            "sources": fitted.model.sources, "spreads": fitted.model.spreads, "scores": fitted.scores,
+        }  # fmt: skip
     show(
         ctx, results, tables, as_json=json, notes=notes,
         units={"mean": "1", "median": "1", "ninetieth": "1", "roofline_scaled": "1", "after": "1", "coverage": "1"},
@@ -85,6 +104,16 @@ def _calibrated(scores: tuple[LeftOut, ...]) -> Table:
     ]  # fmt: skip
     heads = ("expert", "device", "dtype", ">roof x 1", ">0 points", *(f">{count}" for count in POINTS))
     return Table("The same after measuring a few shapes of it; roof x 1: the roofline with one scalar", heads, rows)
+
+
+def _power(power: PowerModel) -> Table:
+    rows = [
+        (s.family, s.rows, f"{s.constant:.1%}", f"{s.mean:.1%}", f"{s.median:.1%}", f"{s.ninetieth:.1%}",
+         s.short_rows, f"{s.short_median:.1%}")
+        for s in power.scores
+    ]  # fmt: skip
+    heads = ("operators", ">rows", ">constant", ">mean", ">median", ">90 %", ">short rows", ">median")
+    return Table("Error of power on shapes that were left out; short: below 100 us", heads, rows)
 
 
 def _seen(seen: tuple[Seen, ...]) -> Table:

@@ -80,6 +80,6 @@ def estimate_command(
     title = f"{loaded.name} on {priced.machine.target.name}\n{view.design_line(loaded, options)}"
     show(
         ctx, priced.estimate.quantities(), [view.metric_table(title, priced.estimate), *view.operator_tables(priced)],
-        as_json=json, details=view.details(priced), notes=view.closing_notes(priced.estimate),
+        as_json=json, details=view.details(priced), notes=view.closing_notes(priced),
     )  # fmt: skip
     view.check_limits(priced, where or [])

@@ -86,11 +86,25 @@ def operator_tables(priced: Any) -> list[Table]:
     return tables
 
 
-def closing_notes(estimate: Any) -> list[str]:
+def closing_notes(priced: Any) -> list[str]:
     """Return the lines below the tables: what is assumed, what is not declared, what to do next."""
+    estimate = priced.estimate
     assumed = any("assumed" in q.source for q in estimate.quantities().values())
     following = "Why: `codesign explain` with the same options. Better designs: `codesign search deployment`."
-    return [*([ASSUMED] if assumed else []), *estimate.notes, following]
+    return [*([ASSUMED] if assumed else []), *_naive_line(priced), *estimate.notes, following]
+
+
+def _naive_line(priced: Any) -> list[str]:
+    """Return the line that compares the energy with the design power times the time."""
+    from codesign.costmodels.energy import naive_energy
+
+    found = naive_energy(priced.estimate, priced.machine)
+    if found is None:
+        return []
+    name, joules = found[0], float(found[1].reshape(-1)[0])
+    metric, expected = priced.estimate.metrics[name], float(priced.estimate.columns[name].value.reshape(-1)[0])
+    per = SHORT.get(metric.per, metric.per)
+    return [f"TDP x time: {number(joules, 'J')}{f'/{per}' if per else ''}, {joules / expected:.2f} times the estimate"]
 
 
 def step_name(phase: str) -> str:
@@ -100,17 +114,23 @@ def step_name(phase: str) -> str:
 
 def details(priced: Any) -> dict[str, Any]:
     """Return what ``--json`` adds: per-kernel rows, memory parts, error factors and their shares."""
+    from codesign.costmodels.energy import naive_energy
     from codesign.costmodels.explain import group_rows
 
     estimate = priced.estimate
+    naive = naive_energy(estimate, priced.machine)
     return {
         "target": priced.machine.target.id,
+        "energy_tdp": None if naive is None else {
+            "value": float(naive[1].reshape(-1)[0]), "unit": "J", "per": estimate.metrics[naive[0]].per,
+            "source": "thermal design power times time",
+        },
         "operators": [row for cost in priced.phases for row in group_rows(cost)],
         "memory": {name: float(size.max()) for name, size in priced.memory.items()},
         "factors": list(estimate.factors),
         "shares": {name: estimate.shares(name) for name in estimate.columns},
         "notes": list(estimate.notes),
-    }
+    }  # fmt: skip
 
 
 def check_limits(priced: Any, limits: Sequence[str]) -> None:

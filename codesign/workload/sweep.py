@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from codesign.workload.einsum import Einsum, Extent, Lookup, Op
 from codesign.workload.graph import Sweep
 
-NODES = 4
+NODES = 6
 
 
 def quadrature(sweep: Sweep, nodes: int = NODES) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

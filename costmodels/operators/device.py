@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.costmodels.machine import CACHE_BYTES_PER_CORE_CYCLE, vector_peak
 from codesign.costmodels.operators.formats import Format
+from codesign.costmodels.peaks import CACHE_BYTES_PER_CORE_CYCLE, vector_peak
 from codesign.errors import UsageError
 from codesign.quantity import Array
-from codesign.targets import Target
+from codesign.targets import Target, load_target
+from codesign.targets.loader import shipped
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -78,6 +80,17 @@ def device_of(target: Target) -> Device:
         cache_bandwidth=CACHE_BYTES_PER_CORE_CYCLE * cores * clock, cores=cores,
         power=float(target.power.tdp.value),
     )  # fmt: skip
+
+
+def known_devices() -> tuple[Device, ...]:
+    """Return the accelerators of the shipped catalogue that state all that operators need."""
+    found = []
+    for name in shipped():
+        target = load_target(name)
+        if target.kind != "cpu":
+            with suppress(UsageError):
+                found.append(device_of(target))
+    return tuple(found)
 
 
 class Columns(msgspec.Struct, frozen=True, eq=False):

@@ -16,6 +16,8 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES, features
+from codesign.costmodels.operators.monotone import Inputs, inputs
+from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.tables import UNDERCUT, Indices, Mask, Rows
 from codesign.costmodels.operators.trees import Trees, of_ensembles
 from codesign.quantity import Array
@@ -41,6 +43,9 @@ MOST_OF_SCATTER = 10_000
 
 NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
+
+LARGEST_TERM = 2.0
+"""Logarithm by which the network may leave the physical form: shapes and devices beyond its training do not run away."""
 
 NO_CHANGE = np.zeros(len(physics.NAMES))
 NO_TREES = Trees(
@@ -68,6 +73,8 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         scatter: Standard deviation of ln(measured / predicted) on the rows it was fitted on, robust against outliers.
         change: Added to the parameters of a device that was calibrated, shape (7,); the shape term does not see it.
         level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
+        network: The whole model for searches; None where it was not distilled.
+        distilled: Standard deviation of ln(network / model).
     """
 
     expert: Expert
@@ -79,6 +86,8 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
     scatter: float
     change: Array = NO_CHANGE
     level: float = 0.0
+    network: Network | None = None
+    distilled: float = 0.0
 
     def parameters(self, rows: Rows) -> Array:
         """Return the parameters of each row, shape (7, n): of its group, else of its format, else the pooled ones."""
@@ -200,7 +209,38 @@ def predict(model: FamilyModel, rows: Rows, term: Array | None = None) -> Array:
     return np.maximum(expected * np.exp(term + model.level), physics.least(work, on) / UNDERCUT)
 
 
-def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None) -> FamilyModel:
+def network_inputs(rows: Rows, parameters: Array) -> tuple[Inputs, physics.Work, Columns, Array]:
+    """Return the inputs of the network, and the work, device columns and physical form (s) of ``rows``."""
+    work, on, expected = physical(rows, parameters)
+    return inputs(FAMILIES[rows.family], rows.shapes, work, on, expected, np.exp(parameters[0])), work, on, expected
+
+
+def predict_quickly(model: FamilyModel, rows: Rows) -> Array:
+    """Return the latency of each row, s, by the network: it never falls when an operator grows or a device slows down.
+
+    A calibration moves it as it moves the physical form.
+    """
+    if model.network is None:
+        return predict(model, rows)
+    parameters = _shared_parameters(model, rows)
+    given, work, on, expected = network_inputs(rows, parameters)
+    beyond = parameters[0] + model.network.predict(given) - np.log(expected)
+    # the larger and the smaller of two rising functions rise as well
+    found = expected * np.exp(np.clip(beyond, -LARGEST_TERM, LARGEST_TERM) + model.level)
+    if np.any(model.change):
+        change = model.change if parameters.ndim == 1 else model.change[:, None]
+        found = found * physics.seconds(parameters + change, work, on) / expected
+    return np.maximum(found, physics.least(work, on) / UNDERCUT)
+
+
+def _shared_parameters(model: FamilyModel, rows: Rows) -> Array:
+    """Return the parameters of each row, shape (7, n), or (7,) where all rows share them: that is much quicker."""
+    if len(rows.formats) == len(rows.stacks) == 1:
+        return model.of_group(rows.formats[0].name, rows.stacks[0])
+    return model.parameters(rows)
+
+
+def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None, spread: float | None = None) -> FamilyModel:
     """Return ``model`` moved to the one device of ``rows``.
 
     The most probable change of the parameters, and level, given the measurements, the shape term as it is: a normal
@@ -211,9 +251,11 @@ def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None) -> Fam
         model: Of the expert of ``rows``.
         rows: Measured on one device; from one row on.
         term: Their shape term, where it is known already.
+        spread: Standard deviation of a parameter's logarithm between devices; None for ``CALIBRATION_SPREAD``.
     """
     from scipy.optimize import least_squares
 
+    spread = CALIBRATION_SPREAD if spread is None else spread
     before = model.parameters(rows)
     term = shape_term(model, rows) if term is None else term
     on = rows.columns
@@ -222,7 +264,7 @@ def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None) -> Fam
 
     def left(change: Array) -> Array:
         expected = np.log(physics.seconds(before + change[:-1, None], work, on)) + term + change[-1]
-        return np.concatenate([(expected - measured) / noise, change / CALIBRATION_SPREAD])
+        return np.concatenate([(expected - measured) / noise, change / spread])
 
     change = least_squares(left, np.zeros(len(before) + 1), loss="soft_l1").x
     return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]))

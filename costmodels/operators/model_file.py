@@ -1,7 +1,7 @@
 """The file of a fitted operator model: one archive of plain arrays and a card in JSON; reading executes nothing.
 
 Layout, version 1: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
-``E/pooled``, ``E/groups`` and ``E/trees/...``.
+``E/pooled``, ``E/groups``, ``E/trees/...`` and ``E/network/...``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.operators.experts import EXPERTS, Expert
-from codesign.costmodels.operators.fit import FamilyModel
+from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
+from codesign.costmodels.operators.network import Network
+from codesign.costmodels.operators.power import PowerModel
 from codesign.costmodels.operators.trees import Trees
 from codesign.errors import DataError
 from codesign.run import write_file
@@ -41,6 +43,7 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         scatter: Of the fit.
         halves: 90 % quantile of |ln(measured / predicted)|: ``seen`` of new shapes of its devices, ``unseen`` the mean
             over devices left out, ``worst`` the largest of them; empty where it was not scored.
+        distilled: Standard deviation of ln(network / model).
     """
 
     groups: tuple[tuple[str, str], ...]
@@ -50,6 +53,7 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: float
     scatter: float
     halves: dict[str, float]
+    distilled: float = 0.0
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,12 +64,14 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: Of the fit.
         sources: Tables it was fitted on, with rows used and left out.
         experts: By name.
+        power: Of devices while they run operators; None where the tables recorded none.
     """
 
     codesign_operators: int
     seed: int
     sources: dict[str, dict[str, int]]
     experts: dict[str, Fitted]
+    power: PowerModel | None = None
 
 
 class OperatorModel(msgspec.Struct, frozen=True, eq=False):
@@ -80,6 +86,7 @@ def model_of(
     seed: int,
     sources: dict[str, dict[str, int]],
     halves: Mapping[str, dict[str, float]] | None = None,
+    power: PowerModel | None = None,
 ) -> OperatorModel:
     """Return fitted experts, by name, with their card; ``halves`` are those of ``Fitted``, by expert."""
     experts = {
@@ -91,10 +98,11 @@ def model_of(
             family.trees.offset,
             family.scatter,
             (halves or {}).get(name, {}),
+            family.distilled,
         )
         for name, family in families.items()
     }
-    return OperatorModel(Card(VERSION, seed, sources, experts), families)
+    return OperatorModel(Card(VERSION, seed, sources, experts, power), families)
 
 
 def write_model(path: Path | str, model: OperatorModel) -> None:
@@ -108,6 +116,8 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
         arrays[f"{name}/pooled"] = family.pooled
         arrays[f"{name}/groups"] = np.array([family.groups[key] for key in model.card.experts[name].groups])
         arrays |= {f"{name}/trees/{field}": getattr(family.trees, field) for field in TREE_ARRAYS}
+        if family.network is not None:
+            arrays |= {f"{name}/network/{part}": value for part, value in family.network.arrays().items()}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
@@ -117,8 +127,12 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
     write_file(Path(path), content.getvalue())
 
 
-def read_model(path: Path | str) -> OperatorModel:
+def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
     """Return the model in a file.
+
+    Args:
+        path: Of the file.
+        trees: Read the trees as well; without them only networks predict, and reading takes a fraction of the time.
 
     Raises:
         DataError: it cannot be read, is none, is cut, or is of another version.
@@ -128,7 +142,8 @@ def read_model(path: Path | str) -> OperatorModel:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > LARGEST:
                 raise DataError(f"{path.name} unpacks to more than {LARGEST >> 20} MiB", HINT)
-            arrays = {part.removesuffix(".npy"): _array(archive, part) for part in archive.namelist()}
+            wanted = [part for part in archive.namelist() if trees or "/trees/" not in part]
+            arrays = {part.removesuffix(".npy"): _array(archive, part) for part in wanted}
     except OSError as error:
         raise DataError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}", HINT) from None
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
@@ -136,7 +151,7 @@ def read_model(path: Path | str) -> OperatorModel:
     card = _card(arrays.pop("card", None), path.name)
     known = {expert.name: expert for expert in EXPERTS}
     try:
-        families = {name: _family(known[name], fitted, arrays) for name, fitted in card.experts.items()}
+        families = {name: _family(known[name], fitted, arrays, trees) for name, fitted in card.experts.items()}
     except (KeyError, ValueError, IndexError) as error:
         raise DataError(f"{path.name} is damaged: array {error} is missing or wrong", HINT) from None
     return OperatorModel(card, families)
@@ -163,9 +178,8 @@ class _Version(msgspec.Struct):
     codesign_operators: int
 
 
-def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any]) -> FamilyModel:
-    """Return one expert; indices of its trees stay within them."""
-    name = expert.name
+def _trees(name: str, fitted: Fitted, arrays: Mapping[str, Any]) -> Trees:
+    """Return the trees of one expert; their indices stay within them."""
     trees = {field: arrays[f"{name}/trees/{field}"] for field in TREE_ARRAYS}
     nodes = len(trees["feature"])
     for field in ("left", "right", "root"):
@@ -173,12 +187,25 @@ def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any]) -> Family
             raise IndexError(f"{name}/trees/{field}")
     if any(len(trees[field]) != nodes for field in TREE_ARRAYS if field != "root"):
         raise ValueError(f"{name}/trees")
+    return Trees(**trees, depth=fitted.depth, offset=fitted.offset)
+
+
+def _network(name: str, arrays: Mapping[str, Any]) -> Network | None:
+    start = f"{name}/network/"
+    parts = {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
+    return Network.of_arrays(parts) if parts else None
+
+
+def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_trees: bool) -> FamilyModel:
+    """Return one expert."""
+    name = expert.name
     groups = arrays[f"{name}/groups"]
     if groups.shape != (len(fitted.groups), 7) or arrays[f"{name}/pooled"].shape != (7,):
         raise ValueError(f"{name}/groups")
     return FamilyModel(
         expert=expert, pooled=arrays[f"{name}/pooled"],
         groups={key: groups[row] for row, key in enumerate(fitted.groups)},
-        trees=Trees(**trees, depth=fitted.depth, offset=fitted.offset), devices=fitted.devices,
-        architectures=fitted.architectures, scatter=fitted.scatter,
+        trees=_trees(name, fitted, arrays) if with_trees else NO_TREES, devices=fitted.devices,
+        architectures=fitted.architectures, scatter=fitted.scatter, network=_network(name, arrays),
+        distilled=fitted.distilled,
     )  # fmt: skip

@@ -53,6 +53,7 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
         seconds: Measured latency.
         held_out: Rows that their source set apart for testing.
         quarantined: Reason -> rows left out.
+        watts: Mean power of the device meanwhile; NaN where none was recorded, None where none is known of.
     """
 
     family: str
@@ -66,6 +67,7 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
     seconds: Array
     held_out: Mask
     quarantined: dict[str, int]
+    watts: Array | None = None
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -78,6 +80,7 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
     def take(self, chosen: Indices | Mask) -> Rows:
         """Return some of the rows, by mask or positions."""
         taken = {f: getattr(self, f)[chosen] for f in ("device", "form", "stack", "seconds", "held_out")}
+        taken["watts"] = None if self.watts is None else self.watts[chosen]
         return msgspec.structs.replace(self, shapes={k: v[chosen] for k, v in self.shapes.items()}, **taken)
 
 
@@ -139,7 +142,7 @@ def _rows(
     rows = Rows(
         family, shapes, devices, of_device, formats, of_form, tuple(stacks), of_stack,
         table["latency_ms"].cast(pl.Float64).to_numpy() * 1e-3,
-        np.zeros(len(table), bool) if held_out is None else held_out, {},
+        np.zeros(len(table), bool) if held_out is None else held_out, {}, _watts(table),
     )  # fmt: skip
     keep: Mask = np.ones(len(rows), bool)
     checks: list[tuple[str, Mask]] = [
@@ -158,6 +161,16 @@ def _rows(
     return msgspec.structs.replace(
         rows.take(~impossible), quarantined={reason: count for reason, count in quarantined.items() if count}
     )
+
+
+def _watts(table: pl.DataFrame) -> Array | None:
+    """Return the recorded power of each row, W, NaN where it is none; None where the table has no such column."""
+    import polars as pl
+
+    if "power_w" not in table.columns:
+        return None
+    watts = table["power_w"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return np.where(watts > 0.0, watts, np.nan)
 
 
 def _supported(rows: Rows) -> Mask:

@@ -9,9 +9,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from codesign.costmodels.operators.device import known_devices
+from codesign.costmodels.operators.distillation import distilled
 from codesign.costmodels.operators.experts import EXPERTS
 from codesign.costmodels.operators.fit import FamilyModel, fit_family, rows_of
 from codesign.costmodels.operators.model_file import OperatorModel, model_of
+from codesign.costmodels.operators.power import fit_power
 from codesign.costmodels.operators.protocols import LeftOut, Seen, leave_one_out, new_shapes
 from codesign.costmodels.operators.tables import Rows, read_tables
 
@@ -53,13 +56,15 @@ def train(
         if rows is None or not len(rows):
             continue
         say(f"{expert.name}: fitting {len(rows):,} rows")
-        families[expert.name] = fit_family(expert, rows, seed)
+        families[expert.name] = distilled(fit_family(expert, rows, seed), rows, known_devices(), seed)
         devices = [rows.devices[number].id for number in np.unique(rows.device).tolist()]
         if score and len(devices) > 1:
             say(f"{expert.name}: leaving out each of {len(devices)} devices")
             scores += leave_one_out(expert, rows, devices, seed)
             seen.append(new_shapes(expert, rows, seed))
-    model = model_of(families, seed, sources, {found.expert: _halves(found, scores) for found in seen})
+    say("power: fitting what was recorded")
+    power = fit_power(tables, seed)
+    model = model_of(families, seed, sources, {found.expert: _halves(found, scores) for found in seen}, power)
     return Training(model, tuple(scores), tuple(seen))
 
 

@@ -135,7 +135,7 @@ def test_a_collective_beside_a_gemm_hides_behind_the_longer() -> None:
     alone = seconds(1e-9, "network")
     for payload in (1e6, 1e9, 1e10):
         line = machine(H100, (("tp", 8),)).link("tp")
-        reduce = float(collective_seconds("all_reduce", payload, 8, line.bandwidth, line.latency))
+        reduce = float(line.collective("all_reduce", payload, 8))
         assert seconds(payload, "main") == pytest.approx(alone + reduce, rel=1e-9)
         assert seconds(payload, "network") == pytest.approx(max(alone, reduce), rel=1e-9)
 

@@ -1,4 +1,4 @@
-"""Ring and pairwise collectives in the alpha-beta model.
+"""Ring and pairwise collectives in the alpha-beta model, where no link was measured.
 
 Units: bytes, seconds, B/s of one direction of a device's link. Ring algorithms after Patarasuk and Yuan,
 2009: an all-reduce moves ``2 (p-1)/p`` of the payload and takes ``2 (p-1)`` hops.

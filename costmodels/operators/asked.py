@@ -1,0 +1,161 @@
+"""A table of operators as rows of families, checked: every spelling known, every shape possible, errors by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from codesign.costmodels.operators.device import device_of
+from codesign.costmodels.operators.families import FAMILIES, SKEW_EXPERTS
+from codesign.costmodels.operators.formats import Format, format_of
+from codesign.costmodels.operators.spellings import OPERATORS, SKEW, Operator
+from codesign.costmodels.operators.tables import Rows
+from codesign.errors import DataError, UsageError, nearest, printable
+from codesign.quantity import Array
+from codesign.targets import Target, load_target
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LARGEST = float(2**31)
+"""Extents from here on are taken for mistakes."""
+
+MAY_BE_ZERO = frozenset({"cached", "window", "padding", "kv_heads"})
+
+
+class Group(NamedTuple):
+    """The rows of one operator.
+
+    Attributes:
+        family: Of the operator.
+        rows: Its rows; their seconds are 1 where none were asked for.
+        targets: Of the devices of ``rows``, in the same order.
+        at: Positions of the rows in the table.
+    """
+
+    family: str
+    rows: Rows
+    targets: tuple[Target, ...]
+    at: Any
+
+
+class Asked:
+    """The rows of a table as operators, checked.
+
+    Args:
+        frame: Columns of text.
+        name: Of the table, for messages.
+        begin: Position of its first row in a longer one, for messages.
+        target: What all rows run on; None where a column says it.
+        overlay: Path of a calibration overlay of a target.
+    """
+
+    def __init__(
+        self, frame: pl.DataFrame, name: str, begin: int = 0, target: Target | None = None, overlay: str | None = None
+    ) -> None:
+        self._frame, self._name, self._begin, self._target, self._overlay = frame, name, begin, target, overlay
+
+    def groups(self) -> Iterator[Group]:
+        """Yield the rows of each operator asked for."""
+        names, place = np.unique(self._column("op"), return_inverse=True)
+        targets, device = self._targets()
+        devices = [device_of(target) for target in targets]
+        formats, form = self._each("dtype", format_of)
+        stacks, stack = self._stacks()
+        for number, spelt in enumerate(names.tolist()):
+            at = np.flatnonzero(place == number)
+            operator = OPERATORS.get(spelt.strip().lower())
+            if operator is None:
+                raise self._wrong(at[0], "op", spelt, nearest(spelt, OPERATORS))
+            shapes = self._shapes(spelt.strip().lower(), operator, at, [formats[f] for f in form[at].tolist()])
+            rows = Rows(
+                operator.family, shapes, tuple(devices), device[at], tuple(formats), form[at], stacks, stack[at],
+                np.ones(len(at)), np.zeros(len(at), bool), {},
+            )  # fmt: skip
+            self._supported(rows, at)
+            yield Group(operator.family, rows, tuple(targets), at)
+
+    def _targets(self) -> tuple[list[Target], Any]:
+        if self._target is not None:
+            device_of(self._target)
+            return [self._target], np.zeros(len(self._frame), np.int64)
+
+        def known(text: str) -> Target:
+            target = load_target(text, overlay=self._overlay)
+            device_of(target)
+            return target
+
+        return self._each("device", known)
+
+    def _supported(self, rows: Rows, at: Any) -> None:
+        for place in np.unique(rows.device * len(rows.formats) + rows.form, return_index=True)[1].tolist():
+            try:
+                rows.devices[rows.device[place]].peak(rows.formats[rows.form[place]])
+            except UsageError as error:
+                raise self._wrong(at[place], "dtype", rows.formats[rows.form[place]].name, str(error)) from None
+
+    def _column(self, column: str) -> Any:
+        return self._frame[column].fill_null("").to_numpy().astype(str)
+
+    def _each(self, column: str, known: Any) -> tuple[list[Any], Any]:
+        """Return what each distinct text of a column means, and its position for each row."""
+        texts, first, place = np.unique(self._column(column), return_index=True, return_inverse=True)
+        found = []
+        for text, row in zip(texts.tolist(), first.tolist(), strict=True):
+            try:
+                found.append(known(text))
+            except UsageError as error:
+                raise self._wrong(row, column, text, f"{error.message}; {error.hint}") from None
+        return found, place
+
+    def _stacks(self) -> tuple[tuple[str, ...], Any]:
+        if "framework" not in self._frame.columns:
+            return ("",), np.zeros(len(self._frame), np.int64)
+        names = [text.partition("/")[0] for text in self._column("framework").tolist()]
+        texts, place = np.unique(names, return_inverse=True)
+        return tuple(texts.tolist()), place
+
+    def _shapes(self, spelt: str, operator: Operator, at: Any, forms: list[Format]) -> dict[str, Array]:
+        shapes = {name: np.full(len(at), value) for name, value in operator.fixed.items()}
+        defaults = FAMILIES[operator.family].shape
+        for ours, theirs in operator.columns.items():
+            default = 0.0 if ours in MAY_BE_ZERO else defaults.get(ours)
+            shapes[ours] = self._numbers(theirs, at, default, zero=ours in MAY_BE_ZERO)
+        if operator.family == "decode" and "step" in self._frame.columns:
+            shapes["cached"] = shapes["cached"] + self._numbers("step", at, 0.0, zero=True)
+        if operator.family in ("prefill", "decode"):
+            shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
+            given = self._column("kv_cache_dtype")[at] if "kv_cache_dtype" in self._frame.columns else [""] * len(at)
+            shapes["kv_bytes"] = np.array(
+                [format_of(text).weight if text else form.weight for text, form in zip(given, forms, strict=True)]
+            )
+        if operator.family == "moe":
+            skew = self._frame["distribution"].str.extract(SKEW) if (
+                "distribution" in self._frame.columns) else None  # fmt: skip
+            shapes["skew"] = np.full(len(at), SKEW_EXPERTS) if skew is None else (
+                skew.cast(float).fill_null(SKEW_EXPERTS).to_numpy()[at])  # fmt: skip
+        return shapes
+
+    def _numbers(self, column: str, at: Any, default: float | None, *, zero: bool) -> Array:
+        """Return a shape column, checked: whole numbers from 1, or 0 where ``zero``, below 2^31."""
+        if column not in self._frame.columns:
+            if default is None:
+                raise DataError(f"{self._name}: column {column!r} is missing", "name shapes as in --help")
+            return np.full(len(at), default)
+        text = self._frame[column][at]
+        values = text.cast(float, strict=False).to_numpy().astype(np.float64)
+        empty = (text.is_null() | (text == "")).fill_null(True).to_numpy()
+        values = np.where(empty, np.nan if default is None else default, values)
+        within = (values >= (0.0 if zero else 1.0)) & (values < LARGEST)
+        right = np.isfinite(values) & within & (values == np.floor(values))
+        if not right.all():
+            row = int(np.flatnonzero(~right)[0])
+            expected = f"expected a whole number from {0 if zero else 1} to {int(LARGEST) - 1:,}"
+            raise self._wrong(at[row], column, str(text[row]), expected)
+        return values
+
+    def _wrong(self, row: int, column: str, value: str, expected: str) -> DataError:
+        shown = printable(value, 60)
+        return DataError(f"{self._name}: row {self._begin + int(row) + 1}, {column} is {shown!r}", expected)

@@ -1,0 +1,185 @@
+"""Measured operators of one device -> what moves each fitted model to it, and how far off it is then.
+
+Each model moves by the most probable change of its physical parameters (``fit.calibrated``). How far off it is
+afterwards is told by rows that did not move it: folds of them are left out in turn. A few rows tell little of that, so
+the error of the model before counts as ``PRIOR_ROWS`` rows more. Beside it stands the bar, the roofline times one
+scalar measured with the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.operators import physics
+from codesign.costmodels.operators.asked import Asked
+from codesign.costmodels.operators.families import FAMILIES
+from codesign.costmodels.operators.fit import FamilyModel, calibrated, predict, shape_term
+from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
+from codesign.costmodels.operators.model_file import OperatorModel
+from codesign.costmodels.operators.protocols import Error, error
+from codesign.costmodels.operators.tables import UNDERCUT, Rows
+from codesign.errors import DataError
+from codesign.quantity import Z90, Array
+from codesign.targets import OperatorCalibration, Target
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FOLDS = 8
+"""Parts of the rows, each left out in turn; fewer where there are fewer rows."""
+
+PRIOR_ROWS = 4.0
+"""What the error before calibration counts for among measured rows (assumed)."""
+
+ANALYTICAL_SPREAD = 0.7
+"""Standard deviation of a parameter's logarithm where no device was measured before (assumed)."""
+
+
+class ExpertCalibrated(msgspec.Struct, frozen=True):
+    """One model, calibrated.
+
+    Attributes:
+        calibration: For the overlay.
+        before: Error of the model as it comes.
+        after: Error of the calibrated model on rows that did not move it; None of a single row.
+        roofline: Error of the roofline times one scalar of the other rows; None of a single row.
+        coverage: Share of the rows left out that lie within the interval; None of a single row.
+    """
+
+    calibration: OperatorCalibration
+    before: Error
+    after: Error | None
+    roofline: Error | None
+    coverage: float | None
+
+
+class OperatorsCalibrated(msgspec.Struct, frozen=True):
+    """What measured operators tell of the models that predict them.
+
+    Attributes:
+        experts: Of each model with rows.
+        left_out: Reason -> rows that were not used.
+    """
+
+    experts: tuple[ExpertCalibrated, ...]
+    left_out: Mapping[str, int]
+
+    @property
+    def overlay(self) -> tuple[OperatorCalibration, ...]:
+        """Return the entries of an overlay."""
+        return tuple(found.calibration for found in self.experts)
+
+
+def calibrate_rows(
+    frame: pl.DataFrame, target: Target, source: str, model: OperatorModel | None = None
+) -> OperatorsCalibrated:
+    """Return the models of ``target`` moved to its measured operators.
+
+    Args:
+        frame: ``op, dtype, latency_ms``, if known ``framework``, and shape columns, all as text; an own calibration of
+            the target is not looked at.
+        target: What they were measured on.
+        source: Where, in a few words, for the overlay.
+        model: What is moved; None for the shipped model.
+
+    Raises:
+        DataError: a column is missing, a row names something unknown or impossible, or no row can be used.
+    """
+    import polars as pl
+
+    model = model or shipped_model()
+    bare = msgspec.structs.replace(target, operators=())
+    frame = frame.cast(pl.Utf8)
+    for name in ("op", "dtype", "latency_ms"):
+        if name not in frame.columns:
+            raise DataError(f"measured operators: column {name!r} is missing", f"found {', '.join(frame.columns)}")
+    measured = frame["latency_ms"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy() * 1e-3
+    left_out: dict[str, int] = {}
+    parts: dict[str, list[tuple[Served, Rows]]] = {}
+    for group in Asked(frame, "measured operators", target=bare).groups():
+        rows = _possible(msgspec.structs.replace(group.rows, seconds=measured[group.at]), left_out)
+        for form in np.unique(rows.form).tolist():
+            served = served_by(model, group.family, rows.formats[form].name, bare)
+            parts.setdefault(served.name, []).append((served, rows.take(rows.form == form)))
+    if not parts:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no rows"
+        raise DataError("no measured operator can be used", reasons)
+    found = [_calibrated([rows for _, rows in pairs], pairs[0][0], source) for _, pairs in sorted(parts.items())]
+    return OperatorsCalibrated(tuple(found), left_out)
+
+
+def _possible(rows: Rows, left_out: dict[str, int]) -> Rows:
+    """Return the rows that can be right; the others are counted in ``left_out``."""
+    with np.errstate(invalid="ignore"):
+        positive = np.isfinite(rows.seconds) & (rows.seconds > 0.0)
+        on = rows.columns
+        slow_enough = rows.seconds >= physics.least(FAMILIES[rows.family].work(rows.shapes, on), on) / UNDERCUT
+    for reason, mask in (
+        ("without a positive latency", ~positive), ("faster than the device allows", positive & ~slow_enough),
+    ):  # fmt: skip
+        if mask.any():
+            left_out[reason] = left_out.get(reason, 0) + int(mask.sum())
+    return rows.take(positive & slow_enough)
+
+
+def _calibrated(parts: list[Rows], served: Served, source: str) -> ExpertCalibrated:
+    rows = joined(parts)
+    spread = ANALYTICAL_SPREAD if not served.model.devices else None
+    term = shape_term(served.model, rows)
+    model = calibrated(served.model, rows, term, spread)
+    out = _left_out(served.model, rows, term, spread)
+    real = np.log(rows.seconds)
+    on = rows.columns
+    roof = np.log(physics.bound(FAMILIES[rows.family].work(rows.shapes, on), on))
+    residual = real - np.log(out)
+    deviation = np.sqrt((PRIOR_ROWS * (served.half / Z90) ** 2 + np.sum(residual**2)) / (PRIOR_ROWS + len(rows)))
+    half = float(Z90 * deviation)
+    entry = OperatorCalibration(
+        served.name, tuple(float(value) for value in model.change), float(model.level), half, len(rows), source
+    )
+    before = error(predict(served.model, rows, term), rows.seconds)
+    if len(rows) == 1:
+        return ExpertCalibrated(entry, before, None, None, None)
+    scalars = np.array([np.median(np.delete(real - roof, row)) for row in range(len(rows))])
+    return ExpertCalibrated(
+        entry, before, error(out, rows.seconds), error(np.exp(roof + scalars), rows.seconds),
+        float((np.abs(residual) <= half).mean()),
+    )  # fmt: skip
+
+
+def _left_out(model: FamilyModel, rows: Rows, term: Array, spread: float | None) -> Array:
+    """Return what each row is predicted as by the model calibrated without it, s; of a single row, uncalibrated."""
+    if len(rows) == 1:
+        return predict(model, rows, term)
+    found = np.empty(len(rows))
+    # rows of one size lie side by side: folds take them in turn
+    order = np.argsort(rows.seconds, kind="stable")
+    fold = np.empty(len(rows), np.int64)
+    fold[order] = np.arange(len(rows)) % min(FOLDS, len(rows))
+    for number in range(int(fold.max()) + 1):
+        inside, outside = fold != number, fold == number
+        moved = calibrated(model, rows.take(inside), term[inside], spread)
+        found[outside] = predict(moved, rows.take(outside), term[outside])
+    return found
+
+
+def joined(parts: list[Rows]) -> Rows:
+    """Return rows of one device and family that came apart, as one table."""
+    first, *others = parts
+    if not others:
+        return first
+    stacks = tuple(dict.fromkeys(stack for rows in parts for stack in rows.stacks))
+    formats = tuple({form.name: form for rows in parts for form in rows.formats}.values())
+    names = [form.name for form in formats]
+    form = [np.array([names.index(f.name) for f in rows.formats])[rows.form] for rows in parts]
+    stack = [np.array([stacks.index(s) for s in rows.stacks])[rows.stack] for rows in parts]
+    return msgspec.structs.replace(
+        first, shapes={name: np.concatenate([rows.shapes[name] for rows in parts]) for name in first.shapes},
+        device=np.concatenate([rows.device for rows in parts]), formats=formats, form=np.concatenate(form),
+        stacks=stacks, stack=np.concatenate(stack), seconds=np.concatenate([rows.seconds for rows in parts]),
+        held_out=np.concatenate([rows.held_out for rows in parts]), watts=None,
+    )  # fmt: skip

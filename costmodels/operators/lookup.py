@@ -1,0 +1,112 @@
+"""Which fitted model predicts an operator on a target, how far off it may be, and what that is called."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import as_file, files
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from codesign.costmodels.efficiency import efficiency
+from codesign.costmodels.operators import physics
+from codesign.costmodels.operators.experts import EXPERTS, Expert
+from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
+from codesign.costmodels.operators.model_file import OperatorModel, read_model
+from codesign.quantity import Z90, Method
+from codesign.targets import OperatorCalibration, Target
+
+ANALYTICAL_HALF = float(np.log(3.0))
+"""Half width of the logarithmic interval where nothing was measured of a family and format (assumed)."""
+
+ANALYTICAL_SCATTER = 0.1
+"""Standard deviation of ln(measured / predicted) of shapes of one device without a learned shape term (assumed)."""
+
+CURVES = {"convolution": "conv", "prefill": "attention_prefill", "decode": "attention_decode"}
+"""Family of operators -> its name among the efficiencies, where they differ."""
+
+
+class Served(NamedTuple):
+    """The model of one family and format on one target.
+
+    Attributes:
+        name: Of the model; calibration overlays name it.
+        model: It, moved to the target where that was calibrated.
+        half: 90 % quantile of |ln(measured / predicted)|.
+        method: What the prediction is called.
+        seen: ``half`` of new shapes of devices that were measured.
+    """
+
+    name: str
+    model: FamilyModel
+    half: float
+    method: Method
+    seen: float
+
+    @property
+    def own(self) -> float:
+        """Return the part of the standard deviation of ln(measured / predicted) that is of each shape alone.
+
+        On a device that was measured, shapes and the run's level are held to share it evenly (assumed).
+        """
+        return float(min(self.seen, self.half / np.sqrt(2.0)) / Z90)
+
+    @property
+    def shared(self) -> float:
+        """Return the part that all shapes of a run have in common, which no sum averages out."""
+        return float(np.sqrt((self.half / Z90) ** 2 - self.own**2))
+
+
+@cache
+def shipped_model(*, trees: bool = True) -> OperatorModel:
+    """Return the model that comes with the package; without ``trees`` only its networks, which is read much sooner."""
+    with as_file(files("codesign.costmodels.operators").joinpath("operators.npz")) as path:
+        return read_model(path, trees=trees)
+
+
+def served_by(model: OperatorModel, family: str, form: str, target: Target) -> Served:
+    """Return what predicts operators of ``family`` in the format named ``form`` on ``target``.
+
+    Processors, and formats that nothing was measured of, get the physical form with the efficiencies of analytical
+    estimates; a calibration of the target moves either.
+    """
+    expert = _expert(model, family, form) if target.kind != "cpu" else None
+    if expert is None:
+        bare = analytical(family, form, target.kind)
+        found = Served(bare.expert.name, bare, ANALYTICAL_HALF, Method.ANALYTICAL, ANALYTICAL_HALF)
+    else:
+        seen = model.card.experts[expert.name].halves.get("seen", ANALYTICAL_HALF)
+        found = Served(expert.name, model.families[expert.name], *_tier(model, expert.name, target), seen)
+    entry = next((entry for entry in target.operators if entry.expert == found.name), None)
+    return found if entry is None else moved(found, entry)
+
+
+def moved(served: Served, entry: OperatorCalibration) -> Served:
+    """Return ``served`` with the calibration ``entry``."""
+    model = msgspec.structs.replace(served.model, change=np.array(entry.change), level=entry.level)
+    return served._replace(model=model, half=entry.half, method=Method.CALIBRATED)
+
+
+def _expert(model: OperatorModel, family: str, form: str) -> Expert | None:
+    return next((e for e in EXPERTS if e.family == family and form in e.serves and e.name in model.families), None)
+
+
+def analytical(family: str, form: str, kind: str) -> FamilyModel:
+    """Return the physical form of ``family`` with the efficiencies of targets of ``kind``, without a shape term."""
+    curve = efficiency(kind, CURVES.get(family, family), form)
+    parameters = physics.PRIOR.copy()
+    parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
+    group = "cpu" if kind == "cpu" else "analytical"
+    expert = Expert(f"{family}-{group}", family, (), (), False, False)
+    return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)
+
+
+def _tier(model: OperatorModel, expert: str, target: Target) -> tuple[float, Method]:
+    """Return half width of the logarithmic interval and source of an expert on a target."""
+    fitted = model.card.experts[expert]
+    if target.id in fitted.devices:
+        return fitted.halves.get("seen", ANALYTICAL_HALF), Method.INTERPOLATED
+    if target.architecture in fitted.architectures:
+        return fitted.halves.get("unseen", ANALYTICAL_HALF), Method.SAME_FAMILY
+    return fitted.halves.get("worst", ANALYTICAL_HALF), Method.NEW_FAMILY
