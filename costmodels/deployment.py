@@ -17,9 +17,22 @@ from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
 from codesign.costmodels.factors import COUNT, F
 from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
+from codesign.costmodels.kv_cache import CacheCapacity, cache_capacity
 from codesign.costmodels.latency import PhaseCost, largest_stage, phase_cost
 from codesign.costmodels.machine import Machine, machine
-from codesign.costmodels.serving import Service, continuous_service, static_service, with_arrivals
+from codesign.costmodels.mixed_iteration import saved_shares
+from codesign.costmodels.serving import (
+    HANDLING,
+    Service,
+    Turn,
+    continuous_service,
+    later,
+    prompts_in_turn,
+    static_service,
+    with_arrivals,
+    with_burst,
+    with_waiting,
+)
 from codesign.costmodels.work import PhaseWork, phase_work
 from codesign.errors import UsageError
 from codesign.models import Model
@@ -67,6 +80,7 @@ class Structure(msgspec.Struct, frozen=True):
     execution: str = "auto"
     mode: str = "static"
     chunk: int | None = None
+    kv_dtype: str | None = None
 
     def launched(self, target: Target) -> str:
         """Return the execution mode: ``auto`` is graphs on accelerators, eager on processors."""
@@ -83,18 +97,27 @@ class Structure(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True, eq=False):
-    """The numeric part: arrays of shape (N,), or scalars. ``batch`` is the concurrent requests of a replica."""
+    """The numeric part: arrays of shape (N,), or scalars.
+
+    ``batch`` is the concurrent requests of a replica. Continuous batching takes two more from load generators:
+    ``concurrency``, requests in flight of which those beyond ``batch`` wait for a slot, and ``rounds``, requests that
+    each client sends, the first of all clients at once (None: the steady state).
+    """
 
     batch: Any
     prompt: Any
     generate: Any
     replicas: Any = 1
     rate: Any = None
+    concurrency: Any = None
+    rounds: Any = None
 
     def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """Return (batch, prompt, generate, replicas), broadcast together."""
+        """Return (batch, prompt, generate, replicas), broadcast together and with the other sizes that are given."""
         given = (self.batch, self.prompt, self.generate, self.replicas)
-        return tuple(np.atleast_1d(a).astype(np.float64) for a in np.broadcast_arrays(*given))  # type: ignore[return-value]
+        others = [a for a in (self.rate, self.concurrency, self.rounds) if a is not None]
+        together = np.broadcast_arrays(*given, *others)[:4]
+        return tuple(np.atleast_1d(a).astype(np.float64) for a in together)  # type: ignore[return-value]
 
 
 class Priced(msgspec.Struct, frozen=True, eq=False):
@@ -104,6 +127,7 @@ class Priced(msgspec.Struct, frozen=True, eq=False):
     phases: tuple[PhaseCost, ...]
     memory: dict[str, Array]
     machine: Machine
+    cache: CacheCapacity | None = None
 
 
 def check_structure(structure: Structure, target: Target) -> str:
@@ -130,28 +154,71 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     mesh = dict(structure.axes())
     structure = msgspec.structs.replace(structure, execution=structure.launched(target))
     asked = prepared(model, structure, batch, prompt, generate)
-    prefill = phase_cost(asked.prefill, here, mesh, structure.execution)
+    # graphs hold the steps of decode; prompts, whose lengths differ, are launched kernel by kernel
+    prompt_launch = "eager" if structure.execution == "graph" else structure.execution
+    prefill = phase_cost(asked.prefill, here, mesh, prompt_launch)
     decode = phase_cost(asked.decode, here, mesh, structure.execution)
     step = decode.seconds * (structure.pp / np.maximum(generate - 1.0, 1.0)) + _send(
         asked.sent_by_decode, here, structure
     )
     sent = _send(asked.sent_by_prefill, here, structure)
+    passes: tuple[Any, Any, Any, Any] = (structure.pp,) * 4
     if structure.mode == "static":
+        if load.concurrency is not None or load.rounds is not None:
+            raise UsageError("concurrency and rounds describe full slots", "add mode continuous, or leave them out")
         # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
         service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
     else:
-        # the prefill of one prompt (of ``ep`` prompts at once) through all stages
-        through = (prefill.seconds * float(structure.pp) + sent) * (1.0 / structure.ep)
-        service = continuous_service(through, step, batch, prompt, generate, structure.chunk)
+        turn = prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep)
+        beside, among = saved_shares(decode, prefill, turn.rows)
+        # the prefill of one prompt (of ``ep`` prompts, side by side) through all stages
+        through = prefill.seconds * float(structure.pp) + sent
+        added = through * (turn.rows - among) + step * -beside
+        service = _served(continuous_service(added, turn, step, batch, generate), added, turn, step, load, batch)
+        mixed = np.minimum(batch / turn.together / generate, 1.0)
+        prefills = batch / structure.ep
+        passes = (prefills, prefills * (1.0 - among / turn.rows), structure.pp, structure.pp * (1.0 - beside * mixed))
     if load.rate is not None:
         service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
-    prefills = float(structure.pp) if structure.mode == "static" else batch / structure.ep
-    columns = _columns(service, prefill, decode, prefills, here, structure, load, site)
+    work = _round(service, prefill, decode, passes, batch)
+    columns = _columns(service, work, here, structure, load, site)
     memory = asked.memory
     needed = sum(memory.values(), start=np.zeros_like(batch))
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
-    estimate = _with_limits(columns, here, needed, service, structure, batch, target)
-    return Priced(estimate, (prefill, decode), memory, here)
+    cache = _cache(memory, here, structure, batch, prompt + generate)
+    notes = (cache.sentence(float(prompt[0] + generate[0])),) if cache is not None and len(batch) == 1 else ()
+    estimate = _with_limits(columns, here, needed, service, structure, batch, target, notes)
+    return Priced(estimate, (prefill, decode), memory, here, cache)
+
+
+def _served(service: Service, added: Column, turn: Turn, step: Column, load: Load, batch: Array) -> Service:
+    """Add what a client waits for outside the steady state of the slots."""
+    service = later(service, Column.of_factor(np.full_like(batch, HANDLING), F.HOST, COUNT))
+    if load.rounds is not None:
+        service = with_burst(service, added, turn, step, batch, _at_least(load.rounds, 1.0, "rounds"))
+    if load.concurrency is not None:
+        service = with_waiting(service, np.maximum(_at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
+    return service
+
+
+def _at_least(given: Any, least: float, name: str) -> Array:
+    values = np.atleast_1d(np.asarray(given, dtype=np.float64))
+    if not np.all(values >= least):
+        raise UsageError(f"{name} is {float(np.min(values)):g}", f"expected at least {least:g}")
+    return values
+
+
+def _cache(
+    memory: dict[str, Array], here: Machine, structure: Structure, batch: Array, length: Array
+) -> CacheCapacity | None:
+    """Return how many blocks of cache fit beside everything else, None for a model that keeps no such cache."""
+    if "kv" not in memory:
+        return None
+    other = sum((size for role, size in memory.items() if role != "kv"), start=np.zeros(1))
+    # the last token of a request is sampled and never cached; a single one is priced as a step
+    cached = np.maximum(length - 1.0, 1.0)
+    held = np.ceil(np.ceil(batch / structure.pp) / structure.ep) * structure.pp
+    return cache_capacity(MEMORY_SHARE * here.capacity - other, memory["kv"] / (held * cached), cached, structure.ep)
 
 
 class Prepared(msgspec.Struct, frozen=True, eq=False):
@@ -171,7 +238,9 @@ def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, ge
             f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode"
         )
     # what no graph depends on stays out of the key, so that targets, nodes and launch modes share an entry
-    plain = Structure(structure.dtype, structure.tp, structure.pp, structure.ep, mode=structure.mode)
+    plain = Structure(
+        structure.dtype, structure.tp, structure.pp, structure.ep, mode=structure.mode, kv_dtype=structure.kv_dtype
+    )
     sizes = tuple(np.ascontiguousarray(a, dtype=np.float64).tobytes() for a in (batch, prompt, generate))
     known: Any = model  # hashable by content: models are frozen structs
     return _prepared(known, plain, *sizes) if len(batch) <= CACHED_POINTS else _prepare(model, plain, *sizes)
@@ -183,7 +252,8 @@ def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
     def local(concurrent: Array) -> Workload:
         # decode of a single generated token is priced as one step, so that its rate stays defined
         lengths = {"batch": concurrent, "prompt": prompt, "generate": np.maximum(generate, 2.0)}
-        return shard(model.workload(**lengths, dtype=structure.dtype), Mesh(dict(structure.axes())))
+        whole = model.workload(**lengths, dtype=structure.dtype, kv_dtype=structure.kv_dtype)
+        return shard(whole, Mesh(dict(structure.axes())))
 
     full = local(np.ceil(batch / structure.pp))
     # continuous batching prefills one prompt (per group of ``ep``) at a time beside the full batch of decodes
@@ -238,30 +308,33 @@ def _memory(stage: Workload, microbatches: int) -> dict[str, Array]:
     return parts
 
 
+def _round(
+    service: Service, prefill: PhaseCost, decode: PhaseCost, passes: tuple[Any, Any, Any, Any], batch: Array
+) -> PhaseCost:
+    """Return the work of serving ``batch`` requests, in the time that is reserved for them whatever waits.
+
+    ``passes`` says how often each phase runs: prefills by their FLOP and by the time and bytes that sharing an
+    iteration leaves of them, then decodes likewise.
+    """
+    prefills, prefills_left, decodes, decodes_left = passes
+    return PhaseCost(
+        "round",
+        service.requests_per_second.reciprocal() * batch,
+        prefill.busy * prefills_left + decode.busy * decodes_left,
+        prefill.flops * prefills + decode.flops * decodes,
+        prefill.bytes * prefills_left + decode.bytes * decodes_left,
+        prefill.peak_seconds * prefills + decode.peak_seconds * decodes,
+        (),
+    )
+
+
 def _columns(
-    service: Service,
-    prefill: PhaseCost,
-    decode: PhaseCost,
-    prefills: Any,
-    here: Machine,
-    structure: Structure,
-    load: Load,
-    site: Site,
+    service: Service, work: PhaseCost, here: Machine, structure: Structure, load: Load, site: Site
 ) -> dict[str, Column]:
     batch, _, generate, replicas = load.arrays()
     devices = structure.devices
     tokens_per_second = service.requests_per_second * generate
-    # one round serves `batch` requests: the reserved time of a round, whatever waits in the queue
-    round_seconds = service.requests_per_second.reciprocal() * batch
-    work = PhaseCost(
-        "round",
-        round_seconds,
-        prefill.busy * prefills + decode.busy * float(structure.pp),
-        prefill.flops * prefills + decode.flops * structure.pp,
-        prefill.bytes * prefills + decode.bytes * structure.pp,
-        prefill.peak_seconds * prefills + decode.peak_seconds * structure.pp,
-        (),
-    )
+    round_seconds = work.seconds
     joules = device_energy(work, round_seconds, here)
     tokens = batch * generate
     energy = joules * (devices / tokens)
@@ -296,6 +369,7 @@ def _with_limits(
     structure: Structure,
     batch: Array,
     target: Target,
+    facts: tuple[str, ...],
 ) -> Estimate:
     """Attach feasibility: capacity first, then the token budget, then the arrival rate."""
     reasons = [
@@ -316,4 +390,4 @@ def _with_limits(
         code = np.full(batch.shape, len(reasons) - 1)
     notes = () if here.embodied_grams is not None else ("embodied carbon not declared: carbon is operational only",)
     metrics = {name: METRICS[name] for name in columns}
-    return Estimate(metrics, columns, here.factors, code == 0, code, tuple(reasons), notes)
+    return Estimate(metrics, columns, here.factors, code == 0, code, tuple(reasons), (*facts, *notes))

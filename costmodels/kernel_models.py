@@ -11,7 +11,7 @@ operands stayed in the cache, so what a group must read from memory bounds it fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,13 +22,20 @@ from codesign.costmodels.machine import Machine
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Device, device_of
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import predict_quickly
+from codesign.costmodels.operators.fit import measured_on, predict_quickly
+from codesign.costmodels.operators.formats import FORMATS, Format
 from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
 from codesign.costmodels.operators.shapes import Shape
 from codesign.costmodels.operators.tables import Rows
 from codesign.costmodels.work import GroupWork
 from codesign.errors import UsageError
 from codesign.quantity import Array, Method
+
+FORMS = {form.name: form for form in FORMATS}
+
+
+LEAST_DEVICES = 2
+"""Devices on which a format was measured before it is predicted on others."""
 
 
 class KernelTime(msgspec.Struct, frozen=True, eq=False):
@@ -42,6 +49,15 @@ class KernelTime(msgspec.Struct, frozen=True, eq=False):
 
     seconds: Any
     floor: Any
+    own: float
+
+
+class _Predicted(NamedTuple):
+    """An operator of a group over its points: seconds, roofline and floor in s, and its own deviation."""
+
+    seconds: Array
+    bound: Array
+    floor: Array
     own: float
 
 
@@ -61,17 +77,13 @@ def kernel_times(works: Sequence[GroupWork], machine: Machine) -> list[KernelTim
         return found
     asked: dict[tuple[str, str], list[_Asked]] = {}
     for number, work in enumerate(works):
-        if all(served(machine, shape.family, shape.form.name) is not None for shape in work.shapes):
+        if all(_known(machine, shape) for shape in work.shapes):
             for shape in work.shapes:
                 asked.setdefault((shape.family, shape.form.name), []).append(_distinct(number, shape))
-    parts: dict[int, list[tuple[Array, Array, float, float]]] = {}
+    parts: dict[int, list[_Predicted]] = {}
     for (family, form), operators in asked.items():
-        use = served(machine, family, form)
-        assert use is not None
-        for number, seconds, bound in _predicted(use, family, operators, works, device):
-            parts.setdefault(number, []).append(
-                (seconds, bound, _floor(use, form), float(np.hypot(use.own, use.model.distilled)))
-            )
+        for number, predicted in _quickest(machine, family, form, operators, device):
+            parts.setdefault(number, []).append(predicted)
     for number, operators_of_group in parts.items():
         found[number] = _scaled(works[number], operators_of_group, machine, device)
     return found
@@ -89,14 +101,28 @@ def _device(machine: Machine) -> Device | None:
 def served(machine: Machine, family: str, form: str) -> Served | None:
     """Return the model of operators of ``family`` in ``form`` on ``machine``; None where closed forms do as well."""
     found = served_by(shipped_model(trees=False), family, form, machine.target)
-    measured_here = found.method is Method.CALIBRATED
-    if found.method is Method.ANALYTICAL or (family == "vector" and not measured_here):
+    if found.method is Method.CALIBRATED:
+        return found
+    if found.method is Method.ANALYTICAL or family == "vector":
         return None
-    return found
+    # what was measured on one device tells nothing of how it carries over to another
+    carries_over = found.method is Method.INTERPOLATED or measured_on(found.model, form) >= LEAST_DEVICES
+    return found if carries_over else None
+
+
+def _known(machine: Machine, shape: Shape) -> bool:
+    """Return whether a model was fitted on operators like ``shape``: batched products were measured in fp32 only."""
+    found = served(machine, shape.family, shape.form.name)
+    if found is None:
+        return False
+    batched = shape.family == "gemm" and bool(np.any(np.asarray(shape.sizes["batch"]) > 1))
+    return not batched or shape.form.name == "fp32" or found.method is Method.CALIBRATED
 
 
 def _distinct(group: int, shape: Shape) -> _Asked:
     """Return the distinct sizes of a shape over the points: few batches make few shapes of many designs."""
+    if all(isinstance(size, int | float) for size in shape.sizes.values()):
+        return _Asked(group, {name: np.array([size], np.float64) for name, size in shape.sizes.items()}, 0)
     sizes = {name: np.asarray(size, np.float64) for name, size in shape.sizes.items()}
     whole = np.broadcast_shapes(*(size.shape for size in sizes.values()))
     place: Any = np.zeros(whole, np.int64)
@@ -109,40 +135,73 @@ def _distinct(group: int, shape: Shape) -> _Asked:
     return _Asked(group, at, inverse.reshape(whole))
 
 
-def _predicted(
-    use: Served, family: str, operators: Sequence[_Asked], works: Sequence[GroupWork], device: Device
-) -> list[tuple[int, Array, Array]]:
-    """Return (group, seconds, roofline) of each operator over its points, all predicted together."""
-    form = next(shape.form for shape in works[operators[0].group].shapes if shape.family == family)
-    counts = [len(one.sizes[next(iter(one.sizes))]) for one in operators]
+def _quickest(
+    machine: Machine, family: str, form: str, operators: Sequence[_Asked], device: Device
+) -> Iterator[tuple[int, _Predicted]]:
+    """Yield group and prediction of each operator, all predicted together.
+
+    Of formats that hold and compute the same (scales a tensor or a block), engines run the quicker one.
+    """
+    counts = [len(next(iter(one.sizes.values()))) for one in operators]
     shapes = {name: np.concatenate([one.sizes[name] for one in operators]) for name in operators[0].sizes}
-    count = sum(counts)
-    zero = np.zeros(count, np.int64)
-    rows = Rows(family, shapes, (device,), zero, (form,), zero, ("",), zero, np.ones(count), np.zeros(count, bool), {})
-    seconds = predict_quickly(use.model, rows)
-    bound = physics.bound(FAMILIES[family].work(shapes, rows.columns), rows.columns)
+    seconds, floor, own = np.full(sum(counts), np.inf), np.zeros(sum(counts)), 0.0
+    bound = seconds
+    for like in FORMATS:
+        use = served(machine, family, like.name) if _same(like, FORMS[form]) else None
+        if use is None:
+            continue
+        rows = _rows(family, shapes, device, like, use.model.quickest_stack(like.name))
+        least = _floor(use, like.name)
+        fused = max(least - _plain_floor(machine), 0.0) if _quantises(family, use, like) else 0.0
+        found = predict_quickly(use.model, rows)
+        found = np.maximum(found - fused, np.minimum(found, least - fused))
+        floor, seconds = np.where(found < seconds, least - fused, floor), np.minimum(found, seconds)
+        bound = physics.bound(FAMILIES[family].work(shapes, rows.columns), rows.columns)
+        own = max(own, float(np.hypot(use.own, use.model.distilled)))
     ends = np.cumsum(counts)
-    return [
-        (one.group, seconds[end - count : end][one.place], bound[end - count : end][one.place])
-        for one, count, end in zip(operators, counts, ends.tolist(), strict=True)
-    ]
+    for one, count, end in zip(operators, counts, ends.tolist(), strict=True):
+        part = slice(end - count, end)
+        yield one.group, _Predicted(seconds[part][one.place], bound[part][one.place], floor[part][one.place], own)
+
+
+def _same(one: Format, other: Format) -> bool:
+    return one.compute == other.compute and one.weight == other.weight and one.activation == other.activation
+
+
+def _rows(family: str, shapes: dict[str, Array], device: Device, form: Format, stack: str) -> Rows:
+    count = len(next(iter(shapes.values())))
+    zero = np.zeros(count, np.int64)
+    return Rows(
+        family, shapes, (device,), zero, (form,), zero, (stack,), zero, np.ones(count), np.zeros(count, bool), {}
+    )
+
+
+def _quantises(family: str, use: Served, form: Format) -> bool:
+    """Return whether products in ``form`` were timed with the quantising of their input.
+
+    Serving engines fuse that into the kernel before, so that in a model their floor is that of plain products.
+    """
+    return family == "gemm" and form.activation < 2.0 and use.method is not Method.CALIBRATED
+
+
+def _plain_floor(machine: Machine) -> float:
+    use = served(machine, "gemm", "bf16")
+    return _floor(use, "bf16") if use is not None else 0.0
 
 
 def _floor(use: Served, form: str) -> float:
-    return float(np.exp(use.model.of_group(form, "")[0] + use.model.change[0]))
+    return float(np.exp(use.model.of_group(form, use.model.quickest_stack(form))[0] + use.model.change[0]))
 
 
-def _scaled(
-    work: GroupWork, operators: Sequence[tuple[Array, Array, float, float]], machine: Machine, device: Device
-) -> KernelTime:
+def _scaled(work: GroupWork, operators: Sequence[_Predicted], machine: Machine, device: Device) -> KernelTime:
     floor: Any = 0.0
     beyond: Any = 0.0
     plain: Any = 0.0
-    for seconds, bound, least, _ in operators:
-        kept = np.minimum(least, seconds)
-        floor, beyond, plain = floor + kept, beyond + (seconds - kept), plain + bound
+    for one in operators:
+        kept = np.minimum(one.floor, one.seconds)
+        floor, beyond, plain = floor + kept, beyond + (one.seconds - kept), plain + one.bound
     products = [count / machine.peak(kind) for kind, count in work.compute if kind.unit == "tensor"]
     arithmetic = sum(products, start=0.0) if products else work.compute[0][1] / device.vector
     share = np.maximum(arithmetic, (work.lasting + work.passing) / machine.bandwidth) / plain
     seconds = floor + np.maximum(beyond * share, work.lasting / machine.bandwidth)
-    return KernelTime(seconds, floor, max(own for *_, own in operators))
+    return KernelTime(seconds, floor, max(one.own for one in operators))

@@ -139,7 +139,7 @@ def _link_seconds(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> An
         if participants > 1:
             line = machine.link(op.axis)
             payload = op.payload / participants if op.kind == "all_to_all" else op.payload
-            total = total + line.collective(op.kind, payload, participants)
+            total = total + line.in_engine(op.kind, payload, participants)
     for transfer in work.transfers:
         line = machine.link("host")
         total = total + transfer.payload / line.bandwidth + line.latency

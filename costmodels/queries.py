@@ -28,7 +28,7 @@ CHUNK = 65536
 """Rows priced at a time: memory stays bounded whatever the file's length."""
 
 KEYS = ("model", "target", *STRUCTURAL)
-TEXT = frozenset({"model", "target", "dtype", "execution", "mode"})
+TEXT = frozenset({"model", "target", "dtype", "kv_dtype", "execution", "mode"})
 KNOWN = ("id", *KEYS, *(name for name in NUMERIC if name != "rate"))
 
 

@@ -1,14 +1,28 @@
 """Serving in closed form: static batches and the steady state of continuous batching.
 
-Static: a batch is prefilled together, then decoded together. Continuous: ``batch`` slots stay full; each
-decode iteration finishes ``batch / generate`` requests and therefore prefills as many, so
+Static: a batch is prefilled together, then decoded together.
 
-    TPOT = t_decode(batch) + batch / generate * t_prefill(1)
-    TTFT = t_prefill(1) + t_decode / 2                      whole prompts at a time
-    TTFT = t_prefill(1) + n * t_decode, n = ceil(prompt / (budget - batch))     chunks within a token budget
+Continuous: ``B`` slots stay full and each iteration decodes one token in every slot, so ``lambda = B / G`` requests of
+``G`` tokens finish in an iteration and as many prompts of ``P`` tokens have to be prefilled in it; a budget of ``C``
+tokens an iteration allows no more than ``C / (P + G)``. An iteration that prefills ``k = max(1, lambda)`` prompts takes
+``t_decode + a`` with ``a = t_prefill(k) - saved``: the rows of prompts and decodes share the weights and the launches
+(``mixed_iteration``). One prompt adds ``e = a / k``, so
 
-An arrival rate adds the M/D/1 wait ``rho * D / (2 (1 - rho))`` with D the time per request at capacity
-(DistServe, arXiv 2401.09670, section 3); utilisation at or above one is infeasible, never extrapolated.
+    TPOT = t_decode + lambda e
+    TTFT = t_decode / 2 + W + n t_decode + a + h
+
+``t_decode / 2`` is what is left of the iteration that runs on arrival, ``n = ceil(P / (C - B))`` the iterations that a
+prompt spreads over (1 without a budget), ``h`` the handling outside of iterations and ``W`` the wait for prompts that
+arrived before. Prompts are a server with service time ``e`` that is busy for a share ``rho = lambda e / TPOT``, so
+``W = rho e / (2 (1 - rho))`` (M/D/1; DistServe, arXiv 2401.09670, section 3).
+
+Load generators hold a number of requests in flight and send all of them at once at first. In that burst a prompt waits
+for those before it: ``e (B + min(B, m)) / 2`` on average, with ``m = (C - B) / P`` prompts an iteration. When each
+client sends ``R`` requests, ``1 / R`` of the first tokens are the burst's. Requests in flight beyond the slots wait for
+one to be free: their number over the rate (Little's law).
+
+An arrival rate adds the M/D/1 wait ``rho D / (2 (1 - rho))`` with ``D`` the time per request at capacity; utilisation
+at or above one is infeasible, never extrapolated.
 """
 
 from __future__ import annotations
@@ -17,6 +31,13 @@ import msgspec
 import numpy as np
 
 from codesign.quantity import Array, Column
+
+HANDLING = 0.020
+"""Seconds between a client and the first iteration and back: transport, tokens from text and back, queueing in the
+server (assumed; serving measurements at few requests in flight exceed their iterations by 10 to 40 ms)."""
+
+GATHER_ITERATIONS = 50.0
+"""Iterations after which ranks no longer wait for each other to have a prompt: TensorRT-LLM's default."""
 
 
 class Service(msgspec.Struct, frozen=True, eq=False):
@@ -29,27 +50,82 @@ class Service(msgspec.Struct, frozen=True, eq=False):
     utilisation: Array | None
 
 
+class Turn(msgspec.Struct, frozen=True, eq=False):
+    """Which prompts share the iterations of a continuous batch, per replica; shape (N,).
+
+    ``due`` prompts an iteration on average. An iteration that prefills any does ``ranks`` of them side by side, one on
+    each rank of data-parallel attention, and ``rows`` of them after each other on each rank; a prompt waits ``gather``
+    iterations for the ranks to have one each. It spreads over ``iterations``, and ``burst`` prompts (or a part of one)
+    fit an iteration.
+    """
+
+    due: Array
+    ranks: Array
+    rows: Array
+    gather: Array
+    iterations: Array
+    burst: Array
+
+    @property
+    def together(self) -> Array:
+        """Return the prompts of an iteration that prefills any."""
+        return self.ranks * self.rows
+
+
 def static_service(prefill: Column, step: Column, batch: Array, generate: Array) -> Service:
     """Return a replica that serves one batch after the other."""
     latency = prefill + step * np.maximum(generate - 1.0, 0.0)
     return Service(prefill, step, latency, latency.reciprocal() * batch, None)
 
 
-def continuous_service(
-    prefill_one: Column, step: Column, batch: Array, prompt: Array, generate: Array, budget: int | None
-) -> Service:
+def prompts_in_turn(batch: Array, prompt: Array, generate: Array, budget: int | None, groups: int) -> Turn:
+    """Return the steady state of prompts beside ``batch`` full slots.
+
+    Every request brings ``prompt + generate`` tokens and an iteration takes ``budget`` of them, in each of the
+    ``groups`` ranks of data-parallel attention. As all ranks wait for the one that prefills, engines gather a prompt
+    for each before any of them starts: half the time in which as many become due, at most ``GATHER_ITERATIONS``.
+    Without a budget whole prompts go one at a time; one that leaves no room beside the decodes is the caller's to
+    refuse.
+    """
+    due = batch / generate
+    iterations = burst = np.ones_like(due)
+    if budget is not None:
+        due = np.minimum(due, groups * budget / (prompt + generate))
+        left = np.maximum(budget - batch / groups, 1.0)
+        iterations, burst = np.ceil(prompt / left), left / prompt
+    ranks = np.minimum(float(groups), batch)
+    gather = np.minimum((ranks - 1.0) / (2.0 * due), GATHER_ITERATIONS)
+    return Turn(due, ranks, np.maximum(due / groups, 1.0), gather, iterations, burst * groups)
+
+
+def continuous_service(added: Column, turn: Turn, step: Column, batch: Array, generate: Array) -> Service:
     """Return the steady state of a replica whose ``batch`` slots are always full.
 
-    ``prefill_one`` is the prefill of a single prompt, ``step`` the mean decode step of the full batch. A
-    budget that leaves no room for prompt tokens beside the decodes is the caller's to refuse.
+    ``added`` is the time that ``turn.together`` prompts add to an iteration of decodes, ``step`` the mean decode step
+    of the full batch.
     """
-    tpot = step + prefill_one * (batch / generate)
-    if budget is None:
-        ttft = prefill_one + step * 0.5
-    else:
-        ttft = prefill_one + step * np.ceil(prompt / np.maximum(budget - batch, 1.0))
+    each = added * (1.0 / turn.together)
+    tpot = step + each * turn.due
+    busy = np.minimum(turn.due * each.value / tpot.value, 1.0 - 1e-9)
+    wait = each * (busy / (2.0 * (1.0 - busy)))
+    ttft = step * (0.5 + turn.iterations) + added + wait + tpot * turn.gather
     latency = ttft + tpot * np.maximum(generate - 1.0, 0.0)
-    return Service(ttft, tpot, latency, (tpot * generate).reciprocal() * batch, None)
+    # slots that the budget keeps from decoding hold prompts in line: Little's law on the slots
+    idle = np.maximum(batch / turn.due - generate, 0.0)
+    return later(Service(ttft, tpot, latency, tpot.reciprocal() * turn.due, None), tpot * idle)
+
+
+def with_burst(service: Service, added: Column, turn: Turn, step: Column, batch: Array, rounds: Array) -> Service:
+    """Return the mean over ``rounds`` requests of each client, the first of which all clients send at once."""
+    ahead = (batch + np.clip(turn.burst, 1.0, batch)) / 2.0
+    turns = np.maximum(ahead / turn.burst, 1.0)
+    first = added * (ahead / turn.together) + step * turns
+    return later(service, (first + service.ttft * -1.0) * (1.0 / rounds))
+
+
+def with_waiting(service: Service, waiting: Array) -> Service:
+    """Add the wait of ``waiting`` requests in flight that have no slot: their number over the rate (Little's law)."""
+    return later(service, service.requests_per_second.reciprocal() * waiting)
 
 
 def with_arrivals(service: Service, rate: Array | float) -> Service:
@@ -57,5 +133,10 @@ def with_arrivals(service: Service, rate: Array | float) -> Service:
     time_per_request = service.requests_per_second.reciprocal()
     utilisation = rate * time_per_request.value
     inside = np.minimum(utilisation, 1.0 - 1e-9)
-    wait = time_per_request * (inside / (2.0 * (1.0 - inside)))
-    return Service(service.ttft + wait, service.tpot, service.latency + wait, service.requests_per_second, utilisation)
+    waited = later(service, time_per_request * (inside / (2.0 * (1.0 - inside))))
+    return msgspec.structs.replace(waited, utilisation=utilisation)
+
+
+def later(service: Service, wait: Column) -> Service:
+    """Return ``service`` with its first token, and so the whole request, later by ``wait``."""
+    return msgspec.structs.replace(service, ttft=service.ttft + wait, latency=service.latency + wait)

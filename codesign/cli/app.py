@@ -19,6 +19,7 @@ from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
     "profile": Entry("codesign.cli.profile", "Profile a model here, or read a trace: what holds it back."),
+    "calibrate": Entry("codesign.cli.calibrate", "Measure this machine, or take measurements: a target overlay."),
     "estimate": Entry("codesign.cli.estimate", "Estimate what a design costs, with intervals."),
     "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what moves it."),
     "search": Entry("codesign.cli.search", "Search a design space for its Pareto front."),

@@ -67,7 +67,7 @@ def estimate_command(
     if ops is not None:
         if model is not None or queries is not None:
             raise UsageError("--ops takes neither a model nor --queries", "its rows name operators and devices")
-        view.predict_operators(ctx, ops, out)
+        view.predict_operators(ctx, ops, out, overlay)
         return
     if queries is not None:
         view.price_queries(ctx, queries, out, {"model": model, "target": target or None, **options}, overlay)

@@ -152,11 +152,11 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
     _write_frames(ctx, price_file(path, options, overlay), out, "designs priced")
 
 
-def predict_operators(ctx: typer.Context, path: str, out: str | None) -> None:
+def predict_operators(ctx: typer.Context, path: str, out: str | None, overlay: str | None) -> None:
     """Predict the operators of a CSV and write the rows as they come."""
     from codesign.costmodels.operators.queries import predict_file
 
-    _write_frames(ctx, predict_file(path), out, "operators predicted")
+    _write_frames(ctx, predict_file(path, overlay=overlay), out, "operators predicted")
 
 
 def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: str | None, what: str) -> None:

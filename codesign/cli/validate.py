@@ -9,7 +9,7 @@ import typer
 
 from codesign.cli.lazy import command_app
 from codesign.cli.output import JsonFlag, Table, count, number, show
-from codesign.errors import LimitCrossed
+from codesign.errors import LimitCrossed, UsageError
 
 app = command_app()
 
@@ -17,19 +17,33 @@ app = command_app()
 @app.command()
 def validate(
     ctx: typer.Context,
-    topic: Annotated[list[str] | None, typer.Argument(help="Topics to check; all of them when left out.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Argument(help="Topics to check; all when left out, but machine: it measures here.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Of machine: its target file; default ./this-cpu.yaml.")] = None,
+    overlay: Annotated[str | None, typer.Option(help="Of machine: its overlay; default: as calibrated here.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Check our numbers against published references.
+    """Check our numbers against published references, or against this machine.
 
-    Exits 4 when a number is outside its tolerance.
+    Exits 4 when a number is outside its tolerance; machine has none, and shows errors and intervals.
 
     \b
     Examples:
       codesign validate
       codesign validate models --json
+      codesign validate machine
     """
+    from codesign.cli.validate_machine import TOPIC, validate_machine
     from codesign.validation import Check, run_checks
+
+    if topic == [TOPIC]:
+        validate_machine(ctx, target, overlay, json)
+        return
+    if TOPIC in (topic or ()):
+        raise UsageError(f"{TOPIC} stands alone", f"it measures for minutes: codesign validate {TOPIC}")
+    if target is not None or overlay is not None:
+        raise UsageError("--target and --overlay are of machine", f"codesign validate {TOPIC} --overlay FILE")
 
     checks = run_checks(topic or ())
     missed = [check for check in checks if not check.passed]

@@ -125,18 +125,13 @@ def layer(figures: Decoder, kernels: Kernels, run: Pass, sparse: bool) -> tuple[
         groups = attention.grouped(k, n, run, bias, rotary, figures.query_key_norm)
     middle, normed = k.activation("x.middle", "b s d"), k.activation("n.middle", "b s d")
     groups.append(residual_norm(k, "mlp_norm", x, [k.activation("output", "b s d")], middle, normed, figures.norm))
-    results = [k.activation("down", "b s d")]
     if sparse and figures.experts is not None:
         groups += experts.mixture(k, normed, figures.experts)
-        if figures.experts.shared:
-            more, extra = experts.shared(k, normed, figures.experts)
-            groups += more
-            results.append(extra)
     elif figures.gated:
         groups += experts.gated(k, normed, bias=figures.mlp_bias)[0]
     else:
         groups += experts.dense(k, normed, figures.activation, figures.mlp_bias)[0]
-    groups.append(residual_norm(k, "next_norm", middle, results, x, n, figures.norm))
+    groups.append(residual_norm(k, "next_norm", middle, [k.activation("down", "b s d")], x, n, figures.norm))
     return tuple(groups)
 
 

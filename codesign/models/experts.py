@@ -24,20 +24,26 @@ def touched(experts: Experts, tokens: Extent) -> Extent:
 
 
 def mixture(kernels: Kernels, source: Tensor, experts: Experts) -> list[Group]:
-    """Return router, dispatch, experts and combine of ``source`` (b, s, d); their result is ``<block>.down``."""
+    """Return router, dispatch, experts and combine of ``source`` (b, s, d); their result is ``<block>.down``.
+
+    The expert that every token visits runs beside them, and the combine adds its result: the shards of both are summed
+    by one all-reduce.
+    """
     tokens = kernels.sizes["b"] * kernels.sizes["s"]
     k = kernels.resized(
         e=experts.count, m=tokens * experts.per_token / experts.count, f=experts.width,
         top=experts.per_token, routes=experts.count, h=1,
     )  # fmt: skip
     payload = tokens * experts.per_token * k.sizes["d"] * k.precision.activation_bits / 8
+    beside = shared(kernels, source, experts) if experts.shared else []
     return [
         *_router(k, source, experts),
         _dispatch(k, source),
         exchange("dispatch_all_to_all", "all_to_all", payload, "ep"),
         _experts(k, touched(experts, tokens)),
         exchange("combine_all_to_all", "all_to_all", payload, "ep"),
-        _combine(k),
+        *beside,
+        _combine(k, experts.shared > 0),
     ]
 
 
@@ -74,31 +80,36 @@ def _experts(k: Kernels, share: Extent) -> Group:
     return Group("experts", tuple(ops), "moe")
 
 
-def _combine(k: Kernels) -> Group:
-    """Return the weighted sum of a token's rows.
+def _combine(k: Kernels, with_shared: bool) -> Group:
+    """Return the weighted sum of a token's rows, and of the shared expert's.
 
     The rank ``h`` of extent 1 stands for the shards of a tensor-parallel expert: sharding finds it summed over, and
     adds the all-reduce of (b, s, d).
     """
     rows, shares = k.activation("expert.rows", "b s top d"), k.activation("shares", "b s top")
-    op = k.einsum("combine", (rows, shares), k.activation("down", "b s d"), vector(flops=2.0), over="h")
+    extra = (k.activation("shared.down", "b s d"),) if with_shared else ()
+    op = k.einsum("combine", (rows, shares, *extra), k.activation("down", "b s d"), vector(flops=2.0), over="h")
     return Group("combine", (op,), "vector")
 
 
-def shared(kernels: Kernels, source: Tensor, experts: Experts) -> tuple[list[Group], Tensor]:
-    """Return the expert every token visits, and its result."""
+def shared(kernels: Kernels, source: Tensor, experts: Experts) -> list[Group]:
+    """Return the expert every token visits; the sum over the shards of its result is due after the combine."""
     k = kernels.resized(f=experts.shared * experts.width)
-    return gated(k, source, "shared.")
+    partial = k.activation("shared.down", "b s d")
+    partial = msgspec.structs.replace(partial, axes=(*axes("b s"), Axis((("d", 1), ("f", 0)))))
+    return gated(k, source, "shared.", output=partial)[0]
 
 
-def gated(kernels: Kernels, source: Tensor, prefix: str = "", bias: bool = False) -> tuple[list[Group], Tensor]:
+def gated(
+    kernels: Kernels, source: Tensor, prefix: str = "", bias: bool = False, output: Tensor | None = None
+) -> tuple[list[Group], Tensor]:
     """Return ``down(silu(gate(x)) * up(x))`` as gate-up, activation, down, and its result (b, s, d)."""
     k = kernels
     gate_ops, gate = k.project(source, f"{prefix}gate", "d", "f", bias=bias)
     up_ops, up = k.project(source, f"{prefix}up", "d", "f", bias=bias)
     hidden = k.activation(f"{prefix}hidden", "b s f")
     activate = k.elementwise(f"{prefix}activation", (gate, up), hidden, ACTIVATION_FLOPS["silu"] + 1.0)
-    down_ops, result = k.project(hidden, f"{prefix}down", "f", "d", bias=bias)
+    down_ops, result = k.project(hidden, f"{prefix}down", "f", "d", bias=bias, output=output)
     return [
         Group(f"{prefix}gate_up", (*gate_ops, *up_ops), "gemm"),
         Group(f"{prefix}activation", (activate,), "vector"),

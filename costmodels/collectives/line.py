@@ -6,8 +6,9 @@ from math import hypot, log
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from codesign.costmodels.collectives.links import BUS, Figures
+from codesign.costmodels.collectives.links import BUS, SWITCHED, Figures
 from codesign.costmodels.collectives.ring import collective_seconds
 from codesign.costmodels.collectives.route import Route
 from codesign.costmodels.collectives.shipped import shipped
@@ -18,6 +19,9 @@ from codesign.targets.target import Link, Value
 
 ASSUMED_SIGMA = 0.25
 """Standard deviation of the logarithm of times over links that nothing measured stands for (assumed)."""
+
+ONE_KERNEL = 2e-6
+"""Seconds from launch to the first read of an all-reduce that is one kernel (assumed)."""
 
 NORMAL_90 = 1.6448536269514722
 """A normal error stays within this many standard deviations nine times of ten."""
@@ -51,6 +55,20 @@ class Line(msgspec.Struct, frozen=True):
         if self.route is None:
             return collective_seconds(kind, payload, participants, self.bandwidth, self.latency)
         return self.scale * self.route.seconds(kind, payload, participants)
+
+    def in_engine(self, kind: str, payload: Any, participants: int) -> Any:
+        """Return the seconds of a collective as serving engines run it.
+
+        Small all-reduces between the devices of a node with links of their own are one kernel: each device reads the
+        whole vector of every other and adds, which costs bandwidth and saves hops (vLLM's and TensorRT-LLM's custom
+        all-reduce; its start is assumed). The library runs the others.
+        """
+        usual = self.collective(kind, payload, participants)
+        inside = self.route is not None and self.route.network is None and self.name.startswith(SWITCHED)
+        if kind != "all_reduce" or not inside:
+            return usual
+        start = 2.0 * self.latency + self.scale * ONE_KERNEL
+        return np.minimum(usual, (participants - 1) * np.asarray(payload) / self.bandwidth + start)
 
 
 def line_of(target: Target, place: str, scale: float = 1.0, participants: int = 2, inside: int = 1) -> Line | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from codesign.costmodels.operators.device import device_of
+from codesign.costmodels.operators.device import Device, device_of
 from codesign.costmodels.operators.families import FAMILIES, SKEW_EXPERTS
 from codesign.costmodels.operators.formats import Format, format_of
 from codesign.costmodels.operators.spellings import OPERATORS, SKEW, Operator
@@ -30,12 +30,14 @@ class Group(NamedTuple):
 
     Attributes:
         family: Of the operator.
+        measured: Whether operators of its name were, or others stand for it.
         rows: Its rows; their seconds are 1 where none were asked for.
         targets: Of the devices of ``rows``, in the same order.
         at: Positions of the rows in the table.
     """
 
     family: str
+    measured: bool
     rows: Rows
     targets: tuple[Target, ...]
     at: Any
@@ -47,73 +49,76 @@ class Asked:
     Args:
         frame: Columns of text.
         name: Of the table, for messages.
-        begin: Position of its first row in a longer one, for messages.
+        rows: Positions of its rows in a longer one, for messages.
         target: What all rows run on; None where a column says it.
         overlay: Path of a calibration overlay of a target.
     """
 
     def __init__(
-        self, frame: pl.DataFrame, name: str, begin: int = 0, target: Target | None = None, overlay: str | None = None
+        self, frame: pl.DataFrame, name: str, rows: Any = None, target: Target | None = None, overlay: str | None = None
     ) -> None:
-        self._frame, self._name, self._begin, self._target, self._overlay = frame, name, begin, target, overlay
+        self._frame, self._name, self._target, self._overlay = frame, name, target, overlay
+        self._rows = np.arange(len(frame)) if rows is None else rows
 
     def groups(self) -> Iterator[Group]:
         """Yield the rows of each operator asked for."""
-        names, place = np.unique(self._column("op"), return_inverse=True)
-        targets, device = self._targets()
-        devices = [device_of(target) for target in targets]
-        formats, form = self._each("dtype", format_of)
+        names, place = np.unique(self.column("op"), return_inverse=True)
+        targets, device = self.targets()
+        devices = [self._device(target, device, at) for at, target in enumerate(targets)]
+        formats, form = self.each("dtype", format_of)
         stacks, stack = self._stacks()
         for number, spelt in enumerate(names.tolist()):
             at = np.flatnonzero(place == number)
             operator = OPERATORS.get(spelt.strip().lower())
             if operator is None:
-                raise self._wrong(at[0], "op", spelt, nearest(spelt, OPERATORS))
+                raise self.wrong(at[0], "op", spelt, nearest(spelt, OPERATORS))
             shapes = self._shapes(spelt.strip().lower(), operator, at, [formats[f] for f in form[at].tolist()])
             rows = Rows(
                 operator.family, shapes, tuple(devices), device[at], tuple(formats), form[at], stacks, stack[at],
                 np.ones(len(at)), np.zeros(len(at), bool), {},
             )  # fmt: skip
             self._supported(rows, at)
-            yield Group(operator.family, rows, tuple(targets), at)
+            yield Group(operator.family, operator.measured, rows, tuple(targets), at)
 
-    def _targets(self) -> tuple[list[Target], Any]:
+    def targets(self) -> tuple[list[Target], Any]:
+        """Return the distinct targets, and which of them each row runs on."""
         if self._target is not None:
-            device_of(self._target)
             return [self._target], np.zeros(len(self._frame), np.int64)
+        return self.each("device", lambda text: load_target(text, overlay=self._overlay))
 
-        def known(text: str) -> Target:
-            target = load_target(text, overlay=self._overlay)
-            device_of(target)
-            return target
-
-        return self._each("device", known)
+    def _device(self, target: Target, device: Any, number: int) -> Device:
+        try:
+            return device_of(target)
+        except UsageError as error:
+            row = int(np.flatnonzero(device == number)[0])
+            raise self.wrong(row, "device", target.id, f"{error.message}; {error.hint}") from None
 
     def _supported(self, rows: Rows, at: Any) -> None:
         for place in np.unique(rows.device * len(rows.formats) + rows.form, return_index=True)[1].tolist():
             try:
                 rows.devices[rows.device[place]].peak(rows.formats[rows.form[place]])
             except UsageError as error:
-                raise self._wrong(at[place], "dtype", rows.formats[rows.form[place]].name, str(error)) from None
+                raise self.wrong(at[place], "dtype", rows.formats[rows.form[place]].name, str(error)) from None
 
-    def _column(self, column: str) -> Any:
+    def column(self, column: str) -> Any:
+        """Return a column of text; what is empty is the empty text."""
         return self._frame[column].fill_null("").to_numpy().astype(str)
 
-    def _each(self, column: str, known: Any) -> tuple[list[Any], Any]:
+    def each(self, column: str, known: Any) -> tuple[list[Any], Any]:
         """Return what each distinct text of a column means, and its position for each row."""
-        texts, first, place = np.unique(self._column(column), return_index=True, return_inverse=True)
+        texts, first, place = np.unique(self.column(column), return_index=True, return_inverse=True)
         found = []
         for text, row in zip(texts.tolist(), first.tolist(), strict=True):
             try:
                 found.append(known(text))
             except UsageError as error:
-                raise self._wrong(row, column, text, f"{error.message}; {error.hint}") from None
+                raise self.wrong(row, column, text, f"{error.message}; {error.hint}") from None
         return found, place
 
     def _stacks(self) -> tuple[tuple[str, ...], Any]:
         if "framework" not in self._frame.columns:
             return ("",), np.zeros(len(self._frame), np.int64)
-        names = [text.partition("/")[0] for text in self._column("framework").tolist()]
+        names = [text.partition("/")[0] for text in self.column("framework").tolist()]
         texts, place = np.unique(names, return_inverse=True)
         return tuple(texts.tolist()), place
 
@@ -122,12 +127,12 @@ class Asked:
         defaults = FAMILIES[operator.family].shape
         for ours, theirs in operator.columns.items():
             default = 0.0 if ours in MAY_BE_ZERO else defaults.get(ours)
-            shapes[ours] = self._numbers(theirs, at, default, zero=ours in MAY_BE_ZERO)
+            shapes[ours] = self.numbers(theirs, at, default, zero=ours in MAY_BE_ZERO)
         if operator.family == "decode" and "step" in self._frame.columns:
-            shapes["cached"] = shapes["cached"] + self._numbers("step", at, 0.0, zero=True)
+            shapes["cached"] = shapes["cached"] + self.numbers("step", at, 0.0, zero=True)
         if operator.family in ("prefill", "decode"):
             shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
-            given = self._column("kv_cache_dtype")[at] if "kv_cache_dtype" in self._frame.columns else [""] * len(at)
+            given = self.column("kv_cache_dtype")[at] if "kv_cache_dtype" in self._frame.columns else [""] * len(at)
             shapes["kv_bytes"] = np.array(
                 [format_of(text).weight if text else form.weight for text, form in zip(given, forms, strict=True)]
             )
@@ -138,7 +143,7 @@ class Asked:
                 skew.cast(float).fill_null(SKEW_EXPERTS).to_numpy()[at])  # fmt: skip
         return shapes
 
-    def _numbers(self, column: str, at: Any, default: float | None, *, zero: bool) -> Array:
+    def numbers(self, column: str, at: Any, default: float | None, *, zero: bool = False) -> Array:
         """Return a shape column, checked: whole numbers from 1, or 0 where ``zero``, below 2^31."""
         if column not in self._frame.columns:
             if default is None:
@@ -153,9 +158,10 @@ class Asked:
         if not right.all():
             row = int(np.flatnonzero(~right)[0])
             expected = f"expected a whole number from {0 if zero else 1} to {int(LARGEST) - 1:,}"
-            raise self._wrong(at[row], column, str(text[row]), expected)
+            raise self.wrong(at[row], column, str(text[row]), expected)
         return values
 
-    def _wrong(self, row: int, column: str, value: str, expected: str) -> DataError:
+    def wrong(self, row: int, column: str, value: str, expected: str) -> DataError:
+        """Return the error of a row; ``expected`` is the hint."""
         shown = printable(value, 60)
-        return DataError(f"{self._name}: row {self._begin + int(row) + 1}, {column} is {shown!r}", expected)
+        return DataError(f"{self._name}: row {int(self._rows[row]) + 1}, {column} is {shown!r}", expected)

@@ -37,8 +37,9 @@ LARGEST_ACTIVATION = 2**24
 """Bytes of the largest activation on a processor: for a larger result, or a copy in another layout, glibc takes fresh
 pages from the system at every call, whose cost is the allocator's and no operator's."""
 
-PEAK = frozenset(("gemm",))
-"""Operators of which the longest one that computes is taken too: it shows the highest rate."""
+SKINNY = 0.25
+"""Share of products that have one row: libraries run them by other kernels, and a decode step of one sequence has no
+others. The longest of them is taken, which shows the bandwidth, and the longest that computes, which shows the rate."""
 
 ROUNDS = 8
 """Times that shapes are moved to the middle of their parts."""
@@ -93,13 +94,24 @@ def chosen_shapes(target: Target) -> tuple[Operator, ...]:
     for dtype, quota in [(main, q) for q in QUOTAS[kind]] + [(d, q) for d in further for q in QUOTAS[kind]]:
         count = quota.main if dtype == main else quota.further
         pool = [shape for shape in candidates(quota.op) if _allowed(quota.op, shape, target)]
-        where, bound = coordinates(quota.op, pool, device, dtype)
-        short = np.flatnonzero(bound <= LONGEST_S[kind])
-        taken = short[spread_out(where[short], count - int(quota.op in PEAK))]
-        if quota.op in PEAK and count:
-            taken = np.union1d(taken, short[np.argmax(np.where(where[short, 1] > 0.0, bound[short], 0.0))])
-        found += [Operator(quota.op, dtype, dict(pool[place])) for place in taken.tolist()]
+        for place in _chosen(quota.op, pool, device, dtype, count, LONGEST_S[kind]):
+            found.append(Operator(quota.op, dtype, dict(pool[place])))
     return tuple(found)
+
+
+def _chosen(op: str, pool: Sequence[Shape], device: Device, dtype: str, count: int, longest: float) -> list[int]:
+    """Return the positions of ``count`` shapes of ``pool``, none of a bound above ``longest`` s."""
+    where, bound = coordinates(op, pool, device, dtype)
+    short = np.flatnonzero(bound <= longest)
+    if op != "gemm" or count < 2:
+        return [int(place) for place in short[spread_out(where[short], count)]]
+    one = np.array([shape["m"] == 1 for shape in pool])[short]
+    peak = short[np.argmax(np.where(where[short, 1] > 0.0, bound[short], 0.0))]
+    stream = short[np.argmax(np.where(one, bound[short], 0.0))]
+    inner = (short != peak) & (short != stream)
+    skinny, others, rows = short[one & inner], short[~one & inner], max(round(SKINNY * count), 1)
+    taken = (skinny[spread_out(where[skinny], rows - 1)], others[spread_out(where[others], count - rows - 1)])
+    return [int(place) for place in (stream, *np.concatenate(taken), peak)]
 
 
 def dtypes(target: Target) -> tuple[str, ...]:

@@ -19,6 +19,10 @@ class Expert(NamedTuple):
             devices of all kinds were measured.
         levelled: Whether the level of each device is taken out before the shape term is fitted. Where it is not, the
             shape term holds what the devices have in common.
+        by_generation: Whether the generation of the architecture tells devices apart: which kernels a library has.
+        by_device: Whether each device gets its own physical parameters before the shape term is fitted: those of a
+            device left out are then the mean of the others.
+        within_power: Whether the power of the device limits its matrix rate.
     """
 
     name: str
@@ -27,6 +31,9 @@ class Expert(NamedTuple):
     serves: tuple[str, ...]
     by_power: bool
     levelled: bool
+    by_generation: bool = False
+    by_device: bool = False
+    within_power: bool = False
 
     @property
     def family(self) -> str:
@@ -43,9 +50,9 @@ EXPERTS = (
     Expert("gemm-16", "gemm", ("bf16",), (*SIXTEEN, "tf32"), True, False),
     Expert("gemm-8", "gemm", EIGHT, EIGHT, True, False),
     Expert("gemm-narrow", "gemm", (), NARROW, True, False),
-    Expert("gemm-32", "gemm-fp32", (), ("fp32",), False, True),
-    Expert("convolution-32", "convolution-fp32", (), ("fp32", *SIXTEEN), False, True),
-    Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True),
+    Expert("gemm-32", "gemm-fp32", (), ("fp32",), False, True, True, True, True),
+    Expert("convolution-32", "convolution-fp32", (), ("fp32", *SIXTEEN), False, True, False, True, True),
+    Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True, False, True),
     Expert("prefill", "prefill", (), (*SIXTEEN, *EIGHT), False, True),
     Expert("decode", "decode", (), (*SIXTEEN, *EIGHT), False, True),
     Expert("moe-16", "moe", ("bf16",), SIXTEEN, False, True),

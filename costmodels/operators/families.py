@@ -190,7 +190,15 @@ FAMILIES = {
 
 
 def features(
-    family: Family, s: Shapes, work: Work, on: Columns, expected: Array, floor: Array, *, by_power: bool
+    family: Family,
+    s: Shapes,
+    work: Work,
+    on: Columns,
+    expected: Array,
+    floor: Array,
+    *,
+    by_power: bool,
+    by_generation: bool = False,
 ) -> NDArray[np.float32]:
     """Return the features of each row, shape (n, features): dimensionless where they can be, and no device's name.
 
@@ -202,6 +210,7 @@ def features(
         expected: What the physical form says, s.
         floor: Its floor, s, shape (n,).
         by_power: Add watts of the device for its peak rate, in W for each TFLOP/s.
+        by_generation: Add the generation of its architecture.
     """
     common = [
         _log(work.flops / work.bytes) - _log(rate(work, on) / on.bandwidth), _log(work.flops / rate(work, on) / floor),
@@ -210,4 +219,5 @@ def features(
     ]  # fmt: skip
     if by_power:
         common.append(on.power / on.reference * 1e12)
-    return np.stack(np.broadcast_arrays(*common, *family.features(s, work, on)), axis=1).astype(np.float32)
+    last = [on.generation] if by_generation else []
+    return np.stack(np.broadcast_arrays(*common, *family.features(s, work, on), *last), axis=1).astype(np.float32)

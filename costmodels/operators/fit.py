@@ -6,7 +6,7 @@ The shape term is the mean of two gradient boostings, of squared and of absolute
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -28,6 +28,9 @@ MOST_OF_A_DEVICE = 40_000
 MOST_OF_A_GROUP = 4_000
 """Rows of each device and group that the physical parameters are fitted on."""
 
+LEVEL_SPREAD = 0.01
+"""Standard deviation of the level of a device whose own parameters are fitted: it could stand for any of them."""
+
 SPREAD = 0.5
 """Standard deviation of a parameter's logarithm between formats and stacks of one family (assumed)."""
 
@@ -45,9 +48,9 @@ NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 LARGEST_TERM = 2.0
-"""Logarithm by which the network may leave the physical form: shapes and devices beyond its training do not run away."""
+"""Logarithm by which the network may leave the physical form: what lies beyond its training does not run away."""
 
-NO_CHANGE = np.zeros(len(physics.NAMES))
+NO_CHANGE = np.zeros(1)
 NO_TREES = Trees(
     feature=np.zeros(1, np.int16), threshold=np.full(1, np.inf, np.float32), left=np.zeros(1, np.int32),
     right=np.zeros(1, np.int32), value=np.zeros(1, np.float32), root=np.zeros(1, np.int32), depth=0, offset=0.0,
@@ -65,14 +68,17 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         expert: What it is of.
-        pooled: Parameters where neither format nor stack is known, shape (7,).
+        pooled: Parameters where neither format nor stack is known, shape (7,), or (8,) within the power of devices.
         groups: Format and stack -> parameters.
         trees: The shape term.
         devices: Ids of the devices it was fitted on.
         architectures: Theirs.
         scatter: Standard deviation of ln(measured / predicted) on the rows it was fitted on, robust against outliers.
-        change: Added to the parameters of a device that was calibrated, shape (7,); the shape term does not see it.
+        change: Added to the parameters of a device that was calibrated, shape (7,), or (1,) where there is none; the
+            shape term does not see it.
         level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
+        own: Device it was fitted on, or device and format -> its change and level, shape (8,) or (9,); ``on_device``
+            applies them.
         network: The whole model for searches; None where it was not distilled.
         distilled: Standard deviation of ln(network / model).
     """
@@ -86,6 +92,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
     scatter: float
     change: Array = NO_CHANGE
     level: float = 0.0
+    own: Mapping[str, Array] = {}
     network: Network | None = None
     distilled: float = 0.0
 
@@ -96,6 +103,11 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
             for s, stack in enumerate(rows.stacks):
                 table[f, s] = self.of_group(form.name, stack)
         return np.asarray(table[rows.form, rows.stack].T)
+
+    def quickest_stack(self, form: str) -> str:
+        """Return the stack with the lowest floor for ``form``: some stacks were timed with work of the host."""
+        floors = {stack: found[0] for (name, stack), found in self.groups.items() if name == form}
+        return min(floors, key=lambda stack: floors[stack], default="")
 
     def of_group(self, form: str, stack: str) -> Array:
         """Return the parameters of a format and stack, shape (7,)."""
@@ -111,12 +123,55 @@ def physical(rows: Rows, parameters: Array) -> tuple[physics.Work, Columns, Arra
     return work, on, physics.seconds(parameters, work, on)
 
 
-def shape_features(rows: Rows, parameters: Array, *, by_power: bool) -> tuple[NDArray[np.float32], Array]:
+def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
+    """Return ``model`` as fitted to ``form`` on ``device``.
+
+    A format that was not measured there gets the mean change of those that were; a device that was not, none.
+    """
+    own = model.own.get(f"{device} {form}", model.own.get(device))
+    if own is None:
+        others = [change for name, change in model.own.items() if name.partition(" ")[0] == device]
+        if not others:
+            return model
+        own = np.mean(others, axis=0)
+    return msgspec.structs.replace(model, change=own[:-1], level=float(own[-1]))
+
+
+def knows(model: FamilyModel, device: str, form: str) -> bool:
+    """Return whether ``form`` was measured on ``device``."""
+    return f"{device} {form}" in model.own or device in model.own
+
+
+def measured_on(model: FamilyModel, form: str) -> int:
+    """Return on how many devices ``form`` was measured."""
+    return sum(form in name.split(" ")[1:] or " " not in name for name in model.own)
+
+
+def predict_known(model: FamilyModel, rows: Rows) -> Array:
+    """Return the latency of each row, s, as ``predict``, of each device as the model was fitted to it."""
+    found = np.empty(len(rows))
+    for device, form, mine in _pairs(rows):
+        found[mine] = predict(on_device(model, device, form), rows.take(mine))
+    return found
+
+
+def _pairs(rows: Rows) -> Iterator[tuple[str, str, Indices]]:
+    """Yield device, format and positions of the rows of each pair of them."""
+    pair = rows.device * len(rows.formats) + rows.form
+    for number in np.unique(pair).tolist():
+        device, form = divmod(number, len(rows.formats))
+        yield rows.devices[device].id, rows.formats[form].name, np.flatnonzero(pair == number)
+
+
+def shape_features(rows: Rows, parameters: Array, expert: Expert) -> tuple[NDArray[np.float32], Array]:
     """Return the features of the shape term, (n, features), and the physical form, s, (n,)."""
     work, on, expected = physical(rows, parameters)
     floor = np.exp(parameters[0])
     family = FAMILIES[rows.family]
-    return features(family, rows.shapes, work, on, expected, floor, by_power=by_power), expected
+    found = features(
+        family, rows.shapes, work, on, expected, floor, by_power=expert.by_power, by_generation=expert.by_generation
+    )
+    return found, expected
 
 
 def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float) -> Array:
@@ -160,7 +215,8 @@ def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
     """Return the model of ``expert``; equal rows and seeds give equal models."""
     rng = np.random.default_rng(seed)
     chosen = rows.take(_sample(rows.device, MOST_OF_A_GROUP, rng))
-    pooled = fit_parameters(chosen, physics.PRIOR, 2.0 * SPREAD, NOISE)
+    prior = np.append(physics.PRIOR, physics.PRIOR_JOULES) if expert.within_power else physics.PRIOR
+    pooled = fit_parameters(chosen, prior, 2.0 * SPREAD, NOISE)
     groups: dict[Group, Array] = {}
     for f, form in enumerate(rows.formats):
         for s, stack in enumerate(rows.stacks):
@@ -172,15 +228,55 @@ def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
     bare = FamilyModel(
         expert, pooled, groups, NO_TREES, tuple(d.id for d in used), tuple(sorted({d.architecture for d in used})), 0.0
     )
+    if expert.by_device:
+        bare = _by_device(bare, chosen)
     training = rows.take(_sample(rows.device, MOST_OF_A_DEVICE, rng))
-    columns, expected = shape_features(training, bare.parameters(training), by_power=expert.by_power)
-    left = np.log(training.seconds / expected)
+    columns, expected = shape_features(training, bare.parameters(training), expert)
+    left = np.log(training.seconds / (predict_known(bare, training) if expert.by_device else expected))
     if expert.levelled:
-        left = left - _levels(training, left)
+        levels = _levels(training, left)
+        left = left - levels
+        bare = _with_levels(bare, training, levels)
     trees = _boosted(columns, left, seed)
     looked = np.arange(0, len(left), max(len(left) // MOST_OF_SCATTER, 1))
     scatter = NORMAL * float(np.median(np.abs(left[looked] - trees.predict(columns[looked]))))
-    return msgspec.structs.replace(bare, trees=trees, scatter=scatter)
+    fitted = msgspec.structs.replace(bare, trees=trees, scatter=scatter)
+    return fitted if expert.by_device else _known_devices(fitted, chosen)
+
+
+def _known_devices(model: FamilyModel, rows: Rows) -> FamilyModel:
+    """Return ``model`` with the change of each device and format of ``rows``, the shape term as it is."""
+    own = {}
+    for device, form, at in _pairs(rows):
+        mine = rows.take(at)
+        before, term = model.parameters(mine), shape_term(model, mine)
+        own[f"{device} {form}"] = fit_change(mine, before, term, CALIBRATION_SPREAD, NOISE)
+    return msgspec.structs.replace(model, own=own)
+
+
+def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
+    """Return ``model`` with the changes of each device of ``rows``, moved to the mean of their parameters."""
+    own = {}
+    for number in np.unique(rows.device).tolist():
+        mine = rows.take(rows.device == number)
+        spread = np.append(np.full(len(model.pooled), CALIBRATION_SPREAD), LEVEL_SPREAD)
+        own[rows.devices[number].id] = fit_change(mine, model.parameters(mine), 0.0, spread, NOISE)
+    mean = np.mean(list(own.values()), axis=0)
+    return msgspec.structs.replace(
+        model, pooled=model.pooled + mean[:-1], groups={key: found + mean[:-1] for key, found in model.groups.items()},
+        own={device: change - mean for device, change in own.items()},
+    )  # fmt: skip
+
+
+def _with_levels(model: FamilyModel, rows: Rows, levels: Array) -> FamilyModel:
+    """Return ``model`` whose devices with own changes also have the levels that are left of them."""
+    own = dict(model.own)
+    for number in np.unique(rows.device).tolist() if own else []:
+        of_device = own[rows.devices[number].id]
+        own[rows.devices[number].id] = np.append(
+            of_device[:-1], of_device[-1] + np.median(levels[rows.device == number])
+        )
+    return msgspec.structs.replace(model, own=own)
 
 
 def _levels(rows: Rows, left: Array) -> Array:
@@ -193,7 +289,7 @@ def _levels(rows: Rows, left: Array) -> Array:
 
 def shape_term(model: FamilyModel, rows: Rows) -> Array:
     """Return the shape term of each row, shape (n,)."""
-    return model.trees.predict(shape_features(rows, model.parameters(rows), by_power=model.expert.by_power)[0])
+    return model.trees.predict(shape_features(rows, model.parameters(rows), model.expert)[0])
 
 
 def predict(model: FamilyModel, rows: Rows, term: Array | None = None) -> Array:
@@ -230,7 +326,7 @@ def predict_quickly(model: FamilyModel, rows: Rows) -> Array:
     if np.any(model.change):
         change = model.change if parameters.ndim == 1 else model.change[:, None]
         found = found * physics.seconds(parameters + change, work, on) / expected
-    return np.maximum(found, physics.least(work, on) / UNDERCUT)
+    return np.asarray(np.maximum(found, physics.least(work, on) / UNDERCUT))
 
 
 def _shared_parameters(model: FamilyModel, rows: Rows) -> Array:
@@ -248,26 +344,44 @@ def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None, spread
     the change.
 
     Args:
-        model: Of the expert of ``rows``.
+        model: Of the expert of ``rows``; where it is that of a known device, the prior is around what is known of it.
         rows: Measured on one device; from one row on.
         term: Their shape term, where it is known already.
         spread: Standard deviation of a parameter's logarithm between devices; None for ``CALIBRATION_SPREAD``.
     """
-    from scipy.optimize import least_squares
-
-    spread = CALIBRATION_SPREAD if spread is None else spread
     before = model.parameters(rows)
     term = shape_term(model, rows) if term is None else term
+    known = np.append(np.broadcast_to(model.change, len(before)), model.level)
+    noise = max(CALIBRATION_NOISE, 2.0 * model.scatter)
+    change = fit_change(rows, before, term, CALIBRATION_SPREAD if spread is None else spread, noise, known)
+    return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]))
+
+
+def fit_change(
+    rows: Rows, before: Array, term: Array | float, spread: Array | float, noise: float, centre: Array | float = 0.0
+) -> Array:
+    """Return the most probable change of parameters, and the level, of the one device of ``rows``, shape (8,) or (9,).
+
+    Args:
+        rows: Measured.
+        before: Parameters of each row, shape (7, n) or (8, n).
+        term: Shape term of each row.
+        spread: Standard deviations of the prior, of each value or of all.
+        noise: Of ln(measured / predicted).
+        centre: Mean of the prior.
+    """
+    from scipy.optimize import least_squares
+
     on = rows.columns
     work = FAMILIES[rows.family].work(rows.shapes, on)
-    measured, noise = np.log(rows.seconds), max(CALIBRATION_NOISE, 2.0 * model.scatter)
+    measured = np.log(rows.seconds)
 
     def left(change: Array) -> Array:
         expected = np.log(physics.seconds(before + change[:-1, None], work, on)) + term + change[-1]
-        return np.concatenate([(expected - measured) / noise, change / spread])
+        return np.concatenate([(expected - measured) / noise, (change - centre) / spread])
 
-    change = least_squares(left, np.zeros(len(before) + 1), loss="soft_l1").x
-    return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]))
+    begin = np.zeros(len(before) + 1) + centre
+    return np.asarray(least_squares(left, begin, loss="soft_l1").x)
 
 
 def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:

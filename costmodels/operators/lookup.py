@@ -12,7 +12,7 @@ import numpy as np
 from codesign.costmodels.efficiency import efficiency
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
-from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
+from codesign.costmodels.operators.fit import NO_TREES, FamilyModel, knows, on_device
 from codesign.costmodels.operators.model_file import OperatorModel, read_model
 from codesign.quantity import Z90, Method
 from codesign.targets import OperatorCalibration, Target
@@ -77,7 +77,8 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
         found = Served(bare.expert.name, bare, ANALYTICAL_HALF, Method.ANALYTICAL, ANALYTICAL_HALF)
     else:
         seen = model.card.experts[expert.name].halves.get("seen", ANALYTICAL_HALF)
-        found = Served(expert.name, model.families[expert.name], *_tier(model, expert.name, target), seen)
+        here = on_device(model.families[expert.name], target.id, form)
+        found = Served(expert.name, here, *_tier(model, expert.name, target, form), seen)
     entry = next((entry for entry in target.operators if entry.expert == found.name), None)
     return found if entry is None else moved(found, entry)
 
@@ -102,10 +103,10 @@ def analytical(family: str, form: str, kind: str) -> FamilyModel:
     return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)
 
 
-def _tier(model: OperatorModel, expert: str, target: Target) -> tuple[float, Method]:
+def _tier(model: OperatorModel, expert: str, target: Target, form: str) -> tuple[float, Method]:
     """Return half width of the logarithmic interval and source of an expert on a target."""
     fitted = model.card.experts[expert]
-    if target.id in fitted.devices:
+    if knows(model.families[expert], target.id, form):
         return fitted.halves.get("seen", ANALYTICAL_HALF), Method.INTERPOLATED
     if target.architecture in fitted.architectures:
         return fitted.halves.get("unseen", ANALYTICAL_HALF), Method.SAME_FAMILY

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 BUSY, DISTURBED = "busy", "disturbed"
 
 LIMITS = {  # (disturbed above, busy above)
-    "others": (0.10, 0.30), "drift": (0.10, 0.35), "spread": (0.15, 0.50),
+    "others": (0.10, 0.30), "load": (0.50, 1.00), "drift": (0.10, 0.35), "spread": (0.15, 0.50),
 }  # fmt: skip
-"""Share of the machine that others took; ln between two rounds; half the distance of quartiles over the median."""
+"""Share of the machine that others took, or where the system does not say, running processes before for each of our
+threads; ln between two rounds; half the distance of quartiles over the median."""
 
 HOST_SIGMA = 0.15
 """Standard deviation of the logarithm of what a launch costs between models: their operators differ (assumed)."""
@@ -162,8 +163,7 @@ def disturbance(answer: Answer, load: float | None) -> Disturbance:
     spread = float(np.median([timing.spread for timing in done])) if done else 0.0
     others = answer.others
     seen = {
-        "others": (others.fraction if others is not None else 0.0,
-                   f"other work took {others.processors:.1f} of {others.of} processors" if others is not None else ""),
+        **_account(others, load, answer.threads),
         "drift": (drift, f"operators took {np.expm1(drift):.0%} longer in one round than in the other"),
         "spread": (spread, f"repeats scatter by {spread:.0%}"),
     }  # fmt: skip
@@ -171,6 +171,15 @@ def disturbance(answer: Answer, load: float | None) -> Disturbance:
     busy = any(value > LIMITS[name][1] for name, (value, _) in seen.items())
     verdict = BUSY if busy else DISTURBED if wide else ""
     return Disturbance(others, load, drift, spread, verdict, tuple(seen[name][1] for name in wide))
+
+
+def _account(others: Share | None, load: float | None, threads: int) -> dict[str, tuple[float, str]]:
+    """Return what the system says of other work: value, and words for it."""
+    if others is not None:
+        return {"others": (others.fraction, f"other work took {others.processors:.1f} of {others.of} processors")}
+    if load is not None:
+        return {"load": (load / threads, f"{load:.1f} processes ran before, we use {threads} threads")}
+    return {}
 
 
 def host_factor(target: Target, seconds: float, sigma: float, how: str) -> tuple[float, Calibration]:

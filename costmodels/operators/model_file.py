@@ -1,7 +1,7 @@
 """The file of a fitted operator model: one archive of plain arrays and a card in JSON; reading executes nothing.
 
 Layout, version 1: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
-``E/pooled``, ``E/groups``, ``E/trees/...`` and ``E/network/...``.
+``E/pooled``, ``E/groups``, ``E/own``, ``E/trees/...`` and ``E/network``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
 from codesign.costmodels.operators.network import Network
@@ -44,6 +45,8 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         halves: 90 % quantile of |ln(measured / predicted)|: ``seen`` of new shapes of its devices, ``unseen`` the mean
             over devices left out, ``worst`` the largest of them; empty where it was not scored.
         distilled: Standard deviation of ln(network / model).
+        network: Sizes of the network: rising inputs, inputs, units of a layer.
+        own: Device, or device and format, of each row of the changes of devices.
     """
 
     groups: tuple[tuple[str, str], ...]
@@ -54,6 +57,8 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scatter: float
     halves: dict[str, float]
     distilled: float = 0.0
+    network: tuple[int, int, int] | None = None
+    own: tuple[str, ...] = ()
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +104,8 @@ def model_of(
             family.scatter,
             (halves or {}).get(name, {}),
             family.distilled,
+            None if family.network is None else family.network.sizes,
+            tuple(family.own),
         )
         for name, family in families.items()
     }
@@ -116,8 +123,10 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
         arrays[f"{name}/pooled"] = family.pooled
         arrays[f"{name}/groups"] = np.array([family.groups[key] for key in model.card.experts[name].groups])
         arrays |= {f"{name}/trees/{field}": getattr(family.trees, field) for field in TREE_ARRAYS}
+        if family.own:
+            arrays[f"{name}/own"] = np.array(list(family.own.values()))
         if family.network is not None:
-            arrays |= {f"{name}/network/{part}": value for part, value in family.network.arrays().items()}
+            arrays[f"{name}/network"] = family.network.packed()
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
@@ -190,22 +199,21 @@ def _trees(name: str, fitted: Fitted, arrays: Mapping[str, Any]) -> Trees:
     return Trees(**trees, depth=fitted.depth, offset=fitted.offset)
 
 
-def _network(name: str, arrays: Mapping[str, Any]) -> Network | None:
-    start = f"{name}/network/"
-    parts = {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
-    return Network.of_arrays(parts) if parts else None
-
-
 def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_trees: bool) -> FamilyModel:
     """Return one expert."""
     name = expert.name
-    groups = arrays[f"{name}/groups"]
-    if groups.shape != (len(fitted.groups), 7) or arrays[f"{name}/pooled"].shape != (7,):
+    network = None if fitted.network is None else Network.of_packed(arrays[f"{name}/network"], fitted.network)
+    groups, pooled = arrays[f"{name}/groups"], arrays[f"{name}/pooled"]
+    count = len(physics.PRIOR) + int(expert.within_power)
+    own = arrays[f"{name}/own"] if fitted.own else np.empty((0, count + 1))
+    if groups.shape != (len(fitted.groups), count) or pooled.shape != (count,):
         raise ValueError(f"{name}/groups")
+    if own.shape != (len(fitted.own), count + 1):
+        raise ValueError(f"{name}/own")
     return FamilyModel(
-        expert=expert, pooled=arrays[f"{name}/pooled"],
+        expert=expert, pooled=pooled, own=dict(zip(fitted.own, own, strict=True)),
         groups={key: groups[row] for row, key in enumerate(fitted.groups)},
         trees=_trees(name, fitted, arrays) if with_trees else NO_TREES, devices=fitted.devices,
-        architectures=fitted.architectures, scatter=fitted.scatter, network=_network(name, arrays),
+        architectures=fitted.architectures, scatter=fitted.scatter, network=network,
         distilled=fitted.distilled,
     )  # fmt: skip

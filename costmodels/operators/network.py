@@ -3,13 +3,13 @@
 It learns what the trees predict (Hinton et al., 2015, with regression in place of classes). Weights from inputs that
 latency rises with are not negative, nor are those of later layers; half of the units are convex and half concave, so
 that it can bend either way (Runje and Shankaranarayana, ICML 2023). A straight path from the rising inputs to the
-output leaves the layers what a power law misses. Inputs are clipped to what was seen in training, as trees do by nature,
-but for the straight path. It computes in double precision: a row gives the same result whatever stands beside it.
+output leaves the layers what a power law misses. Inputs are clipped to what was seen in training, as trees do by
+nature, but for the straight path. It computes in double precision: a row gives the same result whatever stands beside
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -55,25 +55,31 @@ class Network(msgspec.Struct, frozen=True, eq=False):
     bias1: Array
     bias2: Array
 
-    def arrays(self) -> dict[str, Array]:
-        """Return the parts by name, for a file."""
-        return {name: getattr(self, name) for name in PARTS}
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Return how many inputs rise, how many there are, and the units of a hidden layer."""
+        return len(self.straight), len(self.low), len(self.bias0)
+
+    def packed(self) -> Array:
+        """Return all parts in one array, for a file."""
+        return np.concatenate([getattr(self, name).ravel() for name in PARTS])
 
     @staticmethod
-    def of_arrays(arrays: Mapping[str, Any]) -> Network:
-        """Return the network whose ``arrays`` these are.
+    def of_packed(values: Array, sizes: tuple[int, int, int]) -> Network:
+        """Return the network of ``sizes`` whose parts ``values`` are.
 
         Raises:
-            KeyError: one is missing.
-            ValueError: shapes do not fit each other.
+            ValueError: there are too few or too many.
         """
-        found = Network(**{name: np.asarray(arrays[name], np.float64) for name in PARTS})
-        hidden, inner = len(found.bias0), len(found.bias1)
-        shapes = ((len(found.low), hidden), (hidden, inner), (inner, 1))
-        fits = (found.first.shape, found.second.shape, found.last.shape) == shapes
-        if not fits or found.low.shape != found.high.shape or len(found.straight) > len(found.low):
+        rising, count, hidden = sizes
+        shapes = {"low": (count,), "high": (count,), "straight": (rising,), "first": (count, hidden),
+                  "second": (hidden, hidden), "last": (hidden, 1), "bias0": (hidden,), "bias1": (hidden,),
+                  "bias2": (1,)}  # fmt: skip
+        ends = np.cumsum([int(np.prod(shapes[name])) for name in PARTS])
+        if values.shape != (ends[-1],) or not 0 < rising <= count:
             raise ValueError("network")
-        return found
+        parts = np.split(np.asarray(values, np.float64), ends[:-1])
+        return Network(**{name: part.reshape(shapes[name]) for name, part in zip(PARTS, parts, strict=True)})
 
     def predict(self, given: Inputs) -> Array:
         """Return ln(latency / floor) of each row, shape (n,)."""

@@ -1,9 +1,10 @@
-"""The physical form of an operator's latency: seven parameters, every one of a meaning.
+"""The physical form of an operator's latency: seven or eight parameters, every one of a meaning.
 
 ``seconds = floor + (compute^4 + memory^4)^(1/4)``: a launch-independent floor adds, compute and memory hide each other
 but near the ridge. *Compute* is the best of some tilings of the operator: waves of tiles over the cores, each tile
 bound by the matrix rate or by what it reads from the cache. *Memory* moves the operator's bytes from memory, but for
-the part that a cache holds between runs.
+the part that a cache holds between runs. With the eighth parameter the matrix rate also obeys the power of the device:
+joules an operation times the rate stay below it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from codesign.quantity import Array
 HARDNESS = 4.0
 """Exponent of the soft maximum of compute and memory."""
 
+POWER_HARDNESS = 6.0
+"""Exponent of the soft minimum of the rates that the units and the power allow."""
+
 NAMES = (
     "floor", "matrix share", "memory share", "cache reads of tiles", "resident size", "resident sharpness",
     "cache share",
@@ -27,8 +31,12 @@ cache's bandwidth that feeds tiles; size at which half of an operator's bytes st
 share of the cache's bandwidth that those bytes move at. All are kept as logarithms."""
 
 PRIOR = np.log([3e-6, 0.8, 0.85, 3.0, 0.5, 2.0, 0.3])
-LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01])
-MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2])
+PRIOR_JOULES = float(np.log(20e-12))
+"""Of the eighth parameter, J a FLOP at 12 nm: V100 systems that lead by efficiency do 15 fp64 GFLOP a joule (Green500,
+2018), hosts and losses included, and fp32 operations take about a third of that energy."""
+
+LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01, 1e-13])
+MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2, 1e-9])
 """Where a search for parameters begins, and between which it stays."""
 
 TILES = ((16, 32), (16, 64), (32, 64), (64, 64), (64, 128), (128, 64), (128, 128), (128, 256), (256, 128))
@@ -96,11 +104,16 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
     """Return the latency of each row.
 
     Args:
-        parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows.
+        parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows. With an eighth,
+            joules a FLOP at 12 nm, the power of the device limits the matrix rate.
         work: Of the operators.
         on: Their devices and formats.
     """
-    floor, matrix, memory, feed, size, sharpness, share = np.exp(np.clip(parameters.T, LEAST, MOST)).T
+    count = len(parameters)
+    values = np.exp(np.clip(parameters.T, LEAST[:count], MOST[:count])).T
+    floor, matrix, memory, feed, size, sharpness, share = values[:7]
+    if count > len(NAMES):
+        matrix = _within_power(matrix, values[7], work, on)
     bandwidth = memory * on.bandwidth
     ratio = np.clip(sharpness * (np.log(work.bytes / on.cache) - np.log(size)), -50.0, 50.0)
     resident = 1.0 / (1.0 + np.exp(ratio))
@@ -111,6 +124,13 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
     else:
         compute = work.flops / (rate(work, on) * matrix)
     return np.asarray(floor + (compute**HARDNESS + moved**HARDNESS) ** (1.0 / HARDNESS))
+
+
+def _within_power(matrix: Array, joules: Array, work: Work, on: Columns) -> Array:
+    """Return the share of the peak that units with the share ``matrix`` sustain within the power of the device."""
+    peak = rate(work, on)
+    allowed = on.power / (joules * on.energy) / peak
+    return np.asarray((matrix**-POWER_HARDNESS + allowed**-POWER_HARDNESS) ** (-1.0 / POWER_HARDNESS))
 
 
 def _tiled(grid: Grid, matrix: Array, feed: Array, work: Work, on: Columns) -> Array:

@@ -1,8 +1,9 @@
 """How well an expert does on a device it has not seen, and what a few measurements of it are worth.
 
 Each device is left out in turn: the expert is fitted on the others and predicts it. The interval of the device left out
-comes from the others alone: each of them left out beside it. Beside ours stand the roofline and the roofline times one
-measured scalar. Errors are |predicted - measured| / measured.
+comes from the others alone, each of them left out beside it: halfway between the mean and the largest of what they
+need, as a few devices tell little of how far off another may be. Beside ours stand the roofline and the roofline times
+one measured scalar. Errors are |predicted - measured| / measured.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ import numpy as np
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import FamilyModel, calibrated, fit_family, predict, served, shape_term
+from codesign.costmodels.operators.fit import (
+    FamilyModel,
+    calibrated,
+    fit_family,
+    predict,
+    predict_known,
+    served,
+    shape_term,
+)
 from codesign.costmodels.operators.tables import Indices, Rows
 from codesign.quantity import Array
 
@@ -111,7 +120,7 @@ def new_shapes(expert: Expert, rows: Rows, seed: int = 0) -> Seen:
     if out.all() or not (out[shape] & asked).any():
         out = np.arange(len(out)) % 2 == shape[asked.argmax()] % 2
     tested = rows.take(out[shape] & asked)
-    found = predict(fit_family(expert, rows.take(~out[shape]), seed), tested)
+    found = predict_known(fit_family(expert, rows.take(~out[shape]), seed), tested)
     half = float(np.quantile(np.abs(np.log(tested.seconds / found)), COVERAGE))
     return Seen(expert.name, len(tested), error(found, tested.seconds), half)
 
@@ -136,7 +145,7 @@ def leave_one_out(expert: Expert, rows: Rows, devices: Sequence[str], seed: int 
             continue
         model = fit_family(expert, rows.take(rows.device != number), seed)
         spread = [np.quantile(np.abs(left), COVERAGE) for (_, other), left in residuals.items() if other == number]
-        half = float(np.mean(spread)) if spread else None
+        half = float((np.mean(spread) + np.max(spread)) / 2.0) if spread else None
         found += _scored(expert, model, tested[number], half, seed)
     return found
 

@@ -14,14 +14,15 @@ import numpy as np
 
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.asked import Asked, Group
+from codesign.costmodels.operators.collective_rows import KINDS, predict_collectives
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import predict
-from codesign.costmodels.operators.lookup import served_by, shipped_model
+from codesign.costmodels.operators.lookup import ANALYTICAL_HALF, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
 from codesign.costmodels.operators.power import PowerModel, energy_of
 from codesign.costmodels.operators.tables import UNDERCUT
 from codesign.errors import DataError
-from codesign.quantity import Array
+from codesign.quantity import Z90, Array, Method
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 CHUNK = 65_536
 """Rows predicted at a time."""
 
-NUMBERS = ("latency_ms", "low_ms", "high_ms", "power_w", "energy_j", "energy_low_j", "energy_high_j", "energy_tdp_j")
+NUMBERS = ("latency_ms", "low_ms", "high_ms", "power_w", "energy_j", "energy_low_j", "energy_high_j", "energy_tdp_j",
+           "roofline_ms")  # fmt: skip
 RESULTS = (*NUMBERS, "source")
 """Columns that are added; the source is that of the latency, and ``energy_tdp_j`` is TDP times latency."""
 
@@ -81,15 +83,36 @@ def predict_frame(
 
     numbers = np.full((len(NUMBERS), len(frame)), np.nan)
     source = np.empty(len(frame), object)
-    for group in Asked(frame, name, begin, overlay=overlay).groups():
-        numbers[:, group.at], source[group.at] = _predicted(group, model)
-    numbers[:3] *= 1e3
-    found = {column: pl.Series(values) for column, values in zip(NUMBERS, numbers, strict=True)}
+    between = frame["op"].str.strip_chars().str.to_lowercase().is_in(list(KINDS)).fill_null(False).to_numpy()
+    for mask, predicted in ((~between, _operators), (between, _collectives)):
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            for part, named, at in predicted(Asked(frame[rows], name, begin + rows, overlay=overlay), model):
+                numbers[: len(part), rows[at]], source[rows[at]] = part, named
+    for column in (0, 1, 2, NUMBERS.index("roofline_ms")):
+        numbers[column] *= 1e3
+    found = {column: pl.Series(values).fill_nan(None) for column, values in zip(NUMBERS, numbers, strict=True)}
     return frame.with_columns(**found, source=pl.Series(source.tolist(), dtype=pl.Utf8))
 
 
+Predicted = tuple[Array, Any, Any]
+"""``NUMBERS`` (the first of them) with latencies in s, source, and positions of some rows."""
+
+
+def _operators(asked: Asked, model: OperatorModel) -> Iterator[Predicted]:
+    for group in asked.groups():
+        yield *_predicted(group, model), group.at
+
+
+def _collectives(asked: Asked, model: OperatorModel) -> Iterator[Predicted]:
+    """Yield all rows; what devices draw meanwhile was not measured, and their roofline is the rate of the link."""
+    seconds, sigma, source = predict_collectives(asked)
+    half = Z90 * sigma
+    yield np.stack([seconds, seconds * np.exp(-half), seconds * np.exp(half)]), source, slice(None)
+
+
 def _predicted(group: Group, model: OperatorModel) -> tuple[Array, Any]:
-    """Return ``NUMBERS`` with latencies in s, shape (8, n), and the source of each row."""
+    """Return ``NUMBERS`` with latencies in s, shape (9, n), and the source of each row."""
     rows = group.rows
     seconds, half = np.empty(len(rows)), np.empty(len(rows))
     source = np.empty(len(rows), object)
@@ -99,12 +122,15 @@ def _predicted(group: Group, model: OperatorModel) -> tuple[Array, Any]:
         at = np.flatnonzero(pair == number)
         served = served_by(model, group.family, rows.formats[form].name, group.targets[device])
         seconds[at] = predict(served.model, rows.take(at))
-        half[at], source[at] = served.half, served.method.value
+        known = group.measured or served.method is Method.CALIBRATED
+        half[at] = served.half if known else max(served.half, ANALYTICAL_HALF)
+        source[at] = served.method.value if known else Method.ANALYTICAL.value
     on = rows.columns
     work = FAMILIES[group.family].work(rows.shapes, on)
     least = physics.least(work, on)
     low, high = np.minimum(np.maximum(seconds * np.exp(-half), least / UNDERCUT), seconds), seconds * np.exp(half)
-    return np.stack([seconds, low, high, *energy_of(power_of(model), rows, seconds, low, high)]), source
+    energy = energy_of(power_of(model), rows, seconds, low, high)
+    return np.stack([seconds, low, high, *energy, physics.bound(work, on)]), source
 
 
 def power_of(model: OperatorModel) -> PowerModel:

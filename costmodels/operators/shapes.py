@@ -9,6 +9,7 @@ its latency stays that of the closed forms.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -57,8 +58,19 @@ def shapes_of(group: Group) -> tuple[Shape, ...]:
 
 
 def form_of(compute: str, weight_bits: Extent) -> Format | None:
-    """Return the format that computes in ``compute`` and stores weights in ``weight_bits`` bits, or None."""
-    weight = float(np.mean(weight_bits)) / 8.0
+    """Return the format that computes in ``compute`` and stores weights in ``weight_bits`` bits, or None.
+
+    Where designs differ in their bits, one format has to be near all of them.
+    """
+    if isinstance(weight_bits, int | float):
+        return _nearest(compute, float(weight_bits))
+    found = {_nearest(compute, bits) for bits in np.unique(weight_bits).tolist()}
+    return found.pop() if len(found) == 1 else None
+
+
+@cache
+def _nearest(compute: str, weight_bits: float) -> Format | None:
+    weight = weight_bits / 8.0
     known = [form for form in FORMATS if form.compute == compute]
     nearest = min(known, key=lambda form: abs(form.weight - weight), default=None)
     return nearest if nearest is not None and abs(nearest.weight / weight - 1.0) <= NEAR else None
@@ -185,8 +197,7 @@ def _elementwise(ops: list[Einsum]) -> tuple[Shape, ...] | None:
     last = ops[-1]
     made = {op.output.name for op in ops}
     read = {t.name for op in ops for t in op.inputs if t.role is not Role.WEIGHT and t.name not in made}
-    bits = float(np.mean(last.output.bits))
-    form = form_of("fp32" if bits > 16 else "bf16", bits)
+    form = form_of("fp32" if np.max(last.output.bits) > 16 else "bf16", last.output.bits)
     extents = [axis.extent(last.ranks) for axis in last.output.axes]
     if form is None or not extents:
         return None

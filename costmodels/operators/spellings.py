@@ -15,11 +15,13 @@ class Operator(NamedTuple):
         family: Name in ``FAMILIES``.
         columns: Shape column of the family -> column of the table.
         fixed: Shape columns that the operator itself decides.
+        measured: Whether public tables measure it; else another of its family stands for it.
     """
 
     family: str
     columns: Mapping[str, str]
     fixed: Mapping[str, float] = {}
+    measured: bool = True
 
 
 _ATTENTION = {"batch": "batch_size", "heads": "num_heads", "kv_heads": "num_key_value_heads", "head_width": "head_dim",
@@ -46,6 +48,7 @@ OPERATORS: dict[str, Operator] = {
     "moe": Operator("moe", _MOE),
     "conv": Operator("convolution", _CONVOLUTION),
     **{name: Operator("vector", {"rows": "B", "length": "H"}, {"kind": kind}) for name, kind in VECTOR_KINDS.items()},
+    "embedding": Operator("vector", {"rows": "B", "length": "H"}, {"kind": UNARY}, measured=False),
 }
 """Name of an operator -> how it is asked for. A product of ``linear`` and ``bmm`` is M x N times N x K."""
 

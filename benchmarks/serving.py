@@ -1,0 +1,345 @@
+"""Serving estimates against measurements: `estimate` as shipped, no device tuned.
+
+python benchmarks/serving.py --data DIR
+
+DIR holds ``splitwise/perf_model.parquet``, ``aiconfigurator/silicon_sample.parquet`` and ``serving/``. Errors are
+``|estimated - measured| / measured``; a configuration that was measured several times counts once, by its median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import json
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from codesign.costmodels.api import estimate
+from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.disaggregation import Pool, price_pools
+from codesign.models import Model, load_model
+from codesign.quantity import Method
+from codesign.targets import Calibration, Target, load_target
+
+BUDGET, ROUNDS, MEAN_LENGTH = 8192, 10, 0.9
+"""Facts of the public recipe behind most rows: tokens of an iteration, requests of each client (all clients start at
+once), and lengths drawn uniformly between 0.8 and 1.0 of the stated ones."""
+
+PRESETS = {
+    "meta-llama/Llama-3.1-70B": "llama-3.1-70b",
+    "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
+    "deepseek-ai/DeepSeek-V3": "deepseek-v3",
+    "deepseek-ai/DeepSeek-R1": "deepseek-v3",
+    "nvidia/DeepSeek-R1-NVFP4": "deepseek-v3",
+    "nvidia/DeepSeek-V3.1-NVFP4": "deepseek-v3",
+    "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
+    "moonshotai/Kimi-K2.5": "kimi-k2",
+}
+
+INEXPRESSIBLE = {
+    "openai/gpt-oss-120b": "sliding windows in every other layer",
+    "Qwen/Qwen3.5-397B-A17B": "linear attention in three of four layers",
+    "zhipuai/GLM-5": "sparse attention with an indexer",
+}
+
+ONE_WAITS = ("llama-3.1-8b",)
+"""Rows whose first token is late by latency / concurrency at every length: one request more than slots in flight."""
+
+TARGETS = {"b200_sxm": "b200-sxm", "b300_sxm": "b300-sxm", "gb200": "gb200", "gb300": "gb300", "h100_sxm": "h100-sxm"}
+DTYPES = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16", "int4": "int4", None: "bf16"}
+NODE = 8
+"""Devices that the aggregated rows use at most."""
+
+
+SHOWN = {"ttft": "first token", "tpot": "further", "request": "request"}
+
+
+def main() -> None:
+    """Print every table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    folder = parser.parse_args().data
+    began = time.perf_counter()
+    splitwise(folder / "splitwise" / "perf_model.parquet")
+    silicon(folder / "aiconfigurator" / "silicon_sample.parquet")
+    full_engine(folder / "serving")
+    print(f"\n{time.perf_counter() - began:.1f} s")
+
+
+# --- one engine, few settings: Llama 2 70B, whose scales can be calibrated
+
+
+def splitwise(path: Path) -> None:
+    """Print errors of first and further tokens by server and tensor parallelism, as shipped and calibrated."""
+    keys = ["hardware", "tensor_parallel", "prompt_size", "batch_size", "token_size"]
+    # longer runs stopped early, so their context is unknown
+    rows = pl.read_parquet(path).filter(pl.col("token_size") <= 512).group_by(keys)
+    table = rows.agg(pl.col("prompt_ms", "token_ms").median()).sort(keys)
+    targets = {
+        name: load_target(target) for name, target in (("a100-80gb", "a100-80gb-sxm"), ("h100-80gb", "h100-sxm"))
+    }
+    model = longer(load_model("llama-2-70b"), 16384)
+    peak = pl.col("hardware").replace_strict({name: target.peak("fp16").value for name, target in targets.items()})
+    flops = 2.0 * model.active_parameters * pl.col("prompt_size") * pl.col("batch_size")
+    possible = table.filter(pl.col("prompt_ms") * 1e-3 * peak * pl.col("tensor_parallel") >= flops)
+    print(f"{len(table)} settings of Llama 2 70B; {len(table) - len(possible)} left out: faster than peak FLOP/s")
+    found = pl.concat(
+        priced_servers(model, targets[str(name)], part) for (name,), part in groups(possible, ["hardware"])
+    )
+    show("Llama 2 70B, fp16, eager, as shipped", found, ["hardware", "tensor_parallel"])
+    halves = possible.with_row_index("order")
+    even, odd = (halves.filter(pl.col("order") % 2 == half) for half in (0, 1))
+    found = []
+    for name, target in targets.items():
+        scaled = calibrated(model, target, even.filter(pl.col("hardware") == name))
+        found.append(priced_servers(model, scaled, odd.filter(pl.col("hardware") == name)))
+    show("the same, three scales of each server calibrated on the even half, odd half", pl.concat(found), ["hardware"])
+
+
+def priced_servers(model: Model, target: Target, part: pl.DataFrame) -> pl.DataFrame:
+    """Return ``part`` with ratios of estimate to measurement."""
+    found = []
+    for (degree,), rows in groups(part, ["tensor_parallel"]):
+        loads = (("batch", "batch_size"), ("prompt", "prompt_size"), ("generate", "token_size"))
+        columns = estimate(
+            model, target, dtype="fp16", tp=degree, execution="eager", **{k: rows[c].to_numpy() for k, c in loads}
+        ).estimate.columns
+        found.append(rows.with_columns(
+            ttft_ratio=pl.Series(columns["ttft"].value * 1e3) / rows["prompt_ms"],
+            tpot_ratio=pl.Series(columns["tpot"].value * 1e3) / rows["token_ms"],
+        ))  # fmt: skip
+    return pl.concat(found)
+
+
+def calibrated(model: Model, target: Target, part: pl.DataFrame) -> Target:
+    """Return ``target`` with the scales of link, host and matrix rate that fit ``part`` best, from a grid."""
+    best, least = target, np.inf
+    grid = itertools.product((1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0), (0.9, 1.0, 1.1, 1.25), (0.9, 1.0, 1.1))
+    for scales in grid:
+        names = ("link", "host launch", "matrix rate")
+        entries = (Calibration(n, s, 0.1, Method.CALIBRATED, "even half") for n, s in zip(names, scales, strict=True))
+        tried = msgspec.structs.replace(target, calibration=tuple(entries))
+        found = priced_servers(model, tried, part)
+        loss = sum(float(np.abs(np.log(found[name].to_numpy())).mean()) for name in ("ttft_ratio", "tpot_ratio"))
+        if loss < least:
+            best, least = tried, loss
+    return best
+
+
+# --- many engines, settings not recorded: aggregated serving
+
+
+class Design(NamedTuple):
+    """What a row measured: one configuration."""
+
+    system: str
+    backend: str
+    model: str
+    dtype: str
+    tp: int
+    ep: int
+    recipe: bool
+    concurrency: float
+    prompt: float
+    generate: float
+
+
+def silicon(path: Path) -> None:
+    """Print errors of first and further tokens of aggregated serving, by system, model and precision."""
+    rows = pl.read_parquet(path)
+    aggregated = rows.filter(pl.col("mode") == "agg")
+    separate = rows.filter(pl.col("mode") == "disagg")
+    pooled(separate.filter(pl.col("decode_num_workers").is_not_null()))
+    unknown = separate.filter(pl.col("decode_num_workers").is_null())
+    left_out = Counter({"separate pools whose number of workers is not recorded": len(unknown)})
+    measured: dict[Design, list[tuple[float, float]]] = {}
+    for row in aggregated.iter_rows(named=True):
+        design, reason = design_of(row)
+        if design is None:
+            left_out[reason] += 1
+        else:
+            measured.setdefault(design, []).append((row["silicon_ttft_ms"], row["silicon_tpot_ms"]))
+    table = pl.DataFrame(
+        [(*design, *np.median(np.array(pairs), axis=0)) for design, pairs in measured.items()],
+        schema=[*Design._fields, "ttft_ms", "tpot_ms"], orient="row",
+    ).sort(Design._fields).with_row_index("order")  # fmt: skip
+    found = pl.concat(priced_designs(*key, part) for key, part in groups(table, list(Design._fields[:7])))
+    expressible = sum(len(pairs) for pairs in measured.values())
+    print(f"\n{len(aggregated)} aggregated rows; {expressible} expressible: {len(table)} configurations")
+    for reason, count in left_out.most_common():
+        print(f"- {count} rows left out: {reason}")
+    fits = found.filter(pl.col("feasible"))
+    print(f"- {len(found) - len(fits)} configurations refused: weights and activations leave no room for a request")
+    waiting = fits.filter(pl.col("slots") < pl.col("concurrency"))
+    print(f"- {len(waiting)} configurations have requests that wait for room in the cache")
+    for parity, name in ((0, "even"), (1, "odd")):
+        half = fits.filter(pl.col("order") % 2 == parity)
+        show(f"aggregated serving, {name} half", half, ["system", "model", "dtype"])
+    show("aggregated serving, odd half", half, ["backend", "ep"])
+
+
+def design_of(row: dict[str, Any]) -> tuple[Design | None, str]:
+    """Return what a row measured, or None and why it is left out."""
+    if row["model_path"] in INEXPRESSIBLE:
+        return None, f"{row['model_path']}: {INEXPRESSIBLE[row['model_path']]}"
+    stated = re.search(r"_c(\d+)_", row["id"])
+    concurrency = float(stated[1]) if stated else row["batch_size"]
+    devices = devices_of(row)
+    copies = row["attention_dp_size"] or concurrency / row["batch_size"]
+    if devices is None or copies not in (1, devices, devices**2):
+        return None, "the recorded parallel sizes contradict each other"
+    recipe = "epnone" not in row["id"]
+    share = MEAN_LENGTH if recipe else 1.0
+    tp, ep = (1, devices) if copies > 1 else (devices, 1)
+    return Design(
+        row["system"], row["backend"], PRESETS[row["model_path"]], DTYPES[row["precision"]], tp, ep, recipe,
+        concurrency, float(round(row["isl"] * share)), float(round(row["osl"] * share)),
+    ), ""  # fmt: skip
+
+
+def devices_of(row: dict[str, Any]) -> int | None:
+    """Return the devices of a row, None where its sizes contradict each other.
+
+    Where experts are both split and spread, the table multiplies the two degrees of the same devices.
+    """
+    world = int(row["tp_size"] * (row["attention_dp_size"] or 1))
+    split, spread = int(row["moe_tp_size"]), int(row["moe_ep_size"])
+    if world == split * spread and split == spread and world > 4:
+        world = split
+    elif row["attention_dp_size"] is None:
+        world = int(row["tp_size"])
+    elif world != split * spread:
+        return None
+    return world if world <= NODE else None
+
+
+def priced_designs(
+    system: str, backend: str, model: str, dtype: str, tp: int, ep: int, recipe: bool, part: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the configurations of one structure with ratios of estimate to measurement.
+
+    As many slots as requests in flight, but no more than the cache holds: TensorRT-LLM sets a request's last length
+    aside when it starts, the others its present one, which is the prompt and half of the output on average.
+    """
+    concurrency, prompt, generate = (part[name].to_numpy() for name in ("concurrency", "prompt", "generate"))
+
+    def priced(**load: Any) -> Priced:
+        return estimate(
+            model, TARGETS[system], dtype=dtype, kv_dtype=cache_dtype(system), tp=tp, ep=ep,
+            mode="continuous", chunk=BUDGET, prompt=prompt, generate=generate, **load,
+        )  # fmt: skip
+
+    cache = priced(batch=np.full_like(concurrency, ep)).cache
+    held = cache.requests if backend == "trtllm" else np.floor(cache.tokens / (prompt + generate / 2.0))
+    slots = np.clip(held, ep, concurrency)
+    found = priced(
+        batch=slots, rounds=ROUNDS if recipe else None, concurrency=concurrency + (model in ONE_WAITS)
+    ).estimate
+    columns = found.columns
+    return part.with_columns(
+        slots=pl.Series(slots), feasible=pl.Series(held >= ep),
+        ttft_ratio=pl.Series(columns["ttft"].value * 1e3) / part["ttft_ms"],
+        tpot_ratio=pl.Series(columns["tpot"].value * 1e3) / part["tpot_ms"],
+        request_ratio=pl.Series(columns["request_latency"].value * 1e3)
+        / (part["ttft_ms"] + part["tpot_ms"] * (part["generate"] - 1.0)),
+    )  # fmt: skip
+
+
+def pooled(rows: pl.DataFrame) -> None:
+    """Print errors of serving by separate pools, as far as their workers are recorded."""
+    alike: dict[tuple[Any, ...], list[tuple[float, ...]]] = {}
+    for row in rows.iter_rows(named=True):
+        stated = re.search(r"_c(\d+)_", row["id"])
+        if stated is not None:
+            pools = tuple(pool_of(row, side) for side in ("prefill", "decode"))
+            numbers = (row["isl"], row["osl"], float(stated[1]), row["silicon_ttft_ms"], row["silicon_tpot_ms"])
+            alike.setdefault((row["system"], PRESETS[row["model_path"]], *pools), []).append(numbers)
+    found: list[tuple[Any, ...]] = []
+    for (system, preset, prefill, decode), group in alike.items():
+        prompt, generate, flying, ttft_ms, tpot_ms = np.array(group).T
+        load = Load(
+            1, np.round(prompt * MEAN_LENGTH), np.round(generate * MEAN_LENGTH), concurrency=flying, rounds=ROUNDS
+        )
+        priced = price_pools(load_model(preset), load_target(TARGETS[system]), prefill, decode, load)
+        ttft, tpot = (priced.columns[name].value * 1e3 for name in ("ttft", "tpot"))
+        attention = "data parallel" if decode.structure.ep > 1 else "tensor parallel"
+        found += [
+            (system, attention, *ratios, bool(fits))
+            for *ratios, fits in zip(ttft / ttft_ms, tpot / tpot_ms, priced.feasible, strict=True)
+        ]
+    names = ["system", "decode attention", "ttft_ratio", "tpot_ratio", "feasible"]
+    table = pl.DataFrame(found, schema=names, orient="row")
+    fits = table.filter(pl.col("feasible"))
+    print(f"\n{len(table)} rows of separate pools with their workers; {len(table) - len(fits)} refused: memory")
+    show("separate pools", fits, ["system", "decode attention"])
+
+
+def pool_of(row: dict[str, Any], side: str) -> Pool:
+    """Return one pool of a row."""
+    per_node = load_target(TARGETS[row["system"]]).devices_per_node
+    split, copies = int(row[f"{side}_tp_size"]), int(row[f"{side}_attention_dp_size"])
+    structure = Structure(
+        DTYPES[row["precision"]], tp=1 if copies > 1 else split, ep=copies,
+        nodes=-(-split * copies // per_node), kv_dtype=cache_dtype(row["system"]),
+    )  # fmt: skip
+    return Pool(structure, int(row[f"{side}_num_workers"]))
+
+
+def cache_dtype(system: str) -> str | None:
+    """Return what keys and values are stored in: the recipe has fp8 from Blackwell on."""
+    return None if system == "h100_sxm" else "fp8"
+
+
+def full_engine(folder: Path) -> None:
+    """Print the time between tokens while every slot of a recorded engine is taken."""
+    for name, preset, ep in (("Llama-3.1-8B", "llama-3.1-8b", 1), ("Qwen3-30B-A3B-Instruct-2507", "qwen3-30b-a3b", 2)):
+        place = folder / "RTXPRO6000" / name
+        options = json.loads((place / "meta.json").read_text())["engine_kwargs"]
+        with gzip.open(place / "requests.jsonl.gz", "rt") as lines:
+            requests = [json.loads(line) for line in lines]
+        span = [(r["last_token_ts"] - r["first_token_ts"]) / (r["output_toks"] - 1) for r in requests]
+        q = estimate(
+            preset, "rtx-pro-6000-server", dtype="bf16", ep=ep, mode="continuous",
+            chunk=options["max_num_batched_tokens"], batch=options["max_num_seqs"] * ep,
+            prompt=round(np.mean([r["input_toks"] for r in requests])),
+            generate=round(np.mean([r["output_toks"] for r in requests])),
+        ).estimate.quantity("tpot")  # fmt: skip
+        print(f"\n{name}, {options['max_num_seqs']} slots on each of {ep} RTX PRO 6000: {q.value * 1e3:.1f} ms a token "
+              f"({q.low * 1e3:.1f} to {q.high * 1e3:.1f}), measured median {np.median(span) * 1e3:.1f} ms")  # fmt: skip
+
+
+def longer(model: Any, context: int) -> Any:
+    """Return ``model`` accepting prompts of up to ``context`` tokens."""
+    figures = msgspec.structs.replace(model.preset.figures, context=context)
+    return msgspec.structs.replace(model, preset=msgspec.structs.replace(model.preset, figures=figures))
+
+
+def show(title: str, table: pl.DataFrame, by: list[str]) -> None:
+    """Print median and 90th percentile of the errors, and the median ratio, of each group and of all."""
+    names = [name for name in SHOWN if f"{name}_ratio" in table.columns]
+    heads = ["settings", *(f"{SHOWN[name]}: {what}" for name in names for what in ("error %", "p90 %", "ratio"))]
+    print(f"\n{title}\n\n| {' | '.join((*by, *heads))} |\n|{'---|' * (len(by) + len(heads))}")
+    for key, part in (*groups(table, by), (("all", *[""] * (len(by) - 1)), table)):
+        cells = [*map(str, key), str(len(part))]
+        for name in names:
+            ratio = part[f"{name}_ratio"].to_numpy()
+            off = np.abs(ratio - 1.0) * 100.0
+            cells += [f"{np.median(off):.1f}", f"{np.quantile(off, 0.9):.0f}", f"{np.median(ratio):.2f}"]
+        print(f"| {' | '.join(cells)} |")
+
+
+def groups(table: pl.DataFrame, by: list[str]) -> list[tuple[tuple[Any, ...], pl.DataFrame]]:
+    """Return the parts of ``table`` in the order of their keys."""
+    return list(table.sort(by).group_by(by, maintain_order=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Predicted against measured on a synthetic machine: the right passes are asked for, and errors are what they are."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from codesign.costmodels.factors import LABELS, F
+from codesign.costmodels.machine_validation import CASES, Case, case_model, compare, predictions, summary
+from codesign.profilers.measure import Measurement, Request
+from codesign.quantity import Method
+from codesign.targets import Calibration, load_target
+
+SHORT = (
+    Case("resnet-18", "forward", (1, 4)), Case("gpt2", "prefill", (2,), layers=2, prompt=16),
+    Case("gpt2", "decode", (1, 8), layers=2, prompt=16),
+)  # fmt: skip
+
+
+def test_five_models_at_three_batch_sizes() -> None:
+    assert {case.model for case in CASES} == {"resnet-50", "bert-base", "gpt2", "vit-b-16", "llama-3.2-1b"}
+    assert all(len(case.batches) == 3 for case in CASES)
+    assert {case.layers for case in CASES if case.model == "llama-3.2-1b"} == {2}
+
+
+def test_errors_and_intervals_of_a_slower_machine() -> None:
+    target = load_target("h100-sxm")
+    asked: list[Request] = []
+
+    def twice(request: Request) -> Measurement:
+        asked.append(request)
+        case = next(c for c in SHORT if (c.model, c.phase) == (request.model, request.phase))
+        seconds = 2.0 * predictions(case, target)[case.batches.index(request.batch)].value
+        return Measurement(seconds, seconds, seconds, 9, 2, request.batch == 8, "none")
+
+    rows = list(compare(target, SHORT, measure=twice))
+    assert [(r.model, r.phase, r.batch, r.layers, r.context) for r in asked] == [
+        ("resnet-18", "forward", 1, None, 128), ("resnet-18", "forward", 4, None, 128),
+        ("gpt2", "prefill", 2, 2, 16), ("gpt2", "decode", 1, 2, 16), ("gpt2", "decode", 8, 2, 16),
+    ]  # fmt: skip
+    assert all(request.dtype == "fp32" for request in asked)
+    for row in rows:
+        assert row.error == pytest.approx(-0.5)
+        assert row.error_before == pytest.approx(-0.5)
+        assert row.inside == (row.predicted.high >= row.measured.median)
+    whole = summary(rows)
+    assert whole.rows == 5
+    assert whole.mean_error == pytest.approx(0.5)
+    assert whole.median_error == pytest.approx(0.5)
+    assert whole.busy == 1
+    assert whole.inside == sum(row.inside for row in rows) / 5
+
+
+def test_calibration_moves_only_what_comes_after() -> None:
+    target = load_target("h100-sxm")
+    slower = Calibration(LABELS[F.HOST], 3.0, 0.1, Method.CALIBRATED, "a test")
+    calibrated = msgspec.structs.replace(target, calibration=(slower,))
+    (row,) = compare(
+        calibrated, (Case("gpt2", "decode", (1,), layers=2, prompt=16),),
+        measure=lambda request: Measurement(1.0, 1.0, 1.0, 9, 2, False, "none"),
+    )  # fmt: skip
+    assert row.predicted.value > 2.0 * row.before, "eager and host-bound"
+
+
+def test_a_shortened_model_keeps_its_layers() -> None:
+    short, whole = case_model(Case("gpt2", "decode", (1,), layers=2)), case_model(Case("gpt2", "decode", (1,)))
+    assert short.name == "gpt2, 2 layers"
+    assert whole.parameters - short.parameters == 10 * (12 * 768**2 + 13 * 768)
