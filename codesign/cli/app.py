@@ -19,13 +19,13 @@ from codesign.errors import CodesignError, ExitCode
 
 COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file beside this one
     "profile": Entry("codesign.cli.profile", "Profile a model here, or read a trace: what holds it back."),
-    "calibrate": Entry("codesign.cli.calibrate", "Measure this machine, or take measurements: a target overlay."),
+    "calibrate": Entry("codesign.cli.calibrate", "Measure this machine, or take measurements; write an overlay."),
     "estimate": Entry("codesign.cli.estimate", "Estimate what a design costs, with intervals."),
     "explain": Entry("codesign.cli.explain", "Explain a design: what binds it, what moves it."),
     "search": Entry("codesign.cli.search", "Search a design space for its Pareto front."),
     "report": Entry("codesign.cli.report", "Render runs: HTML, CSV, JSON, Parquet, Markdown, LaTeX."),
     "compare": Entry("codesign.cli.compare", "Compare the fronts of two searches, or two profiles."),
-    "validate": Entry("codesign.cli.validate", "Check our numbers against published references."),
+    "validate": Entry("codesign.cli.validate", "Check our numbers against references, or against this machine."),
     "costmodels": Entry("codesign.cli.costmodels", "Fit the learned operator models and score them."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),

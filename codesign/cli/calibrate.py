@@ -43,7 +43,7 @@ def calibrate_command(
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; measure rates again.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Measure this machine, or take measurements, and write a target overlay.
+    """Measure this machine, or take measurements; write an overlay.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ def validate(
     overlay: Annotated[str | None, typer.Option(help="Of machine: its overlay; default: as calibrated here.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Check our numbers against published references, or against this machine.
+    """Check our numbers against references, or against this machine.
 
     Exits 4 when a number is outside its tolerance; machine has none, and shows errors and intervals.
 

@@ -27,7 +27,7 @@ PROCESS = r"(\d+) ?(?:nm|N)"
 
 COARSE, SHRINK = 12.0, 1.2
 """Processes from this many nanometres on take the same energy an operation: 12 nm is 16 nm with denser cells. Finer
-ones take less by this power of their size (assumed): half at 7 nm and a third at 5 nm, more than foundries state."""
+ones take less by this power of their size (assumed): half at 7 nm, a third at 5 nm."""
 
 
 class Device(msgspec.Struct, frozen=True):

@@ -32,8 +32,7 @@ share of the cache's bandwidth that those bytes move at. All are kept as logarit
 
 PRIOR = np.log([3e-6, 0.8, 0.85, 3.0, 0.5, 2.0, 0.3])
 PRIOR_JOULES = float(np.log(20e-12))
-"""Of the eighth parameter, J a FLOP at 12 nm: V100 systems that lead by efficiency do 15 fp64 GFLOP a joule (Green500,
-2018), hosts and losses included, and fp32 operations take about a third of that energy."""
+"""Of the eighth parameter, J a FLOP in fp32 at 12 nm, the whole card included (assumed): where the search begins."""
 
 LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01, 1e-13])
 MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2, 1e-9])

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from codesign.costmodels.operators import queries
-from codesign.costmodels.operators.model_file import OperatorModel, model_of
 from codesign.costmodels.operators.lookup import shipped_model
+from codesign.costmodels.operators.model_file import OperatorModel, model_of
 from codesign.costmodels.operators.queries import RESULTS, predict_file, predict_frame
 from codesign.errors import DataError
 
