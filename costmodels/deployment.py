@@ -289,7 +289,7 @@ def _send(payload: Any, here: Machine, structure: Structure) -> Column:
     if structure.pp == 1:
         return Column.exact(0.0, COUNT)
     line = here.link("pp")
-    return Column.of_factor((structure.pp - 1) * (payload / line.bandwidth + line.latency), F.LINK, COUNT)
+    return Column.of_factor((structure.pp - 1) * line.collective("send", payload, 2), F.LINK, COUNT)
 
 
 def _memory(stage: Workload, microbatches: int) -> dict[str, Array]:

@@ -38,6 +38,9 @@ def calibrate_command(
     batch: Annotated[int | None, typer.Option(help="Sequences at once.")] = None,
     prompt: Annotated[int | None, typer.Option(help="Tokens of a prompt.")] = None,
     generate: Annotated[int | None, typer.Option(help="Tokens of an answer.")] = None,
+    execution: Annotated[str | None, typer.Option(help="eager, compiled or graph.")] = None,
+    mode: Annotated[str | None, typer.Option(help="static or continuous batching.")] = None,
+    chunk: Annotated[int | None, typer.Option(help="Token budget of an iteration.")] = None,
     rows: Annotated[Path | None, typer.Option(help="Write the measured operators as CSV too.")] = None,
     allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Calibrate beside other work, widened.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; measure rates again.")] = False,
@@ -56,7 +59,8 @@ def calibrate_command(
 
     if device not in KINDS:
         raise UsageError(f"unknown device {printable(device, 40)!r}", nearest(device, KINDS))
-    options = {"dtype": dtype, "tp": tp, "batch": batch, "prompt": prompt, "generate": generate}
+    options = {"dtype": dtype, "tp": tp, "batch": batch, "prompt": prompt, "generate": generate,
+               "execution": execution, "mode": mode, "chunk": chunk}  # fmt: skip
     stray = next((name for name, value in {"model": model, **options}.items() if value is not None), "")
     if stray and not given:
         raise UsageError(f"--{stray} is of --from", "leave it out: operators are measured here, not models")

@@ -24,6 +24,9 @@ Execution = Annotated[
     str, typer.Option(help="How kernels are launched: eager, compiled, graph; auto is graph, on processors eager.")
 ]
 Chunk = Annotated[int | None, typer.Option(help="Token budget of an iteration (chunked prefill).")]
+KvDtype = Annotated[str | None, typer.Option(help="Precision of cached keys and values; default the model's.")]
+Concurrency = Annotated[int | None, typer.Option(help="Requests in flight; beyond --batch they wait (continuous).")]
+Rounds = Annotated[int | None, typer.Option(help="Requests each client sends, first ones at once (continuous).")]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
 Grid = Annotated[float | None, typer.Option(help="Grid intensity in gCO2e/kWh.")]
 Pue = Annotated[float | None, typer.Option(help="Facility energy over IT energy.")]

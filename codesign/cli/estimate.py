@@ -32,6 +32,9 @@ def estimate_command(
     execution: o.Execution = "auto",
     chunk: o.Chunk = None,
     rate: o.Rate = None,
+    kv_dtype: o.KvDtype = None,
+    concurrency: o.Concurrency = None,
+    rounds: o.Rounds = None,
     grid: o.Grid = None,
     pue: o.Pue = None,
     lifetime: o.Lifetime = None,
@@ -63,6 +66,7 @@ def estimate_command(
         "dtype": dtype, "batch": batch, "prompt": prompt, "generate": generate, "tp": tp, "pp": pp, "ep": ep,
         "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
+        "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds,
     }  # fmt: skip
     if ops is not None:
         if model is not None or queries is not None:

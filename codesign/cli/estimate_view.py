@@ -40,7 +40,11 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     """Return the design in a few words."""
     words = [options["dtype"] or model.checkpoint_dtype]
     words += [f"{k} {options[k]}" for k in ("tp", "pp", "ep", "nodes", "replicas") if options[k] != 1]
-    words += [f"{k} {options[k]}" for k in ("batch", "prompt", "generate", "chunk", "rate") if options[k] is not None]
+    words += [
+        f"{k.replace('_', ' ')} {options[k]}"
+        for k in ("batch", "prompt", "generate", "chunk", "rate", "kv_dtype", "concurrency", "rounds")
+        if options[k] is not None
+    ]
     served = model.kind == "causal-lm" and options["mode"] != "training"
     how = (
         f"{options['mode']} batching"
@@ -91,7 +95,20 @@ def closing_notes(priced: Any) -> list[str]:
     estimate = priced.estimate
     assumed = any("assumed" in q.source for q in estimate.quantities().values())
     following = "Why: `codesign explain` with the same options. Better designs: `codesign search deployment`."
-    return [*([ASSUMED] if assumed else []), *_naive_line(priced), *estimate.notes, following]
+    return [*([ASSUMED] if assumed else []), _roofline_line(priced), *_naive_line(priced), *estimate.notes, following]
+
+
+def _roofline_line(priced: Any) -> str:
+    """Return the line that compares the device time of each phase with its roofline."""
+    from codesign.costmodels.explain import group_rows
+    from codesign.costmodels.roofline import roofline_seconds
+
+    words = []
+    for cost in priced.phases:
+        bar = float(roofline_seconds(cost, priced.machine).reshape(-1)[0])
+        taken = sum(row.seconds for row in group_rows(cost))
+        words.append(f"{cost.name} {step_name(cost.name)} {number(bar, 's')}, estimated {taken / bar:.2f} times")
+    return f"roofline: {'; '.join(words)}"
 
 
 def _naive_line(priced: Any) -> list[str]:
@@ -116,6 +133,7 @@ def details(priced: Any) -> dict[str, Any]:
     """Return what ``--json`` adds: per-kernel rows, memory parts, error factors and their shares."""
     from codesign.costmodels.energy import naive_energy
     from codesign.costmodels.explain import group_rows
+    from codesign.costmodels.roofline import roofline_seconds
 
     estimate = priced.estimate
     naive = naive_energy(estimate, priced.machine)
@@ -124,6 +142,13 @@ def details(priced: Any) -> dict[str, Any]:
         "energy_tdp": None if naive is None else {
             "value": float(naive[1].reshape(-1)[0]), "unit": "J", "per": estimate.metrics[naive[0]].per,
             "source": "thermal design power times time",
+        },
+        "roofline": {
+            cost.name: {"value": float(roofline_seconds(cost, priced.machine).reshape(-1)[0]), "unit": "s"}
+            for cost in priced.phases
+        },
+        "cache": None if priced.cache is None else {
+            name: float(getattr(priced.cache, name).reshape(-1)[0]) for name in ("blocks", "tokens", "requests")
         },
         "operators": [row for cost in priced.phases for row in group_rows(cost)],
         "memory": {name: float(size.max()) for name, size in priced.memory.items()},

@@ -31,6 +31,9 @@ def explain_command(
     execution: o.Execution = "auto",
     chunk: o.Chunk = None,
     rate: o.Rate = None,
+    kv_dtype: o.KvDtype = None,
+    concurrency: o.Concurrency = None,
+    rounds: o.Rounds = None,
     grid: o.Grid = None,
     pue: o.Pue = None,
     lifetime: o.Lifetime = None,
@@ -54,6 +57,7 @@ def explain_command(
         "dtype": dtype, "batch": batch, "prompt": prompt, "generate": generate, "tp": tp, "pp": pp, "ep": ep,
         "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
+        "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds,
     }  # fmt: skip
     notes = ["distance: how many times longer the binding resource takes than the next one"]
     limits = tuple(where or ())

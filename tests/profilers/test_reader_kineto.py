@@ -73,7 +73,7 @@ class TestByHand:
         bare = read(written(tmp_path / "a.json", EVENTS))
         for name, content in (
             ("b.gz", json.dumps({"traceEvents": EVENTS}).encode()),  # not gzip, whatever its name says
-            ("c.json", gzip.compress(json.dumps(EVENTS).encode())),
+            ("c.json", gzip.compress(json.dumps(EVENTS).encode(), mtime=0)),
             ("d.txt", json.dumps({"traceEvents": EVENTS}, indent=4).replace("\n", "\r\n").encode()),
             ("e", b"\xef\xbb\xbf" + json.dumps(EVENTS).encode()),
             ("f", b"\xef\xbb\xbf \n" + json.dumps({"traceEvents": EVENTS}).encode() + b"\n\n"),
@@ -83,7 +83,7 @@ class TestByHand:
             assert difference(read(written(tmp_path / name, content)), bare) is None, name
 
     def test_the_smallest_traces(self, tmp_path: Path) -> None:
-        for content in (b"[]", b" [ ] ", b'{"traceEvents":[]}', gzip.compress(b"[]")):
+        for content in (b"[]", b" [ ] ", b'{"traceEvents":[]}', gzip.compress(b"[]", mtime=0)):
             trace = read(written(tmp_path / "a", content))
             assert (trace.event_count, trace.names, trace.threads, trace.origin) == (0, (), (), 0)
 
@@ -310,7 +310,7 @@ class TestBlocks:
         path = written(tmp_path / "a.json", content)
         whole = read(path)
         assert len(whole.work) >= 5
-        packed = written(tmp_path / "a.gz", gzip.compress(content[:99]) + gzip.compress(content[99:]))
+        packed = written(tmp_path / "a.gz", gzip.compress(content[:99], mtime=0) + gzip.compress(content[99:], mtime=0))
         for size in (*range(1, 40), *range(40, len(content), 61)):
             assert difference(read(path, size), whole) is None, f"blocks of {size}"
             assert difference(read(packed, size), whole) is None, f"packed, blocks of {size}"

@@ -236,7 +236,7 @@ class TestRefusals:
             (b"SQLite", "is no SQLite file"),
             (b"SQLite format 3\0", "damaged"),
             (b'{"traceEvents": []}', "is no SQLite file"),
-            (gzip.compress(b"SQLite format 3\0"), "gzip"),
+            (gzip.compress(b"SQLite format 3\0", mtime=0), "gzip"),
         ],
     )
     def test_no_database(self, tmp_path: Path, content: bytes, found: str) -> None:

@@ -169,7 +169,7 @@ class TestDamage:
             content = bytearray(inside)
             for _ in range(chance.choice((1, 1, 3))):
                 content[chance.randrange(len(content))] = chance.choice((0, 0xFF, 0x7F, chance.randrange(256)))
-            path.write_bytes(gzip.compress(bytes(content), compresslevel=1))
+            path.write_bytes(gzip.compress(bytes(content), compresslevel=1, mtime=0))
             try:
                 assert fault(read_recording(path)) is None
                 outcomes["read"] += 1
@@ -226,9 +226,10 @@ class TestDamage:
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"x", b'{"codesign_trace":1}\n', gzip.compress(b""), gzip.compress(b"hello\n"), gzip.compress(b"{}\n"),
-         gzip.compress(b'{"codesign_trace":1}'), gzip.compress(b'{"codesign_trace":' + b"[" * 10**6 + b"\n"),
-         gzip.compress(b'{"codesign_trace":\xff}\n')],
+        [b"", b"x", b'{"codesign_trace":1}\n']
+        + [gzip.compress(text, mtime=0) for text in (
+            b"", b"hello\n", b"{}\n", b'{"codesign_trace":1}', b'{"codesign_trace":' + b"[" * 10**6 + b"\n",
+            b'{"codesign_trace":\xff}\n')],
     )  # fmt: skip
     def test_what_is_no_recording(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a\n.trace").write_bytes(content)
@@ -236,7 +237,7 @@ class TestDamage:
 
     def test_what_follows_the_recording(self, path: Path) -> None:
         whole = path.read_bytes()
-        for more in (b"x", whole, gzip.compress(b"x"), b"\0\0x"):
+        for more in (b"x", whole, gzip.compress(b"x", mtime=0), b"\0\0x"):
             path.write_bytes(whole + more)
             refused(path)
 
@@ -267,7 +268,7 @@ class TestLimits:
 
     def test_a_header_without_an_end(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(recording, "LONGEST_HEADER", 1 << 20)
-        path.write_bytes(gzip.compress(b'{"codesign_trace":1' + b" " * (1 << 22)))
+        path.write_bytes(gzip.compress(b'{"codesign_trace":1' + b" " * (1 << 22), mtime=0))
         assert "the header is cut, or of more than the 1,048,576 bytes" in refused(path)
 
     def test_a_memory_that_is_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
