@@ -8,6 +8,7 @@ scalar measured with the same rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from codesign.costmodels.operators.fit import FamilyModel, calibrated, predict, 
 from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
 from codesign.costmodels.operators.protocols import Error, error
-from codesign.costmodels.operators.tables import UNDERCUT, Rows
+from codesign.costmodels.operators.tables import Rows, joined, possible
 from codesign.errors import DataError
 from codesign.quantity import Z90, Array
 from codesign.targets import OperatorCalibration, Target
@@ -98,10 +99,11 @@ def calibrate_rows(
         if name not in frame.columns:
             raise DataError(f"measured operators: column {name!r} is missing", f"found {', '.join(frame.columns)}")
     measured = frame["latency_ms"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy() * 1e-3
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
     parts: dict[str, list[tuple[Served, Rows]]] = {}
     for group in Asked(frame, "measured operators", target=bare).groups():
-        rows = _possible(msgspec.structs.replace(group.rows, seconds=measured[group.at]), left_out)
+        rows = possible(msgspec.structs.replace(group.rows, seconds=measured[group.at]))
+        left_out += Counter(rows.quarantined)
         for form in np.unique(rows.form).tolist():
             served = served_by(model, group.family, rows.formats[form].name, bare)
             parts.setdefault(served.name, []).append((served, rows.take(rows.form == form)))
@@ -109,21 +111,7 @@ def calibrate_rows(
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no rows"
         raise DataError("no measured operator can be used", reasons)
     found = [_calibrated([rows for _, rows in pairs], pairs[0][0], source) for _, pairs in sorted(parts.items())]
-    return OperatorsCalibrated(tuple(found), left_out)
-
-
-def _possible(rows: Rows, left_out: dict[str, int]) -> Rows:
-    """Return the rows that can be right; the others are counted in ``left_out``."""
-    with np.errstate(invalid="ignore"):
-        positive = np.isfinite(rows.seconds) & (rows.seconds > 0.0)
-        on = rows.columns
-        slow_enough = rows.seconds >= physics.least(FAMILIES[rows.family].work(rows.shapes, on), on) / UNDERCUT
-    for reason, mask in (
-        ("without a positive latency", ~positive), ("faster than the device allows", positive & ~slow_enough),
-    ):  # fmt: skip
-        if mask.any():
-            left_out[reason] = left_out.get(reason, 0) + int(mask.sum())
-    return rows.take(positive & slow_enough)
+    return OperatorsCalibrated(tuple(found), dict(left_out))
 
 
 def _calibrated(parts: list[Rows], served: Served, source: str) -> ExpertCalibrated:
@@ -165,21 +153,3 @@ def _left_out(model: FamilyModel, rows: Rows, term: Array, spread: float | None)
         moved = calibrated(model, rows.take(inside), term[inside], spread)
         found[outside] = predict(moved, rows.take(outside), term[outside])
     return found
-
-
-def joined(parts: list[Rows]) -> Rows:
-    """Return rows of one device and family that came apart, as one table."""
-    first, *others = parts
-    if not others:
-        return first
-    stacks = tuple(dict.fromkeys(stack for rows in parts for stack in rows.stacks))
-    formats = tuple({form.name: form for rows in parts for form in rows.formats}.values())
-    names = [form.name for form in formats]
-    form = [np.array([names.index(f.name) for f in rows.formats])[rows.form] for rows in parts]
-    stack = [np.array([stacks.index(s) for s in rows.stacks])[rows.stack] for rows in parts]
-    return msgspec.structs.replace(
-        first, shapes={name: np.concatenate([rows.shapes[name] for rows in parts]) for name in first.shapes},
-        device=np.concatenate([rows.device for rows in parts]), formats=formats, form=np.concatenate(form),
-        stacks=stacks, stack=np.concatenate(stack), seconds=np.concatenate([rows.seconds for rows in parts]),
-        held_out=np.concatenate([rows.held_out for rows in parts]), watts=None,
-    )  # fmt: skip

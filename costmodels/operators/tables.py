@@ -8,6 +8,7 @@ not a positive number, measured on a throttled device, or faster than the physic
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,62 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
         return msgspec.structs.replace(self, shapes={k: v[chosen] for k, v in self.shapes.items()}, **taken)
 
 
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows of one family that came apart, as one table."""
+    first, *others = parts
+    if not others:
+        return first
+    devices, device = _merged([(rows.devices, rows.device) for rows in parts], lambda one: one.id)
+    formats, form = _merged([(rows.formats, rows.form) for rows in parts], lambda one: one.name)
+    stacks, stack = _merged([(rows.stacks, rows.stack) for rows in parts], str)
+    watts = [np.full(len(rows), np.nan) if rows.watts is None else rows.watts for rows in parts]
+    quarantined = sum((Counter(rows.quarantined) for rows in parts), start=Counter[str]())
+    return Rows(
+        first.family, {name: np.concatenate([rows.shapes[name] for rows in parts]) for name in first.shapes},
+        devices, device, formats, form, stacks, stack, np.concatenate([rows.seconds for rows in parts]),
+        np.concatenate([rows.held_out for rows in parts]), dict(quarantined),
+        None if all(rows.watts is None for rows in parts) else np.concatenate(watts),
+    )  # fmt: skip
+
+
+def _merged(
+    parts: Sequence[tuple[Sequence[Any], Indices]], name: Callable[[Any], str]
+) -> tuple[tuple[Any, ...], Indices]:
+    """Return the distinct things of all parts, and the position of each row's among them."""
+    things = {name(one): one for known, _ in parts for one in known}
+    order = {key: at for at, key in enumerate(things)}
+    return tuple(things.values()), np.concatenate([
+        np.array([order[name(one)] for one in known], np.int64)[at] for known, at in parts
+    ])  # fmt: skip
+
+
+def possible(rows: Rows, wrong: Sequence[tuple[str, Mask]] = ()) -> Rows:
+    """Return the rows that can be right; the others are counted by reason in ``quarantined``.
+
+    Args:
+        rows: Measured.
+        wrong: Further reasons, and the masks of rows they hold for.
+    """
+    quarantined = Counter(rows.quarantined)
+    finite = np.ones(len(rows), bool)
+    for values in rows.shapes.values():
+        finite &= np.isfinite(values)
+    keep: Mask = np.ones(len(rows), bool)
+    for reason, mask in (
+        ("without a positive latency", ~(np.isfinite(rows.seconds) & (rows.seconds > 0.0))),
+        ("without its shape", ~finite), ("of a dtype that the device lacks", ~_supported(rows)), *wrong,
+    ):  # fmt: skip
+        quarantined[reason] += int((keep & mask).sum())
+        keep &= ~mask
+    rows = rows.take(keep)
+    on = rows.columns
+    impossible = rows.seconds < least(FAMILIES[rows.family].work(rows.shapes, on), on) / UNDERCUT
+    quarantined["faster than the device can be"] += int(impossible.sum())
+    return msgspec.structs.replace(
+        rows.take(~impossible), quarantined={reason: count for reason, count in quarantined.items() if count}
+    )
+
+
 def read_tables(folder: Path) -> dict[str, Rows]:
     """Return the rows of the tables in ``folder``, by family; fp32 products and those of tensor cores apart.
 
@@ -106,9 +163,40 @@ def read_tables(folder: Path) -> dict[str, Rows]:
                     found[name] = reader(table)
                 except pl.exceptions.ColumnNotFoundError as error:
                     raise DataError(f"{path}: column {error} is missing", "expected the schema of its source") from None
+    for name, rows in read_csv_tables(folder).items():
+        found[name] = joined([found[name], rows]) if name in found else rows
     if not found:
-        raise DataError(f"{folder} holds no table of measured kernels", "expected neusight/ or aiconfigurator/ in it")
+        raise DataError(
+            f"{folder} holds no table of measured kernels", "expected neusight/, aiconfigurator/ or CSV files"
+        )
     return found
+
+
+def read_csv_tables(folder: Path) -> dict[str, Rows]:
+    """Return the rows of CSV files in ``folder`` with ``op, device, latency_ms`` and shape columns, by table.
+
+    ``dtype`` is fp32 where there is no such column. Other files are not looked at.
+    """
+    import polars as pl
+
+    from codesign.costmodels.operators.asked import Asked
+
+    parts: dict[str, list[Rows]] = {}
+    for path in sorted(folder.glob("*.csv")):
+        frame = pl.read_csv(path, infer_schema=False)
+        if not {"op", "device", "latency_ms"} <= set(frame.columns):
+            continue
+        frame = frame if "dtype" in frame.columns else frame.with_columns(dtype=pl.lit("fp32"))
+        seconds = frame["latency_ms"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy() * 1e-3
+        for group in Asked(frame, path.name).groups():
+            rows = possible(msgspec.structs.replace(group.rows, seconds=seconds[group.at]))
+            single = np.isin(rows.form, [at for at, form in enumerate(rows.formats) if form.name == "fp32"])
+            apart = single & (group.family in ("gemm", "convolution", "vector"))
+            for name, mask in ((f"{group.family}-fp32", apart), (group.family, ~apart)):
+                if mask.any():
+                    parts.setdefault(name, []).append(rows.take(mask))
+                    rows = msgspec.structs.replace(rows, quarantined={})  # counted once
+    return {name: joined(rows) for name, rows in parts.items()}
 
 
 def _rows(
@@ -127,7 +215,6 @@ def _rows(
     """
     import polars as pl
 
-    quarantined: Counter[str] = Counter()
     names = table[device].cast(pl.Utf8)
     targets = {name: load_target(name) for name in names.unique().to_list()}
     devices = tuple(device_of(targets[name]) for name in sorted(targets))
@@ -144,23 +231,9 @@ def _rows(
         table["latency_ms"].cast(pl.Float64).to_numpy() * 1e-3,
         np.zeros(len(table), bool) if held_out is None else held_out, {}, _watts(table),
     )  # fmt: skip
-    keep: Mask = np.ones(len(rows), bool)
-    checks: list[tuple[str, Mask]] = [
-        ("no positive latency", ~(np.isfinite(rows.seconds) & (rows.seconds > 0.0))),
-        ("a dtype that the device lacks", ~_supported(rows)),
-    ]
-    if "throttled" in table.columns:
-        checks.append(("measured on a throttled device", table["throttled"].to_numpy().astype(bool)))
-    for reason, wrong in checks:
-        quarantined[reason] += int((keep & wrong).sum())
-        keep &= ~wrong
-    rows = rows.take(keep)
-    on = rows.columns
-    impossible = rows.seconds < least(FAMILIES[family].work(rows.shapes, on), on) / UNDERCUT
-    quarantined["faster than the device can be"] += int(impossible.sum())
-    return msgspec.structs.replace(
-        rows.take(~impossible), quarantined={reason: count for reason, count in quarantined.items() if count}
-    )
+    throttled = "throttled" in table.columns
+    wrong = [("measured on a throttled device", table["throttled"].to_numpy().astype(bool))] if throttled else []
+    return possible(rows, wrong)
 
 
 def _watts(table: pl.DataFrame) -> Array | None:
