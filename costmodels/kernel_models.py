@@ -20,13 +20,15 @@ import numpy as np
 
 from codesign.costmodels.machine import Machine
 from codesign.costmodels.operators import physics
-from codesign.costmodels.operators.device import Device, device_of
+from codesign.costmodels.operators.device import Columns, Device, device_of
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import measured_on, predict_quickly
 from codesign.costmodels.operators.formats import FORMATS, Format
 from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
+from codesign.costmodels.operators.monotone import RISING
 from codesign.costmodels.operators.shapes import Shape
 from codesign.costmodels.operators.tables import Rows
+from codesign.costmodels.size_grid import Gridded, on_grid
 from codesign.costmodels.work import GroupWork
 from codesign.errors import UsageError
 from codesign.quantity import Array, Method
@@ -62,11 +64,16 @@ class _Predicted(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """One operator of a group: distinct sizes, and which of them each point has."""
+    """One operator of a group: its sizes, and its points on the grid of those that designs vary."""
 
     group: int
-    sizes: dict[str, Array]
-    place: Any
+    sizes: dict[str, Any]
+    points: Gridded
+
+
+def _asked(group: int, shape: Shape) -> _Asked:
+    sizes = {name: np.asarray(size, np.float64) for name, size in shape.sizes.items()}
+    return _Asked(group, sizes, on_grid(sizes, RISING[shape.family]))
 
 
 def kernel_times(works: Sequence[GroupWork], machine: Machine) -> list[KernelTime | None]:
@@ -79,7 +86,7 @@ def kernel_times(works: Sequence[GroupWork], machine: Machine) -> list[KernelTim
     for number, work in enumerate(works):
         if all(_known(machine, shape) for shape in work.shapes):
             for shape in work.shapes:
-                asked.setdefault((shape.family, shape.form.name), []).append(_distinct(number, shape))
+                asked.setdefault((shape.family, shape.form.name), []).append(_asked(number, shape))
     parts: dict[int, list[_Predicted]] = {}
     for (family, form), operators in asked.items():
         for number, predicted in _quickest(machine, family, form, operators, device):
@@ -111,28 +118,18 @@ def served(machine: Machine, family: str, form: str) -> Served | None:
 
 
 def _known(machine: Machine, shape: Shape) -> bool:
-    """Return whether a model was fitted on operators like ``shape``: batched products were measured in fp32 only."""
+    """Return whether a model was fitted on operators like ``shape``, and its designs vary what the grid holds.
+
+    Batched products were measured in fp32 only.
+    """
+    varied = [name for name, size in shape.sizes.items() if np.size(size) > 1]
+    if not set(varied) <= set(RISING[shape.family]):
+        return False
     found = served(machine, shape.family, shape.form.name)
     if found is None:
         return False
     batched = shape.family == "gemm" and bool(np.any(np.asarray(shape.sizes["batch"]) > 1))
     return not batched or shape.form.name == "fp32" or found.method is Method.CALIBRATED
-
-
-def _distinct(group: int, shape: Shape) -> _Asked:
-    """Return the distinct sizes of a shape over the points: few batches make few shapes of many designs."""
-    if all(isinstance(size, int | float) for size in shape.sizes.values()):
-        return _Asked(group, {name: np.array([size], np.float64) for name, size in shape.sizes.items()}, 0)
-    sizes = {name: np.asarray(size, np.float64) for name, size in shape.sizes.items()}
-    whole = np.broadcast_shapes(*(size.shape for size in sizes.values()))
-    place: Any = np.zeros(whole, np.int64)
-    for size in sizes.values():
-        if size.size > 1:
-            values, code = np.unique(size, return_inverse=True)
-            place = place * len(values) + code.reshape(size.shape)
-    _, first, inverse = np.unique(place, return_index=True, return_inverse=True)
-    at = {name: np.broadcast_to(size, whole).ravel()[first] for name, size in sizes.items()}
-    return _Asked(group, at, inverse.reshape(whole))
 
 
 def _quickest(
@@ -142,26 +139,25 @@ def _quickest(
 
     Of formats that hold and compute the same (scales a tensor or a block), engines run the quicker one.
     """
-    counts = [len(next(iter(one.sizes.values()))) for one in operators]
-    shapes = {name: np.concatenate([one.sizes[name] for one in operators]) for name in operators[0].sizes}
+    counts = [len(next(iter(one.points.nodes.values()))) for one in operators]
+    shapes = {name: np.concatenate([one.points.nodes[name] for one in operators]) for name in operators[0].points.nodes}
     seconds, floor, own = np.full(sum(counts), np.inf), np.zeros(sum(counts)), 0.0
-    bound = seconds
     for like in FORMATS:
         use = served(machine, family, like.name) if _same(like, FORMS[form]) else None
         if use is None:
             continue
-        rows = _rows(family, shapes, device, like, use.model.quickest_stack(like.name))
         least = _floor(use, like.name)
         fused = max(least - _plain_floor(machine), 0.0) if _quantises(family, use, like) else 0.0
-        found = predict_quickly(use.model, rows)
+        found = predict_quickly(use.model, _rows(family, shapes, device, like, use.model.quickest_stack(like.name)))
         found = np.maximum(found - fused, np.minimum(found, least - fused))
         floor, seconds = np.where(found < seconds, least - fused, floor), np.minimum(found, seconds)
-        bound = physics.bound(FAMILIES[family].work(shapes, rows.columns), rows.columns)
         own = max(own, float(np.hypot(use.own, use.model.distilled)))
+    on = Columns.single(device, FORMS[form])
     ends = np.cumsum(counts)
     for one, count, end in zip(operators, counts, ends.tolist(), strict=True):
         part = slice(end - count, end)
-        yield one.group, _Predicted(seconds[part][one.place], bound[part][one.place], floor[part][one.place], own)
+        bound = physics.bound(FAMILIES[family].work(one.sizes, on), on)
+        yield one.group, _Predicted(one.points.at(seconds[part]), bound, one.points.at(floor[part]), own)
 
 
 def _same(one: Format, other: Format) -> bool:

@@ -117,6 +117,11 @@ def known_devices() -> tuple[Device, ...]:
     return tuple(found)
 
 
+OF_DEVICE = ("vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy")
+OF_FORMAT = ("weight", "activation", "output")
+"""Columns that are attributes of a device, and of a format."""
+
+
 class Columns(msgspec.Struct, frozen=True, eq=False):
     """Device and format numbers of each row, shape (n,), SI; attributes as those of ``Device`` and ``Format``."""
 
@@ -135,6 +140,17 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     output: Array
 
     @staticmethod
+    def single(device: Device, form: Format) -> Columns:
+        """Return the columns of one device and format, as numbers.
+
+        Raises:
+            UsageError: the device has no dtype of the format.
+        """
+        numbers = {name: np.asarray(getattr(device, name)) for name in OF_DEVICE}
+        numbers |= {name: np.asarray(getattr(form, name)) for name in OF_FORMAT}
+        return Columns(peak=np.asarray(device.peak(form)), **numbers)
+
+    @staticmethod
     def of(
         devices: Sequence[Device], device: NDArray[np.int64], formats: Sequence[Format], form: NDArray[np.int64]
     ) -> Columns:
@@ -148,11 +164,6 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
         for pair in pairs.tolist():
             d, f = divmod(pair, len(formats))
             peaks[d, f] = devices[d].peak(formats[f])
-        names = (
-            "vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy",
-        )  # fmt: skip
-        of_device = {name: np.array([getattr(d, name) for d in devices])[device] for name in names}
-        of_format = {
-            name: np.array([getattr(f, name) for f in formats])[form] for name in ("weight", "activation", "output")
-        }
+        of_device = {name: np.array([getattr(d, name) for d in devices])[device] for name in OF_DEVICE}
+        of_format = {name: np.array([getattr(f, name) for f in formats])[form] for name in OF_FORMAT}
         return Columns(peak=peaks[device, form], **of_device, **of_format)
