@@ -1,4 +1,4 @@
-"""Operators predicted a second: features, trees, and a CSV of many rows from file to file.
+"""Operators predicted a second: by trees, by the network, from file to file; and one estimate of a large model.
 
 python benchmarks/operators.py --rows 200000
 """
@@ -10,13 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from codesign.costmodels.operators.device import device_of
+from codesign.costmodels.operators.fit import predict_quickly
+from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.lookup import shipped_model
 from codesign.costmodels.operators.queries import predict_frame
+from codesign.costmodels.operators.tables import Rows
+from codesign.targets import load_target
+
+WORKERS = 2
 
 
 def table(rows: int) -> pl.DataFrame:
@@ -33,8 +41,39 @@ def table(rows: int) -> pl.DataFrame:
     return frame.with_columns(pl.all().cast(pl.Utf8))
 
 
+def by_network(count: int) -> float:
+    """Return rows a second that the network predicts, inputs and physical form included."""
+    rng = np.random.default_rng(0)
+    shapes = {"batch": np.ones(count), **{name: np.rint(2.0 ** rng.uniform(5, 14, count)) for name in ("m", "n", "k")}}
+    zero = np.zeros(count, np.int64)
+    device, form = device_of(load_target("h100-sxm")), format_of("bf16")
+    rows = Rows("gemm", shapes, (device,), zero, (form,), zero, ("",), zero, np.ones(count), np.zeros(count, bool), {})
+    model = shipped_model().families["gemm-16"]
+    halves = [rows.take(np.arange(count) % WORKERS == part) for part in range(WORKERS)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(lambda part: predict_quickly(model, part.take(np.arange(1000))), halves))
+        began = time.perf_counter()
+        list(pool.map(lambda part: predict_quickly(model, part), halves))
+        return count / (time.perf_counter() - began)
+
+
+def one_estimate() -> tuple[float, float]:
+    """Return seconds of the first estimate of a 70B model in a fresh process, imports aside, and of one after."""
+    code = (
+        "import time; from codesign.costmodels.api import estimate\n"
+        "def one(batch):\n"
+        "    began = time.perf_counter()\n"
+        "    estimate('llama-3.1-70b', 'h100-sxm', tp=8, batch=batch, prompt=2048, generate=256)\n"
+        "    return time.perf_counter() - began\n"
+        "first = one(8); print(first, min(one(batch) for batch in range(9, 19)))"
+    )
+    times = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout for _ in range(5)]
+    first, after = zip(*(map(float, text.split()) for text in times), strict=True)
+    return float(np.median(first)), float(np.median(after))
+
+
 def main() -> None:
-    """Print rows a second in memory and from file to file."""
+    """Print rows a second in memory and from file to file, and the time of an estimate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     rows = parser.parse_args().rows
@@ -42,7 +81,10 @@ def main() -> None:
     predict_frame(frame.head(10), shipped_model())
     began = time.perf_counter()
     predict_frame(frame, shipped_model())
-    print(f"{rows / (time.perf_counter() - began):,.0f} rows/s in memory")
+    print(f"{rows / (time.perf_counter() - began):,.0f} rows/s in memory, by the trees")
+    print(f"{by_network(10 * rows):,.0f} rows/s by the network, on {WORKERS} threads")
+    first, after = one_estimate()
+    print(f"estimate of llama-3.1-70b: {first * 1e3:.0f} ms the first time, {after * 1e3:.1f} ms after")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ops.csv"
         frame.write_csv(path)

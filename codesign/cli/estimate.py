@@ -49,6 +49,9 @@ def estimate_command(
         str | None,
         typer.Option(help="CSV of single operators: id, op, device, dtype and shape columns (docs/operators.md)."),
     ] = None,
+    cost_model: Annotated[
+        str | None, typer.Option(help="What predicts --ops: trees (default), network, analytical, roofline.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -71,8 +74,10 @@ def estimate_command(
     if ops is not None:
         if model is not None or queries is not None:
             raise UsageError("--ops takes neither a model nor --queries", "its rows name operators and devices")
-        view.predict_operators(ctx, ops, out, overlay)
+        view.predict_operators(ctx, ops, out, overlay, cost_model)
         return
+    if cost_model is not None:
+        raise UsageError("--cost-model is of --ops", "models are priced by the network and its closed forms")
     if queries is not None:
         view.price_queries(ctx, queries, out, {"model": model, "target": target or None, **options}, overlay)
         return
@@ -84,6 +89,7 @@ def estimate_command(
     title = f"{loaded.name} on {priced.machine.target.name}\n{view.design_line(loaded, options)}"
     show(
         ctx, priced.estimate.quantities(), [view.metric_table(title, priced.estimate), *view.operator_tables(priced)],
-        as_json=json, details=view.details(priced), notes=view.closing_notes(priced),
+        as_json=json, details=view.details(priced),
+        notes=[*view.unused_overlay(overlay, [priced.machine.target.id]), *view.closing_notes(priced)],
     )  # fmt: skip
     view.check_limits(priced, where or [])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import typer
 
 from codesign.cli.design_options import loaded
 from codesign.cli.output import Table, note, number
-from codesign.errors import EnvironmentLacks, LimitCrossed, UsageError
+from codesign.errors import CodesignError, EnvironmentLacks, LimitCrossed, UsageError
 from codesign.units import format_digits, scale_of
 
 if TYPE_CHECKING:
@@ -174,14 +174,62 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
     """Price the designs of a CSV and write the rows as they come."""
     from codesign.costmodels.queries import price_file
 
-    _write_frames(ctx, price_file(path, options, overlay), out, "designs priced")
+    targets = {options["target"]} - {None}
+    _write_frames(ctx, _noting(price_file(path, options, overlay), "target", targets), out, "designs priced")
+    for line in unused_overlay(overlay, targets):
+        note(ctx, line)
 
 
-def predict_operators(ctx: typer.Context, path: str, out: str | None, overlay: str | None) -> None:
+def predict_operators(
+    ctx: typer.Context, path: str, out: str | None, overlay: str | None, cost_model: str | None = None
+) -> None:
     """Predict the operators of a CSV and write the rows as they come."""
+    from codesign.costmodels.operators import cost_models
     from codesign.costmodels.operators.queries import predict_file
 
-    _write_frames(ctx, predict_file(path, overlay=overlay), out, "operators predicted")
+    chosen = None if cost_model is None else cost_models.cost_model(cost_model)
+    targets: set[str] = set()
+    frames = predict_file(path, overlay=overlay, cost_model=chosen)
+    _write_frames(ctx, _noting(frames, "device", targets), out, "operators predicted")
+    for line in unused_overlay(overlay, targets, single_operators=True):
+        note(ctx, line)
+
+
+def _noting(frames: Iterable[polars.DataFrame], column: str, names: set[str]) -> Iterator[polars.DataFrame]:
+    """Yield ``frames``, adding to ``names`` what ``column`` holds in each."""
+    for frame in frames:
+        if column in frame.columns:
+            names.update(frame[column].unique().cast(str).to_list())
+        yield frame
+
+
+def unused_overlay(overlay: str | None, targets: Iterable[str], *, single_operators: bool = False) -> list[str]:
+    """Return a line that says why an overlay moved nothing, where it did.
+
+    Args:
+        overlay: Path of it.
+        targets: Names of all that was asked about.
+        single_operators: Whether that were operators and not whole models, which factors of models do not move.
+    """
+    if overlay is None:
+        return []
+    from codesign.costmodels.factors import LABELS, F
+    from codesign.strict_yaml import read_text
+    from codesign.targets import load_target
+    from codesign.targets.schema import parse_overlay
+
+    found = parse_overlay(read_text(overlay), overlay)
+    known = []
+    for name in targets:
+        with suppress(CodesignError):  # a design whose target nobody knows says so in its row
+            known.append(load_target(name).id)
+    if found.target not in known:
+        return [f"{overlay} calibrates {found.target}, which nothing here runs on: it moved nothing"]
+    if not found.factors and not found.operators:
+        return [f"{overlay} holds neither factors nor operators: it moved nothing"]
+    if single_operators and not found.operators and LABELS[F.LINK] not in found.factors:
+        return [f"{overlay} holds factors of whole models only: they move no single operator"]
+    return []
 
 
 def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: str | None, what: str) -> None:

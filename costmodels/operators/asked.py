@@ -10,6 +10,7 @@ import numpy as np
 from codesign.costmodels.operators.device import Device, device_of
 from codesign.costmodels.operators.families import FAMILIES, SKEW_EXPERTS
 from codesign.costmodels.operators.formats import Format, format_of
+from codesign.costmodels.operators.shape_limits import LARGEST, faults, whole_number
 from codesign.costmodels.operators.spellings import OPERATORS, SKEW, Operator
 from codesign.costmodels.operators.tables import Rows
 from codesign.errors import DataError, UsageError, nearest, printable
@@ -19,10 +20,8 @@ from codesign.targets import Target, load_target
 if TYPE_CHECKING:
     import polars as pl
 
-LARGEST = float(2**31)
-"""Extents from here on are taken for mistakes."""
-
 MAY_BE_ZERO = frozenset({"cached", "window", "padding", "kv_heads"})
+"""Shape columns that may be 0 or left out; what 0 means of each is settled before shapes are checked."""
 
 
 class Group(NamedTuple):
@@ -132,16 +131,34 @@ class Asked:
             shapes["cached"] = shapes["cached"] + self.numbers("step", at, 0.0, zero=True)
         if operator.family in ("prefill", "decode"):
             shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
-            given = self.column("kv_cache_dtype")[at] if "kv_cache_dtype" in self._frame.columns else [""] * len(at)
-            shapes["kv_bytes"] = np.array(
-                [format_of(text).weight if text else form.weight for text, form in zip(given, forms, strict=True)]
-            )
+            shapes["kv_bytes"] = np.where(self._kv_bytes(at) > 0.0, self._kv_bytes(at), [form.weight for form in forms])
         if operator.family == "moe":
             skew = self._frame["distribution"].str.extract(SKEW) if (
                 "distribution" in self._frame.columns) else None  # fmt: skip
             shapes["skew"] = np.full(len(at), SKEW_EXPERTS) if skew is None else (
-                skew.cast(float).fill_null(SKEW_EXPERTS).to_numpy()[at])  # fmt: skip
+                skew.cast(float, strict=False).fill_null(SKEW_EXPERTS).to_numpy()[at])  # fmt: skip
+        self._fitting(operator, shapes, at)
         return shapes
+
+    def _kv_bytes(self, at: Any) -> Array:
+        """Return the bytes of a cached element of the rows ``at``; 0 where none are named."""
+        if "kv_cache_dtype" not in self._frame.columns:
+            return np.zeros(len(at))
+        texts, first, place = np.unique(self.column("kv_cache_dtype")[at], return_index=True, return_inverse=True)
+        found = []
+        for text, row in zip(texts.tolist(), at[first].tolist(), strict=True):
+            try:
+                found.append(format_of(text).weight if text.strip() else 0.0)
+            except UsageError as error:
+                raise self.wrong(row, "kv_cache_dtype", text, error.hint) from None
+        return np.array(found)[place]
+
+    def _fitting(self, operator: Operator, shapes: dict[str, Array], at: Any) -> None:
+        """Refuse shapes whose extents do not fit together."""
+        for fault in faults(operator.family, shapes):
+            row = int(np.flatnonzero(fault.rows)[0])
+            column = operator.columns.get(fault.column, fault.column)
+            raise self.wrong(at[row], column, f"{shapes[fault.column][row]:.12g}", fault.expected)
 
     def numbers(self, column: str, at: Any, default: float | None, *, zero: bool = False) -> Array:
         """Return a shape column, checked: whole numbers from 1, or 0 where ``zero``, below 2^31."""
@@ -149,7 +166,7 @@ class Asked:
             if default is None:
                 raise DataError(f"{self._name}: column {column!r} is missing", "name shapes as in --help")
             return np.full(len(at), default)
-        text = self._frame[column][at]
+        text = self._frame[column][at].str.strip_chars()
         values = text.cast(float, strict=False).to_numpy().astype(np.float64)
         empty = (text.is_null() | (text == "")).fill_null(True).to_numpy()
         values = np.where(empty, np.nan if default is None else default, values)
@@ -157,8 +174,7 @@ class Asked:
         right = np.isfinite(values) & within & (values == np.floor(values))
         if not right.all():
             row = int(np.flatnonzero(~right)[0])
-            expected = f"expected a whole number from {0 if zero else 1} to {int(LARGEST) - 1:,}"
-            raise self.wrong(at[row], column, str(text[row]), expected)
+            raise self.wrong(at[row], column, text[row] or "", whole_number(0.0 if zero else 1.0))
         return values
 
     def wrong(self, row: int, column: str, value: str, expected: str) -> DataError:

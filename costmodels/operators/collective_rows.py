@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from codesign.costmodels.collectives import line_of
+from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.formats import format_of
 from codesign.errors import UsageError
@@ -17,6 +18,8 @@ KINDS = {
     "alltoall": "all_to_all", "all_to_all": "all_to_all", "send": "send", "send_recv": "send",
 }  # fmt: skip
 """Spelling -> kind of collective."""
+
+LEAST_DEVICES = 2
 
 
 def predict_collectives(asked: Asked) -> tuple[Array, Array, Any]:
@@ -38,8 +41,11 @@ def predict_collectives(asked: Asked) -> tuple[Array, Array, Any]:
     for number, row in enumerate(first.tolist()):
         at = np.flatnonzero(place.ravel() == number)
         target, participants = targets[device[row]], int(devices[row])
-        line = line_of(target, "node", participants=participants)
+        own = next((entry for entry in target.calibration if entry.name == LABELS[F.LINK]), None)
+        line = line_of(target, "node", own.scale if own else 1.0, participants)
         try:
+            if participants < LEAST_DEVICES:
+                raise UsageError(f"expected at least {LEAST_DEVICES}", "one device alone exchanges nothing")
             if line is None:
                 raise UsageError(f"{target.id} has no link within a node", "add machine.links.node to its file")
             if participants > target.devices_per_node:
@@ -49,5 +55,5 @@ def predict_collectives(asked: Asked) -> tuple[Array, Array, Any]:
         except UsageError as error:
             raise asked.wrong(row, "num_gpus", str(participants), f"{error.message}; {error.hint}") from None
         seconds[at] = line.collective(KINDS[names[row]], payload[at], participants)
-        sigma[at], source[at] = line.sigma, line.method.value
+        sigma[at], source[at] = (line.sigma, line.method.value) if own is None else (own.sigma, own.method.value)
     return seconds, sigma, source

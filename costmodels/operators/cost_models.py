@@ -172,7 +172,8 @@ def cost_model(name: str) -> OperatorCostModel:
         DataError: what another package calls so predicts nothing.
     """
     found = registry().get(name)
-    found = found if hasattr(found, "predict") and not isinstance(found, type) else found()
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "predict")):
+        found = found()
     if not hasattr(found, "predict"):
         raise DataError(f"cost model {name!r} of another package is a {type(found).__name__}, expected predict()")
     model: OperatorCostModel = found

@@ -12,8 +12,10 @@ import numpy as np
 from codesign.costmodels.efficiency import efficiency
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
+from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import NO_TREES, FamilyModel, knows, on_device
 from codesign.costmodels.operators.model_file import OperatorModel, read_model
+from codesign.errors import DataError, nearest, printable
 from codesign.quantity import Z90, Method
 from codesign.targets import OperatorCalibration, Target
 
@@ -22,6 +24,11 @@ ANALYTICAL_HALF = float(np.log(3.0))
 
 ANALYTICAL_SCATTER = 0.1
 """Standard deviation of ln(measured / predicted) of shapes of one device without a learned shape term (assumed)."""
+
+ANALYTICAL_GROUPS = ("cpu", "analytical")
+"""Where nothing was measured the model of a family is called after it and one of these: processors, accelerators."""
+
+EXPERT_NAMES = frozenset(expert.name for expert in EXPERTS)
 
 CURVES = {"convolution": "conv", "prefill": "attention_prefill", "decode": "attention_decode"}
 """Family of operators -> its name among the efficiencies, where they differ."""
@@ -70,7 +77,12 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
 
     Processors, and formats that nothing was measured of, get the physical form with the efficiencies of analytical
     estimates; a calibration of the target moves either.
+
+    Raises:
+        DataError: the calibration of the target names a model that there is none of, or has another number of
+            parameters.
     """
+    _check_known(target)
     expert = _expert(model, family, form) if target.kind != "cpu" else None
     if expert is None:
         bare = analytical(family, form, target.kind)
@@ -83,8 +95,28 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     return found if entry is None else moved(found, entry)
 
 
+def _check_known(target: Target) -> None:
+    for entry in target.operators:
+        family, _, group = entry.expert.rpartition("-")
+        if entry.expert not in EXPERT_NAMES and not (family in FAMILIES and group in ANALYTICAL_GROUPS):
+            raise DataError(
+                f"calibration of {target.id}: operators.{printable(entry.expert, 40)}: there is no such model",
+                f"{nearest(entry.expert, EXPERT_NAMES)}; from {entry.source}",
+            )
+
+
 def moved(served: Served, entry: OperatorCalibration) -> Served:
-    """Return ``served`` with the calibration ``entry``."""
+    """Return ``served`` with the calibration ``entry``.
+
+    Raises:
+        DataError: it is of a model with another number of parameters.
+    """
+    expected = len(served.model.pooled)
+    if len(entry.change) != expected:
+        raise DataError(
+            f"calibration: operators.{served.name}.change: found {len(entry.change)} numbers, expected {expected}",
+            f"calibrate again: it is of another version of the model; from {entry.source}",
+        )
     model = msgspec.structs.replace(served.model, change=np.array(entry.change), level=entry.level)
     return served._replace(model=model, half=entry.half, method=Method.CALIBRATED)
 
@@ -98,7 +130,7 @@ def analytical(family: str, form: str, kind: str) -> FamilyModel:
     curve = efficiency(kind, CURVES.get(family, family), form)
     parameters = physics.PRIOR.copy()
     parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
-    group = "cpu" if kind == "cpu" else "analytical"
+    group = ANALYTICAL_GROUPS[int(kind != "cpu")]
     expert = Expert(f"{family}-{group}", family, (), (), False, False)
     return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)
 

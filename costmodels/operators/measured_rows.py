@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
+from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.calibration import OperatorsCalibrated, calibrate_rows
 from codesign.costmodels.operators.queries import read_operators
 from codesign.errors import CodesignError, DataError, printable
@@ -43,7 +45,10 @@ def calibrate_files(paths: Sequence[Path], target: Target) -> OperatorsCalibrate
     frames, elsewhere = [], 0
     for path in paths:
         frame = read_operators(path, NEEDED)
-        kept = frame.filter(_here(frame, target)) if "device" in frame.columns else frame
+        here = _here(frame, target).to_numpy() if "device" in frame.columns else np.ones(len(frame), bool)
+        kept = frame.filter(here)
+        for _ in Asked(kept, path.name, np.flatnonzero(here), target).groups():
+            pass  # what is wrong is named by its file and row, before files come together
         elsewhere += len(frame) - len(kept)
         if not len(kept) and len(frame):
             others = ", ".join(printable(name, 40) for name in frame["device"].fill_null("").unique().sort()[:4])

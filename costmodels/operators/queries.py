@@ -15,14 +15,13 @@ import numpy as np
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.asked import Asked, Group
 from codesign.costmodels.operators.collective_rows import KINDS, predict_collectives
+from codesign.costmodels.operators.cost_models import Fitted, OperatorCostModel, widened
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import predict
-from codesign.costmodels.operators.lookup import ANALYTICAL_HALF, served_by, shipped_model
+from codesign.costmodels.operators.lookup import shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
 from codesign.costmodels.operators.power import PowerModel, energy_of
-from codesign.costmodels.operators.tables import UNDERCUT
 from codesign.errors import DataError
-from codesign.quantity import Z90, Array, Method
+from codesign.quantity import Z90, Array
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,22 +36,29 @@ RESULTS = (*NUMBERS, "source")
 
 
 def predict_file(
-    path: Path | str, model: OperatorModel | None = None, overlay: str | None = None
+    path: Path | str,
+    model: OperatorModel | None = None,
+    overlay: str | None = None,
+    cost_model: OperatorCostModel | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of a CSV with ``RESULTS`` beside them, chunk by chunk.
 
     Args:
         path: Of the CSV.
-        model: What predicts; None for the shipped model.
+        model: What predicts, and tells power; None for the shipped model.
         overlay: Path of a calibration overlay; it moves the target it names and no other.
+        cost_model: What predicts latencies instead of the trees of ``model``; collectives it does not.
 
     Raises:
-        DataError: it cannot be read, or a row names something unknown or impossible.
+        DataError: it cannot be read, holds no row, or a row names something unknown or impossible.
     """
     path = Path(path)
     frame = read_operators(path, ("op", "device", "dtype"))
+    if frame.is_empty():
+        raise DataError(f"{path.name}: no rows", "expected a header line and at least one operator")
     for begin in range(0, len(frame), CHUNK):
-        yield predict_frame(frame.slice(begin, CHUNK), model or shipped_model(), path.name, begin, overlay)
+        part = frame.slice(begin, CHUNK)
+        yield predict_frame(part, model or shipped_model(), path.name, begin, overlay, cost_model)
 
 
 def read_operators(path: Path, needed: tuple[str, ...]) -> pl.DataFrame:
@@ -76,7 +82,12 @@ def read_operators(path: Path, needed: tuple[str, ...]) -> pl.DataFrame:
 
 
 def predict_frame(
-    frame: pl.DataFrame, model: OperatorModel, name: str = "table", begin: int = 0, overlay: str | None = None
+    frame: pl.DataFrame,
+    model: OperatorModel,
+    name: str = "table",
+    begin: int = 0,
+    overlay: str | None = None,
+    cost_model: OperatorCostModel | None = None,
 ) -> pl.DataFrame:
     """Return ``frame`` with ``RESULTS`` beside it; ``begin`` is the position of its first row, for messages."""
     import polars as pl
@@ -84,10 +95,11 @@ def predict_frame(
     numbers = np.full((len(NUMBERS), len(frame)), np.nan)
     source = np.empty(len(frame), object)
     between = frame["op"].str.strip_chars().str.to_lowercase().is_in(list(KINDS)).fill_null(False).to_numpy()
-    for mask, predicted in ((~between, _operators), (between, _collectives)):
+    one = cost_model or Fitted(model)
+    for mask, predicted in ((~between, lambda asked: _operators(asked, model, one)), (between, _collectives)):
         rows = np.flatnonzero(mask)
         if len(rows):
-            for part, named, at in predicted(Asked(frame[rows], name, begin + rows, overlay=overlay), model):
+            for part, named, at in predicted(Asked(frame[rows], name, begin + rows, overlay=overlay)):
                 numbers[: len(part), rows[at]], source[rows[at]] = part, named
     for column in (0, 1, 2, NUMBERS.index("roofline_ms")):
         numbers[column] *= 1e3
@@ -99,38 +111,27 @@ Predicted = tuple[Array, Any, Any]
 """``NUMBERS`` (the first of them) with latencies in s, source, and positions of some rows."""
 
 
-def _operators(asked: Asked, model: OperatorModel) -> Iterator[Predicted]:
+def _operators(asked: Asked, model: OperatorModel, cost_model: OperatorCostModel) -> Iterator[Predicted]:
     for group in asked.groups():
-        yield *_predicted(group, model), group.at
+        yield *_predicted(group, model, cost_model), group.at
 
 
-def _collectives(asked: Asked, model: OperatorModel) -> Iterator[Predicted]:
+def _collectives(asked: Asked) -> Iterator[Predicted]:
     """Yield all rows; what devices draw meanwhile was not measured, and their roofline is the rate of the link."""
     seconds, sigma, source = predict_collectives(asked)
     half = Z90 * sigma
     yield np.stack([seconds, seconds * np.exp(-half), seconds * np.exp(half)]), source, slice(None)
 
 
-def _predicted(group: Group, model: OperatorModel) -> tuple[Array, Any]:
+def _predicted(group: Group, model: OperatorModel, cost_model: OperatorCostModel) -> tuple[Array, Any]:
     """Return ``NUMBERS`` with latencies in s, shape (9, n), and the source of each row."""
     rows = group.rows
-    seconds, half = np.empty(len(rows)), np.empty(len(rows))
-    source = np.empty(len(rows), object)
-    pair = rows.device * len(rows.formats) + rows.form
-    for number in np.unique(pair).tolist():
-        device, form = divmod(number, len(rows.formats))
-        at = np.flatnonzero(pair == number)
-        served = served_by(model, group.family, rows.formats[form].name, group.targets[device])
-        seconds[at] = predict(served.model, rows.take(at))
-        known = group.measured or served.method is Method.CALIBRATED
-        half[at] = served.half if known else max(served.half, ANALYTICAL_HALF)
-        source[at] = served.method.value if known else Method.ANALYTICAL.value
+    found = cost_model.predict(rows, group.targets)
+    found = found if group.measured else widened(found, rows)
+    energy = energy_of(power_of(model), rows, found.seconds, found.low, found.high)
     on = rows.columns
-    work = FAMILIES[group.family].work(rows.shapes, on)
-    least = physics.least(work, on)
-    low, high = np.minimum(np.maximum(seconds * np.exp(-half), least / UNDERCUT), seconds), seconds * np.exp(half)
-    energy = energy_of(power_of(model), rows, seconds, low, high)
-    return np.stack([seconds, low, high, *energy, physics.bound(work, on)]), source
+    roofline = physics.bound(FAMILIES[rows.family].work(rows.shapes, on), on)
+    return np.stack([found.seconds, found.low, found.high, *energy, roofline]), found.source
 
 
 def power_of(model: OperatorModel) -> PowerModel:

@@ -80,6 +80,13 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
 
     def take(self, chosen: Indices | Mask) -> Rows:
         """Return some of the rows, by mask or positions."""
+        return self._cut(chosen)
+
+    def part(self, begin: int, end: int) -> Rows:
+        """Return the rows from ``begin`` to before ``end``, without copying them."""
+        return self._cut(slice(begin, end))
+
+    def _cut(self, chosen: Any) -> Rows:
         taken = {f: getattr(self, f)[chosen] for f in ("device", "form", "stack", "seconds", "held_out")}
         taken["watts"] = None if self.watts is None else self.watts[chosen]
         return msgspec.structs.replace(self, shapes={k: v[chosen] for k, v in self.shapes.items()}, **taken)

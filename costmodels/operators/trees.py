@@ -39,7 +39,7 @@ class Trees(msgspec.Struct, frozen=True, eq=False):
     offset: float
 
     def predict(self, features: NDArray[np.float32]) -> Array:
-        """Return the output for each row of ``features`` (n, features), shape (n,)."""
+        """Return the output for each row of ``features`` (n, features), shape (n,), whatever stands beside it."""
         found = np.empty(len(features))
         feature, child = self.feature.astype(np.int32), np.stack([self.left, self.right], axis=1).ravel()
         for begin in range(0, len(features), BLOCK):
@@ -54,7 +54,7 @@ class Trees(msgspec.Struct, frozen=True, eq=False):
                 node *= np.int32(2)
                 node += right
                 node = child.take(node)
-            found[begin : begin + BLOCK] = self.value.take(node).sum(axis=0) + self.offset
+            found[begin : begin + BLOCK] = self.value.take(node).sum(axis=0, dtype=np.float64) + self.offset
         return found
 
 
