@@ -140,6 +140,7 @@ def _tier(model: OperatorModel, expert: str, target: Target, form: str) -> tuple
     fitted = model.card.experts[expert]
     if knows(model.families[expert], target.id, form):
         return fitted.halves.get("seen", ANALYTICAL_HALF), Method.INTERPOLATED
+    tier, method = ("worst", Method.NEW_FAMILY)
     if target.architecture in fitted.architectures:
-        return fitted.halves.get("unseen", ANALYTICAL_HALF), Method.SAME_FAMILY
-    return fitted.halves.get("worst", ANALYTICAL_HALF), Method.NEW_FAMILY
+        tier, method = ("unseen", Method.SAME_FAMILY)
+    return fitted.halves.get(f"{tier} {form}", fitted.halves.get(tier, ANALYTICAL_HALF)), method

@@ -42,8 +42,9 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         depth: Of its deepest tree.
         offset: Of its trees.
         scatter: Of the fit.
-        halves: 90 % quantile of |ln(measured / predicted)|: ``seen`` of new shapes of its devices, ``unseen`` the mean
-            over devices left out, ``worst`` the largest of them; empty where it was not scored.
+        halves: 90 % quantile of |ln(measured / predicted)|: ``seen`` of new shapes of its devices, ``unseen`` halfway
+            between the mean and the largest over devices left out, ``worst`` the largest, both also for single formats;
+            empty where it was not scored.
         distilled: Standard deviation of ln(network / model).
         network: Sizes of the network: rising inputs, inputs, units of a layer.
         own: Device, or device and format, of each row of the changes of devices.

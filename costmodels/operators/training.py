@@ -69,12 +69,24 @@ def train(
 
 
 def _halves(seen: Seen, scores: list[LeftOut]) -> dict[str, float]:
+    """Return half widths of intervals: of all formats, and of each that was left out with two devices or more."""
+    mine = [score for score in scores if score.expert == seen.expert]
     of_devices: dict[str, list[float]] = {}
-    for score in scores:
-        if score.expert == seen.expert:
-            of_devices.setdefault(score.device, []).append(score.half)
-    halves = [float(np.mean(of_device)) for of_device in of_devices.values()]
-    return {"seen": seen.half, "unseen": float(np.mean(halves)), "worst": max(halves)}
+    of_forms: dict[str, list[float]] = {}
+    for score in mine:
+        of_devices.setdefault(score.device, []).append(score.half)
+        of_forms.setdefault(score.form, []).append(score.half)
+    means = [float(np.mean(of_device)) for of_device in of_devices.values()]
+    found = {"seen": seen.half, **_unseen("", means)}
+    for form, halves in of_forms.items():
+        if len(halves) > 1:
+            found |= _unseen(f" {form}", halves)
+    return found
+
+
+def _unseen(form: str, halves: list[float]) -> dict[str, float]:
+    """Return half widths for a device that was not measured: a few tell little of how far off another may be."""
+    return {f"unseen{form}": float((np.mean(halves) + np.max(halves)) / 2.0), f"worst{form}": float(np.max(halves))}
 
 
 def _of_vendors(rows: Rows) -> Rows:
