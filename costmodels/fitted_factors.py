@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from codesign.costmodels.factors import F
 from codesign.costmodels.operators.device import device_of
-from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
+from codesign.costmodels.operators.lookup import ANALYTICAL_GROUPS, Served, served_by, shipped_model
 from codesign.errors import UsageError
 from codesign.quantity import Method, Origin
 from codesign.targets import Target
@@ -14,6 +16,10 @@ SIXTEEN_BIT = ("bf16", "fp16")
 BANDWIDTH_SIGMA, FLOOR_SIGMA = 0.10, 0.30
 """Spread of the sustained share of memory bandwidth and of floors between accelerators, where kernels are fitted
 (assumed)."""
+
+IN_A_MODEL = 0.12
+"""Standard deviation of the logarithm of what processors' operators take within a model over alone: threads, caches and
+pages are as other operators left them (assumed)."""
 
 Uncertainty = tuple[float, Method, Origin]
 """Standard deviation of the logarithm, and where the factor comes from."""
@@ -49,4 +55,6 @@ def _served(family: str, form: str, target: Target) -> Served | None:
 
 def _uncertainty(served: Served) -> Uncertainty:
     origin = Origin.MEASURED if served.method is Method.CALIBRATED else Origin.PUBLISHED
-    return served.shared, served.method, origin
+    # accelerators run a kernel alike wherever it stands
+    beside = IN_A_MODEL if served.name.endswith(f"-{ANALYTICAL_GROUPS[0]}") else 0.0
+    return float(np.hypot(served.shared, beside)), served.method, origin

@@ -28,10 +28,12 @@ from codesign.costmodels.operators.lookup import Served, served_by, shipped_mode
 from codesign.costmodels.operators.monotone import RISING
 from codesign.costmodels.operators.shapes import Shape
 from codesign.costmodels.operators.tables import Rows
+from codesign.costmodels.operators.unfused import fresh_seconds, unfused
 from codesign.costmodels.size_grid import Gridded, on_grid
 from codesign.costmodels.work import GroupWork
 from codesign.errors import UsageError
 from codesign.quantity import Array, Method
+from codesign.workload.einsum import Einsum
 
 FORMS = {form.name: form for form in FORMATS}
 
@@ -76,24 +78,66 @@ def _asked(group: int, shape: Shape) -> _Asked:
     return _Asked(group, sizes, on_grid(sizes, RISING[shape.family]))
 
 
-def kernel_times(works: Sequence[GroupWork], machine: Machine) -> list[KernelTime | None]:
-    """Return what each of ``works`` takes on ``machine``; None where closed forms have to do."""
+def kernel_times(works: Sequence[GroupWork], machine: Machine, execution: str = "graph") -> list[KernelTime | None]:
+    """Return what each of ``works`` takes on ``machine``; None where closed forms have to do.
+
+    Eagerly a processor runs what a group does beside its product in kernels of their own.
+    """
     device = _device(machine)
     found: list[KernelTime | None] = [None] * len(works)
     if device is None:
         return found
+    eager = execution == "eager" and machine.target.kind == "cpu"
+    alone, beside = _kernels(works, eager=eager)
+    for number, operators in _predicted(alone, machine, device).items():
+        found[number] = _scaled(works[number], operators, machine, device)
+    for number, operators in _predicted(beside, machine, device).items():
+        before = found[number]
+        if before is not None or not alone[number]:
+            found[number] = _then(before, operators)
+    return [_on_fresh_pages(*group) for group in zip(found, alone, beside, strict=True)] if eager else found
+
+
+def _kernels(works: Sequence[GroupWork], *, eager: bool) -> tuple[list[Sequence[Shape]], list[Sequence[Shape]]]:
+    """Return what each group is like as one kernel, and what it runs beside that, or instead, in others."""
+    alone: list[Sequence[Shape]] = [work.shapes for work in works]
+    beside: list[Sequence[Shape]] = [()] * len(works)
+    for number, work in enumerate(works if eager else ()):
+        product = any(kind.unit == "tensor" for kind, _ in work.compute)
+        if product and work.shapes:
+            beside[number] = unfused(work.ops, work.family)
+        elif not product and all(isinstance(op, Einsum) for op in work.ops):
+            alone[number], beside[number] = (), unfused(work.ops, work.family)
+    return alone, beside
+
+
+def _then(before: KernelTime | None, operators: Sequence[_Predicted]) -> KernelTime:
+    """Return ``before`` and ``operators``, one after the other."""
+    first = KernelTime(0.0, 0.0, 0.0) if before is None else before
+    seconds = sum((one.seconds for one in operators), start=first.seconds)
+    floor = sum((np.minimum(one.floor, one.seconds) for one in operators), start=first.floor)
+    return KernelTime(seconds, floor, max(first.own, *(one.own for one in operators)))
+
+
+def _on_fresh_pages(found: KernelTime | None, alone: Sequence[Shape], beside: Sequence[Shape]) -> KernelTime | None:
+    if found is None:
+        return None
+    pages = sum(map(fresh_seconds, (*alone, *beside)))
+    return msgspec.structs.replace(found, seconds=found.seconds + pages)
+
+
+def _predicted(groups: Sequence[Sequence[Shape]], machine: Machine, device: Device) -> dict[int, list[_Predicted]]:
+    """Return the predictions of the operators of each group, of those groups all of whose operators are known."""
     asked: dict[tuple[str, str], list[_Asked]] = {}
-    for number, work in enumerate(works):
-        if all(_known(machine, shape) for shape in work.shapes):
-            for shape in work.shapes:
+    for number, shapes in enumerate(groups):
+        if all(_known(machine, shape) for shape in shapes):
+            for shape in shapes:
                 asked.setdefault((shape.family, shape.form.name), []).append(_asked(number, shape))
     parts: dict[int, list[_Predicted]] = {}
     for (family, form), operators in asked.items():
         for number, predicted in _quickest(machine, family, form, operators, device):
             parts.setdefault(number, []).append(predicted)
-    for number, operators_of_group in parts.items():
-        found[number] = _scaled(works[number], operators_of_group, machine, device)
-    return found
+    return parts
 
 
 @lru_cache(maxsize=512)
@@ -118,13 +162,7 @@ def served(machine: Machine, family: str, form: str) -> Served | None:
 
 
 def _known(machine: Machine, shape: Shape) -> bool:
-    """Return whether a model was fitted on operators like ``shape``, and its designs vary what the grid holds.
-
-    Batched products were measured in fp32 only.
-    """
-    varied = [name for name, size in shape.sizes.items() if np.size(size) > 1]
-    if not set(varied) <= set(RISING[shape.family]):
-        return False
+    """Return whether a model was fitted on operators like ``shape``: batched products were measured in fp32 only."""
     found = served(machine, shape.family, shape.form.name)
     if found is None:
         return False

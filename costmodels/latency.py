@@ -156,7 +156,7 @@ def _memory_seconds(work: GroupWork, machine: Machine, share: float) -> Any:
 def phase_cost(phase: Phase | PhaseWork, machine: Machine, mesh: dict[str, int], execution: str) -> PhaseCost:
     """Return the cost of all steps of ``phase`` (or of its work, derived before) for every point."""
     work = phase if isinstance(phase, PhaseWork) else phase_work(phase)
-    fitted = kernel_times(work.groups, machine)
+    fitted = kernel_times(work.groups, machine, execution)
     costs = [group_cost(group, machine, mesh, found) for group, found in zip(work.groups, fitted, strict=True)]
     fixed = [cost for cost, group in zip(costs, work.groups, strict=True) if not group.swept]
     swept = [cost for cost, group in zip(costs, work.groups, strict=True) if group.swept]

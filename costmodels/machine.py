@@ -85,6 +85,10 @@ class Machine(msgspec.Struct, frozen=True, eq=False):
             return device + self._host(np.broadcast_to(gaps, device.value.shape))
         per_group = defaults.eager_operators_per_group if execution == "eager" else 1.0
         host = np.broadcast_to(launches * per_group * self.dispatch, device.value.shape)
+        if self.target.kind == "cpu":
+            # it launches its own kernels, one after the other: what a call costs is in their floors already
+            floors = device.slopes[F.FLOOR]
+            return device + self._host(np.maximum(host - floors / max(self.scales.get(F.HOST, 1.0), 1e-9), 0.0))
         return soft_maximum(device, self._host(host))
 
     def _host(self, seconds: Array) -> Column:

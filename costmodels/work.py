@@ -22,7 +22,7 @@ class GroupWork(msgspec.Struct, frozen=True, eq=False):
 
     ``compute`` sums FLOP per kind of compute, tensor units first; ``lasting`` bytes belong to weights, caches and
     state, ``passing`` bytes to activations that die with the next kernel. ``shapes`` are the measured operators that it
-    is like.
+    is like, ``ops`` its operators themselves.
     """
 
     name: str
@@ -39,6 +39,7 @@ class GroupWork(msgspec.Struct, frozen=True, eq=False):
     kernel: bool
     swept: bool
     shapes: tuple[Shape, ...] = ()
+    ops: tuple[Any, ...] = ()
 
 
 class PhaseWork(msgspec.Struct, frozen=True, eq=False):
@@ -96,6 +97,7 @@ def group_work(group: Group, repeat: Any, internal: frozenset[str], swept: bool 
     return GroupWork(
         group.name, group.family, repeat, ordered, lasting, passing, tuple(collectives), tuple(transfers), host,
         group.launches, group.stream == "main", kernel, swept, shapes_of(group),
+        group.ops,
     )  # fmt: skip
 
 

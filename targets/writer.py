@@ -42,17 +42,17 @@ def overlay_text(target: str, factors: Iterable[Calibration], operators: Iterabl
     lines = [f"schema: {SCHEMA}", f"target: {target}", "factors:"]
     for factor in factors:
         lines.append(f"  {_quoted(factor.name)}:")
-        lines.append(f"    scale: {factor.scale!r}")
-        lines.append(f"    sigma: {factor.sigma!r}")
+        lines.append(f"    scale: {_number(factor.scale)}")
+        lines.append(f"    sigma: {_number(factor.sigma)}")
         lines.append(f"    method: {factor.method.value}")
         lines.append(f"    source: {_quoted(factor.source)}")
     lines = lines if len(lines) > 3 else [*lines[:2], "factors: {}"]
     for position, found in enumerate(operators):
         lines += ["operators:"] if position == 0 else []
         lines.append(f"  {found.expert}:")
-        lines.append(f"    change: [{', '.join(repr(float(value)) for value in found.change)}]")
-        lines.append(f"    level: {found.level!r}")
-        lines.append(f"    half: {found.half!r}")
+        lines.append(f"    change: [{', '.join(map(_number, found.change))}]")
+        lines.append(f"    level: {_number(found.level)}")
+        lines.append(f"    half: {_number(found.half)}")
         lines.append(f"    rows: {found.rows}")
         lines.append(f"    source: {_quoted(found.source)}")
     return "\n".join(lines) + "\n"
@@ -126,6 +126,12 @@ def quantity_text(value: float, unit: str) -> str:
                     best, score = text, rank
                 break
     return best
+
+
+def _number(value: float) -> str:
+    """Return a number as YAML reads it: without a point, 1e-05 would be text."""
+    text = repr(float(value))
+    return text if "." in text or "e" not in text else text.replace("e", ".0e")
 
 
 def _quoted(text: str) -> str:

@@ -62,6 +62,21 @@ def estimate_command(
       codesign estimate llama-3.1-8b --target h100-sxm --batch 8 --prompt 2048 --generate 256
       codesign estimate --queries designs.csv --out prices.csv
       codesign estimate --ops operators.csv --out latencies.csv
+
+    \b
+    Columns of --ops: id, op, device, dtype, framework (if known), and by op
+      gemm                     m n k
+      linear, bmm              B M N K (M x N times N x K)
+      context_attention        batch_size isl step num_heads num_key_value_heads
+                               head_dim window_size kv_cache_dtype
+      generation_attention     the same; the context is isl + step
+      moe                      num_tokens hidden_size inter_size topk num_experts
+                               moe_tp_size moe_ep_size distribution
+      conv                     B Input_Channel Output_Channel Input_Size
+                               Kernel_Size Stride Padding
+      add mul div pow relu gelu tanh softmax ln embedding      B H
+      all_reduce all_gather reduce_scatter alltoall send       num_gpus
+                               message_size (elements)
     """
     from codesign.cli import estimate_view as view
 

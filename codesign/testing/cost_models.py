@@ -20,7 +20,7 @@ from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.monotone import RISING
 from codesign.costmodels.operators.shape_limits import LARGEST, NONE_AT_ALL
 from codesign.costmodels.operators.tables import UNDERCUT, Rows
-from codesign.errors import DataError, UsageError
+from codesign.errors import CodesignError, DataError, UsageError
 from codesign.quantity import Array, Method
 from codesign.targets import Target, load_target
 from codesign.targets.target import Unit
@@ -88,7 +88,7 @@ def scaled(target: Target, *, peak: float = 1.0, bandwidth: float = 1.0, clock: 
     """Return ``target`` with other figures; the clock is that of its cache."""
 
     def times(value: Any, factor: float) -> Any:
-        return msgspec.structs.replace(value, value=value.value * factor)
+        return None if value is None else msgspec.structs.replace(value, value=value.value * factor)
 
     memory = target.memories[0]
     memory = msgspec.structs.replace(memory, bandwidth=times(memory.bandwidth, bandwidth))
@@ -117,6 +117,13 @@ def _asked(seed: int = 0) -> Iterator[tuple[Rows, tuple[Target, ...]]]:
     targets = (*map(load_target, TARGETS), stranger())
     for family in FAMILIES:
         yield operators(family, targets, seed=seed), targets
+
+
+def check_refusal(error: CodesignError, *names: str) -> None:
+    """A refusal names what was wrong, and says what to do."""
+    for name in names:
+        assert name in str(error), f"{error}: does not name {name}"
+    assert error.hint, f"{error.message}: no hint"
 
 
 def check_seconds(model: OperatorCostModel) -> None:
@@ -235,8 +242,7 @@ def check_lacking_dtype(model: OperatorCostModel) -> None:
     try:
         model.predict(rows, (target,))
     except UsageError as error:
-        assert "fp8" in str(error), f"{error}: does not name the dtype"
-        assert target.id in str(error), f"{error}: does not name the device"
+        check_refusal(error, "fp8", target.id)
     else:
         raise AssertionError("an A100 computed in fp8")
 
@@ -260,8 +266,7 @@ def _refused(model: OperatorCostModel, rows: Rows, target: Target, column: str) 
     try:
         model.predict(rows, (target,))
     except (DataError, UsageError) as error:
-        assert column in error.message, f"{error}: does not name {column}"
-        assert error.hint, f"{error.message}: no hint"
+        check_refusal(error, column)
     else:
         raise AssertionError(f"{rows.family}: {column} of {value:g} was predicted")
 

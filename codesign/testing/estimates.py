@@ -20,7 +20,7 @@ from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Array, Method
 from codesign.targets import Target
-from codesign.testing.cost_models import scaled
+from codesign.testing.cost_models import check_refusal, scaled
 
 MODEL = "llama-3.2-1b"
 
@@ -93,6 +93,14 @@ def check_alone(target: Target) -> None:
             np.testing.assert_allclose([float(np.ravel(end)[0]) for end in one.interval(name)], ends, rtol=SAME)
 
 
+def check_training_alone(target: Target) -> None:
+    """An array of training steps, whose backward products sum over the batch, is its steps."""
+    batches, sizes = np.array([1.0, 2.0, 7.0, 64.0]), {"mode": "training", "generate": None, "prompt": 128.0}
+    together = _values(priced(target, batches, **sizes), "latency")
+    alone = [float(_values(priced(target, batch, **sizes), "latency")[0]) for batch in batches]
+    np.testing.assert_allclose(together, alone, rtol=SAME, err_msg="latency of a training step alone")
+
+
 def check_breakdown(target: Target) -> None:
     """The shares of what binds a time add up to it."""
     found = priced(target)
@@ -140,16 +148,15 @@ def check_bound(target: Target) -> None:
 
 
 def check_lacking_dtype(target: Target) -> None:
-    """A dtype that the target lacks is refused by name."""
-    lacking = next((dtype for dtype in ("nvfp4", "fp8", "int4") if not target.supports(dtype)), None)
-    if lacking is None:
-        return
-    try:
-        priced(target, dtype=lacking)
-    except UsageError as error:
-        assert lacking in str(error), f"{error}: does not name the dtype"
-    else:
-        raise AssertionError(f"{target.id} computed in {lacking}")
+    """A dtype that the target lacks is refused by name, and so is one that there is none of."""
+    for lacking in ("fp8", "nvfp4", "fp17"):
+        if not target.supports(lacking):
+            try:
+                priced(target, dtype=lacking)
+            except UsageError as error:
+                check_refusal(error, lacking)
+            else:
+                raise AssertionError(f"{target.id} computed in {lacking}")
 
 
 def check_repeatable(target: Target) -> None:
@@ -163,6 +170,7 @@ CHECKS: dict[str, Callable[[Target], None]] = {
     "units": check_units,
     "intervals": check_intervals,
     "alone": check_alone,
+    "training alone": check_training_alone,
     "breakdown": check_breakdown,
     "growing": check_growing,
     "faster device": check_faster_device,

@@ -18,7 +18,7 @@ from codesign.quantity import Origin
 from codesign.targets import Target, Value
 from codesign.targets.target import Host, Memory, Power, Unit
 
-HIDDEN = np.log([6e-6, 0.45, 0.6, 3.0, 0.4, 2.0, 0.3])
+HIDDEN = np.log([6e-6, 0.45, 0.6, 0.2])
 """Parameters of the machine's physical form."""
 
 LAUNCH_S = 20e-6

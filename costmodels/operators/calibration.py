@@ -4,6 +4,8 @@ Each model moves by the most probable change of its physical parameters (``fit.c
 afterwards is told by rows that did not move it: folds of them are left out in turn. A few rows tell little of that, so
 the error of the model before counts as ``PRIOR_ROWS`` rows more. Beside it stands the bar, the roofline times one
 scalar measured with the same rows.
+
+A processor runs each format by kernels of its own: fp32 moves first, and the others move from there.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import FamilyModel, calibrated, predict, shape_term
-from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
+from codesign.costmodels.operators.lookup import Served, entry_name, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
+from codesign.costmodels.operators.processors import SPREAD
 from codesign.costmodels.operators.protocols import Error, error
 from codesign.costmodels.operators.tables import Rows, joined, possible
 from codesign.errors import DataError
@@ -35,6 +38,9 @@ FOLDS = 8
 
 PRIOR_ROWS = 4.0
 """What the error before calibration counts for among measured rows (assumed)."""
+
+PROCESSOR_ROWS = 1.0
+"""The same on a processor, where the error before is itself assumed."""
 
 ANALYTICAL_SPREAD = 0.7
 """Standard deviation of a parameter's logarithm where no device was measured before (assumed)."""
@@ -100,34 +106,52 @@ def calibrate_rows(
             raise DataError(f"measured operators: column {name!r} is missing", f"found {', '.join(frame.columns)}")
     measured = frame["latency_ms"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy() * 1e-3
     left_out: Counter[str] = Counter()
-    parts: dict[str, list[tuple[Served, Rows]]] = {}
+    parts: dict[tuple[str, str], list[tuple[Served, Rows]]] = {}
     for group in Asked(frame, "measured operators", target=bare).groups():
         rows = possible(msgspec.structs.replace(group.rows, seconds=measured[group.at]))
         left_out += Counter(rows.quarantined)
         for form in np.unique(rows.form).tolist():
-            served = served_by(model, group.family, rows.formats[form].name, bare)
-            parts.setdefault(served.name, []).append((served, rows.take(rows.form == form)))
+            named = rows.formats[form].name
+            served = served_by(model, group.family, named, bare)
+            names = served.name, entry_name(served.name, named)
+            parts.setdefault(names, []).append((served, rows.take(rows.form == form)))
     if not parts:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no rows"
         raise DataError("no measured operator can be used", reasons)
-    found = [_calibrated([rows for _, rows in pairs], pairs[0][0], source) for _, pairs in sorted(parts.items())]
-    return OperatorsCalibrated(tuple(found), dict(left_out))
+    found: dict[str, ExpertCalibrated] = {}
+    # the name of a model itself comes before those of its formats, which start from it
+    for (name, entry), pairs in sorted(parts.items(), key=lambda item: (item[0][0], item[0][1] != item[0][0])):
+        start = pairs[0][0].model
+        if name in found:
+            like = found[name].calibration
+            start = msgspec.structs.replace(start, change=np.array(like.change), level=like.level)
+        found[entry] = _calibrated([rows for _, rows in pairs], pairs[0][0], start, entry, source)
+    return OperatorsCalibrated(tuple(found.values()), dict(left_out))
 
 
-def _calibrated(parts: list[Rows], served: Served, source: str) -> ExpertCalibrated:
+def _spread(served: Served, rows: Rows) -> Array | float | None:
+    """Return how far the parameters of other devices lie around those of ``served``."""
+    if served.model.devices:
+        return None
+    return SPREAD if np.any(rows.columns.private) else ANALYTICAL_SPREAD
+
+
+def _calibrated(parts: list[Rows], served: Served, start: FamilyModel, name: str, source: str) -> ExpertCalibrated:
+    """Return what ``parts`` make of ``served``, its change searched around that of ``start``."""
     rows = joined(parts)
-    spread = ANALYTICAL_SPREAD if not served.model.devices else None
+    spread = _spread(served, rows)
     term = shape_term(served.model, rows)
-    model = calibrated(served.model, rows, term, spread)
-    out = _left_out(served.model, rows, term, spread)
+    model = calibrated(start, rows, term, spread)
+    out = _left_out(start, rows, term, spread)
     real = np.log(rows.seconds)
     on = rows.columns
     roof = np.log(physics.bound(FAMILIES[rows.family].work(rows.shapes, on), on))
     residual = real - np.log(out)
-    deviation = np.sqrt((PRIOR_ROWS * (served.half / Z90) ** 2 + np.sum(residual**2)) / (PRIOR_ROWS + len(rows)))
+    prior = PROCESSOR_ROWS if np.any(on.private) else PRIOR_ROWS
+    deviation = np.sqrt((prior * (served.half / Z90) ** 2 + np.sum(residual**2)) / (prior + len(rows)))
     half = float(Z90 * deviation)
     entry = OperatorCalibration(
-        served.name, tuple(float(value) for value in model.change), float(model.level), half, len(rows), source
+        name, tuple(float(value) for value in model.change), float(model.level), half, len(rows), source
     )
     before = error(predict(served.model, rows, term), rows.seconds)
     if len(rows) == 1:
@@ -139,7 +163,7 @@ def _calibrated(parts: list[Rows], served: Served, source: str) -> ExpertCalibra
     )  # fmt: skip
 
 
-def _left_out(model: FamilyModel, rows: Rows, term: Array, spread: float | None) -> Array:
+def _left_out(model: FamilyModel, rows: Rows, term: Array, spread: Array | float | None) -> Array:
     """Return what each row is predicted as by the model calibrated without it, s; of a single row, uncalibrated."""
     if len(rows) == 1:
         return predict(model, rows, term)

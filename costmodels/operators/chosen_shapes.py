@@ -58,8 +58,8 @@ class Quota(NamedTuple):
 
 QUOTAS = {
     "cpu": (
-        Quota("gemm", 12, 5), Quota("bmm", 2, 0), Quota("conv", 8, 0), Quota("context_attention", 4, 2),
-        Quota("generation_attention", 4, 2), Quota("softmax", 2, 0), Quota("layernorm", 3, 0), Quota("add", 3, 0),
+        Quota("gemm", 12, 5), Quota("bmm", 2, 0), Quota("conv", 8, 0), Quota("context_attention", 4, 3),
+        Quota("generation_attention", 4, 2), Quota("softmax", 2, 0), Quota("layernorm", 3, 0), Quota("add", 2, 0),
         Quota("gelu", 2, 0), Quota("embedding", 1, 0),
     ),
     "gpu": (

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.operators.formats import Format
-from codesign.costmodels.peaks import CACHE_BYTES_PER_CORE_CYCLE, vector_peak
+from codesign.costmodels.peaks import cache_bytes_per_core_cycle, vector_peak
 from codesign.errors import UsageError
 from codesign.quantity import Array
 from codesign.targets import Target, load_target
@@ -29,6 +29,9 @@ COARSE, SHRINK = 12.0, 1.2
 """Processes from this many nanometres on take the same energy an operation: 12 nm is 16 nm with denser cells. Finer
 ones take less by this power of their size (assumed): half at 7 nm, a third at 5 nm."""
 
+PRIVATE_CACHE = 2.0**20
+"""Bytes of cache that a core of a processor has to itself (assumed: half a MiB to two on servers of today)."""
+
 
 class Device(msgspec.Struct, frozen=True):
     """One device, SI.
@@ -41,11 +44,12 @@ class Device(msgspec.Struct, frozen=True):
         vector: Peak of its vector units in fp32, FLOP/s.
         bandwidth: Of main memory, B/s.
         cache: Capacity of the last-level cache, B.
-        cache_bandwidth: 32 bytes a core and clock, B/s.
+        cache_bandwidth: 32 bytes a core and clock, 64 on processors, B/s.
         cores: Streaming multiprocessors or compute units.
         power: Thermal design power, W.
         generation: Order of its architecture among its vendor's; NaN where unknown.
         energy: What an operation takes by its process, relative to one of 12 nm; 1 where the process is unknown.
+        private: Capacity of the caches that cores have to themselves, of all cores, B; 0 on accelerators.
     """
 
     id: str
@@ -60,6 +64,7 @@ class Device(msgspec.Struct, frozen=True):
     power: float
     generation: float = float("nan")
     energy: float = 1.0
+    private: float = 0.0
 
     @property
     def reference(self) -> float:
@@ -94,9 +99,9 @@ def device_of(target: Target) -> Device:
     return Device(
         id=target.id, vendor=target.vendor, architecture=target.architecture, matrix=matrix, vector=vector_peak(target),
         bandwidth=float(target.memory_bandwidth), cache=float(cache),
-        cache_bandwidth=CACHE_BYTES_PER_CORE_CYCLE * cores * clock, cores=cores,
+        cache_bandwidth=cache_bytes_per_core_cycle(target.kind) * cores * clock, cores=cores,
         power=float(target.power.tdp.value), generation=GENERATIONS.get(target.architecture, float("nan")),
-        energy=process_energy(target.process),
+        energy=process_energy(target.process), private=PRIVATE_CACHE * cores if target.kind == "cpu" else 0.0,
     )  # fmt: skip
 
 
@@ -117,13 +122,18 @@ def known_devices() -> tuple[Device, ...]:
     return tuple(found)
 
 
-OF_DEVICE = ("vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy")
+OF_DEVICE = (
+    "vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy", "private",
+)  # fmt: skip
 OF_FORMAT = ("weight", "activation", "output")
 """Columns that are attributes of a device, and of a format."""
 
 
 class Columns(msgspec.Struct, frozen=True, eq=False):
-    """Device and format numbers of each row, shape (n,), SI; attributes as those of ``Device`` and ``Format``."""
+    """Device, format and stack numbers of each row, shape (n,), SI; attributes as those of the three.
+
+    None stands for plain stacks.
+    """
 
     peak: Array
     vector: Array
@@ -135,9 +145,12 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     reference: Array
     generation: Array
     energy: Array
+    private: Array
     weight: Array
     activation: Array
     output: Array
+    sharing: Array | None = None
+    packed: Array | None = None
 
     @staticmethod
     def single(device: Device, form: Format) -> Columns:

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.operators.device import Device
-from codesign.costmodels.operators.fit import FamilyModel, network_inputs, predict
+from codesign.costmodels.operators.fit import FamilyModel, network_inputs, predict, with_own_trees
 from codesign.costmodels.operators.monotone import Inputs
 from codesign.costmodels.operators.network import fit_network
 from codesign.costmodels.operators.tables import Rows
-from codesign.quantity import COVERAGE, Z90
+from codesign.quantity import COVERAGE, Z90, Array
 
 MOST = 60_000
 """Rows that the network learns from; as many again as if they had run on other devices."""
@@ -34,11 +34,22 @@ def distilled(model: FamilyModel, rows: Rows, others: Sequence[Device], seed: in
     for part in parts:
         parameters = model.parameters(part)
         given.append(network_inputs(part, parameters)[0])
-        wanted.append(np.log(predict(model, part)) - parameters[0])
+        wanted.append(np.log(_said(model, part)) - parameters[0])
     whole, said = Inputs(*(np.concatenate(columns) for columns in zip(*given, strict=True))), np.concatenate(wanted)
     network = fit_network(whole, said, seed)
     deviation = float(np.quantile(np.abs(network.predict(whole) - said), COVERAGE) / Z90)
     return msgspec.structs.replace(model, network=network, distilled=deviation)
+
+
+def _said(model: FamilyModel, rows: Rows) -> Array:
+    """Return what ``model`` says without the changes of devices, s, by the shape term of each where it has its own."""
+    if not model.expert.apart:
+        return predict(model, rows)
+    found = np.empty(len(rows))
+    for number in np.unique(rows.device).tolist():
+        mine = rows.device == number
+        found[mine] = predict(with_own_trees(model, rows.devices[number].id), rows.take(mine))
+    return found
 
 
 def _elsewhere(rows: Rows, others: Sequence[Device], rng: np.random.Generator) -> list[Rows]:

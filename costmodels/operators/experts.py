@@ -23,6 +23,8 @@ class Expert(NamedTuple):
         by_device: Whether each device gets its own physical parameters before the shape term is fitted: those of a
             device left out are then the mean of the others.
         within_power: Whether the power of the device limits its matrix rate.
+        apart: Whether each device gets its own shape term, and a device left out the mean of theirs: kernels of
+            different devices have little in common.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Expert(NamedTuple):
     by_generation: bool = False
     by_device: bool = False
     within_power: bool = False
+    apart: bool = False
 
     @property
     def family(self) -> str:
@@ -53,10 +56,10 @@ EXPERTS = (
     Expert("gemm-32", "gemm-fp32", (), ("fp32",), False, True, True, True, True),
     Expert("convolution-32", "convolution-fp32", (), ("fp32", *SIXTEEN), False, True, False, True, True),
     Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True, False, True),
-    Expert("prefill", "prefill", (), (*SIXTEEN, *EIGHT), False, True),
-    Expert("decode", "decode", (), (*SIXTEEN, *EIGHT), False, True),
-    Expert("moe-16", "moe", ("bf16",), SIXTEEN, False, True),
-    Expert("moe-narrow", "moe", (), (*EIGHT, *NARROW), False, True),
+    Expert("prefill", "prefill", (), (*SIXTEEN, *EIGHT), False, True, by_device=True),
+    Expert("decode", "decode", (), (*SIXTEEN, *EIGHT), False, True, by_device=True, apart=True),
+    Expert("moe-16", "moe", ("bf16",), SIXTEEN, False, True, by_device=True),
+    Expert("moe-narrow", "moe", (), (*EIGHT, *NARROW), False, True, by_device=True, apart=True),
 )
 """Formats measured on few devices learn from all; those measured on many do better alone: mixing bf16 products with
 others costs 17 points on the RTX PRO 6000."""

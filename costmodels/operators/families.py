@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.costmodels.operators import processors
+from codesign.costmodels.operators.attention import decode_features, decode_work, prefill_features, prefill_work
 from codesign.costmodels.operators.device import Columns
-from codesign.costmodels.operators.physics import STRIPES, Grid, Work, bound, rate, waves
+from codesign.costmodels.operators.physics import Grid, Work, bound, rate, waves
 from codesign.quantity import Array
 
 Shapes = Mapping[str, Array]
@@ -20,6 +22,11 @@ Shapes = Mapping[str, Array]
 
 UNARY, BINARY, SOFTMAX, NORMALISATION = 0.0, 1.0, 2.0, 3.0
 """Kinds of vector operators, in the column ``kind``."""
+
+FUNCTION = 0.5
+"""A unary one of a function that is no single instruction; only processors tell it from other unary ones."""
+
+KINDS = (UNARY, FUNCTION, BINARY, SOFTMAX, NORMALISATION)
 
 VECTOR_FLOP = np.array([1.0, 1.0, 5.0, 6.0])
 VECTOR_TENSORS = np.array([2.0, 3.0, 2.0, 2.0])
@@ -96,41 +103,6 @@ def _convolution_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
             _log(grid.depth), *_tilings(grid, on)]  # fmt: skip
 
 
-def prefill_work(s: Shapes, on: Columns) -> Work:
-    """Return the work of causal attention of ``new`` tokens on ``cached`` ones, of a window where it is not 0.
-
-    Of each query the pairs are the tokens before it; the output is tiled in stripes of queries.
-    """
-    b, h, kv, width = s["batch"], s["heads"], s["kv_heads"], s["head_width"]
-    new, cached = s["new"], s["cached"]
-    pairs = new * cached + new * (new + 1.0) / 2.0
-    window = np.where(s["window"] > 0.0, s["window"], np.inf)
-    reach = np.minimum(window, new + cached)
-    pairs = np.where(np.isfinite(window), np.minimum(pairs, new * reach), pairs)
-    flops = 4.0 * b * h * width * pairs
-    kept = 2.0 * s["kv_bytes"] * kv * np.minimum(cached + new, reach + new)
-    moved = b * width * (2.0 * on.activation * h * new + kept)
-    return Work(flops, moved, (Grid(b * h, new, width, 2.0 * pairs / new, STRIPES),))
-
-
-def decode_work(s: Shapes, on: Columns) -> Work:
-    """Return the work of one new token a sequence on ``cached`` ones."""
-    b, h, kv, width = s["batch"], s["heads"], s["kv_heads"], s["head_width"]
-    seen = np.where(s["window"] > 0.0, np.minimum(s["window"], s["cached"]), s["cached"])
-    moved = b * width * (2.0 * s["kv_bytes"] * kv * seen + 2.0 * on.activation * h)
-    return Work(4.0 * b * h * width * seen, moved)
-
-
-def _attention_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
-    columns = [_log(s[name]) for name in ("batch", "heads", "kv_heads", "head_width", "cached")]
-    share = [s["heads"] / s["kv_heads"], s["kv_bytes"], (s["window"] > 0.0).astype(np.float64)]
-    spread = [_log(s["batch"] * s[name] / on.cores) for name in ("heads", "kv_heads")]
-    if "new" in s:
-        stripes = s["batch"] * s["heads"] * np.ceil(s["new"] / 128.0) / on.cores
-        spread += [_log(s["new"]), _log(stripes), np.ceil(stripes) / stripes]
-    return [*columns, *share, *spread]
-
-
 def moe_work(s: Shapes, on: Columns) -> Work:
     """Return the work of a gated MLP whose tokens are routed to ``topk`` of ``experts``, on one of tp x ep devices."""
     tokens, d, width = s["tokens"], s["hidden"], s["inter"] / s["tp"]
@@ -143,7 +115,7 @@ def moe_work(s: Shapes, on: Columns) -> Work:
     flops = 6.0 * routed * d * width
     # routing that is not even needs fewer experts' weights, at least those of one token
     one = 3.0 * np.minimum(s["topk"], here) / s["ep"] * d * width * on.weight
-    return Work(flops, moved, grids, fewest=(flops, one))
+    return Work(flops, moved, grids, fewest=(flops, one), clocked=True)
 
 
 def _moe_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
@@ -162,7 +134,7 @@ def vector_work(s: Shapes, on: Columns) -> Work:
 
 
 def _vector_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
-    kinds = [(s["kind"] == kind).astype(np.float64) for kind in (UNARY, BINARY, SOFTMAX, NORMALISATION)]
+    kinds = [(np.floor(s["kind"]) == kind).astype(np.float64) for kind in (UNARY, BINARY, SOFTMAX, NORMALISATION)]
     spread = s["rows"] / on.cores
     return [_log(s["rows"]), _log(s["length"]), *kinds, _log(spread), np.ceil(spread) / spread,
             (s["length"] % 4 == 0).astype(np.float64), (s["length"] % 128 == 0).astype(np.float64)]  # fmt: skip
@@ -172,16 +144,16 @@ ATTENTION = {"batch": None, "heads": None, "kv_heads": None, "head_width": None,
              "kv_bytes": None}  # fmt: skip
 
 FAMILIES = {
-    family.name: family
+    family.name: family._replace(work=processors.aware(family.name, family.work))
     for family in (
         Family("gemm", {"batch": 1.0, "m": None, "n": None, "k": None}, gemm_work, ("batch", "m", "n", "k"), "m",
                _gemm_features),
         Family("convolution", dict.fromkeys(("batch", "inputs", "outputs", "size", "kernel", "stride", "padding")),
                convolution_work, ("batch",), "batch", _convolution_features),
         Family("prefill", {**ATTENTION, "new": None}, prefill_work, ("batch", "heads", "cached", "new"),
-               "new", _attention_features),
+               "new", prefill_features),
         Family("decode", ATTENTION, decode_work, ("batch", "kv_heads", "cached"), "cached",
-               _attention_features),
+               decode_features),
         Family("moe", {**dict.fromkeys(("tokens", "hidden", "inter", "topk", "experts")), "tp": 1.0, "ep": 1.0,
                        "skew": SKEW_EXPERTS}, moe_work, ("tokens",), "tokens", _moe_features),
         Family("vector", dict.fromkeys(("rows", "length", "kind")), vector_work, ("rows",), "rows", _vector_features),

@@ -17,9 +17,11 @@ from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES, features
 from codesign.costmodels.operators.monotone import Inputs, inputs
+from codesign.costmodels.operators.most_probable import fit_change as fit_change
+from codesign.costmodels.operators.most_probable import fit_parameters as fit_parameters
 from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.tables import UNDERCUT, Indices, Mask, Rows
-from codesign.costmodels.operators.trees import Trees, of_ensembles
+from codesign.costmodels.operators.trees import Trees, mean_of, of_ensembles, part
 from codesign.quantity import Array
 
 MOST_OF_A_DEVICE = 40_000
@@ -129,8 +131,10 @@ def physical(rows: Rows, parameters: Array) -> tuple[physics.Work, Columns, Arra
 def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
     """Return ``model`` as fitted to ``form`` on ``device``.
 
-    A format that was not measured there gets the mean change of those that were; a device that was not, none.
+    A format that was not measured there gets the mean change of those that were; a device that was not, none. Where
+    devices have shape terms apart, that of the device.
     """
+    model = with_own_trees(model, device)
     own = model.own.get(f"{device} {form}", model.own.get(device))
     if own is None:
         others = [change for name, change in model.own.items() if name.partition(" ")[0] == device]
@@ -138,6 +142,13 @@ def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
             return model
         own = np.mean(others, axis=0)
     return msgspec.structs.replace(model, change=own[:-1], level=float(own[-1]))
+
+
+def with_own_trees(model: FamilyModel, device: str) -> FamilyModel:
+    """Return ``model`` with the shape term of ``device`` where devices have theirs apart, parameters as they are."""
+    if not model.expert.apart or device not in model.devices:
+        return model
+    return msgspec.structs.replace(model, trees=part(model.trees, model.devices.index(device), len(model.devices)))
 
 
 def knows(model: FamilyModel, device: str, form: str) -> bool:
@@ -175,28 +186,6 @@ def shape_features(rows: Rows, parameters: Array, expert: Expert) -> tuple[NDArr
         family, rows.shapes, work, on, expected, floor, by_power=expert.by_power, by_generation=expert.by_generation
     )
     return found, expected
-
-
-def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float) -> Array:
-    """Return the parameters most probable given ``rows``, a normal prior around ``centre`` and robust noise.
-
-    Args:
-        rows: Measured operators.
-        centre: Mean of the prior, shape (7,).
-        spread: Its standard deviation.
-        noise: Of ln(measured / physical form).
-    """
-    from scipy.optimize import least_squares
-
-    on = rows.columns
-    work = FAMILIES[rows.family].work(rows.shapes, on)
-    measured = np.log(rows.seconds)
-
-    def left(parameters: Array) -> Array:
-        found = np.log(physics.seconds(parameters, work, on)) - measured
-        return np.concatenate([found / noise, (parameters - centre) / spread])
-
-    return np.asarray(least_squares(left, centre, loss="soft_l1", max_nfev=60).x)
 
 
 def rows_of(expert: Expert, tables: Mapping[str, Rows]) -> Rows | None:
@@ -240,20 +229,42 @@ def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
         levels = _levels(training, left)
         left = left - levels
         bare = _with_levels(bare, training, levels)
-    trees = _boosted(columns, left, seed)
+    trees = _shape_trees(expert, training, columns, left, seed)
     looked = np.arange(0, len(left), max(len(left) // MOST_OF_SCATTER, 1))
-    scatter = NORMAL * float(np.median(np.abs(left[looked] - trees.predict(columns[looked]))))
-    fitted = msgspec.structs.replace(bare, trees=trees, scatter=scatter)
-    return fitted if expert.by_device else _known_devices(fitted, chosen)
+    fitted = msgspec.structs.replace(bare, trees=trees)
+    missed = left[looked] - _own_terms(fitted, training.take(looked), columns[looked])
+    fitted = msgspec.structs.replace(fitted, scatter=NORMAL * float(np.median(np.abs(missed))))
+    by_format = not expert.by_device or len(np.unique(rows.form)) > 1
+    return _known_devices(fitted, chosen) if by_format else fitted
+
+
+def _shape_trees(expert: Expert, rows: Rows, columns: NDArray[np.float32], left: Array, seed: int) -> Trees:
+    """Return the trees of the shape term, or those of each device of ``rows`` in their order as one mean."""
+    if not expert.apart:
+        return _boosted(columns, left, seed)
+    each = [rows.device == number for number in np.unique(rows.device).tolist()]
+    return mean_of([_boosted(columns[mine], left[mine], seed) for mine in each])
+
+
+def _own_terms(model: FamilyModel, rows: Rows, columns: NDArray[np.float32]) -> Array:
+    """Return the shape term of each row of known devices, shape (n,), from its features."""
+    if not model.expert.apart:
+        return model.trees.predict(columns)
+    found = np.empty(len(rows))
+    for number in np.unique(rows.device).tolist():
+        mine = rows.device == number
+        found[mine] = with_own_trees(model, rows.devices[number].id).trees.predict(columns[mine])
+    return found
 
 
 def _known_devices(model: FamilyModel, rows: Rows) -> FamilyModel:
     """Return ``model`` with the change of each device and format of ``rows``, the shape term as it is."""
     own = {}
     for device, form, at in _pairs(rows):
-        mine = rows.take(at)
-        before, term = model.parameters(mine), shape_term(model, mine)
-        own[f"{device} {form}"] = fit_change(mine, before, term, CALIBRATION_SPREAD, NOISE)
+        mine, known = rows.take(at), on_device(model, device)
+        before, term = model.parameters(mine), shape_term(known, mine)
+        centre = np.append(np.broadcast_to(known.change, len(before)), known.level)
+        own[f"{device} {form}"] = fit_change(mine, before, term, CALIBRATION_SPREAD, NOISE, centre)
     return msgspec.structs.replace(model, own=own)
 
 
@@ -340,7 +351,9 @@ def _shared_parameters(model: FamilyModel, rows: Rows) -> Array:
     return model.parameters(rows)
 
 
-def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None, spread: float | None = None) -> FamilyModel:
+def calibrated(
+    model: FamilyModel, rows: Rows, term: Array | None = None, spread: Array | float | None = None
+) -> FamilyModel:
     """Return ``model`` moved to the one device of ``rows``.
 
     The most probable change of the parameters, and level, given the measurements, the shape term as it is: a normal
@@ -351,7 +364,8 @@ def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None, spread
         model: Of the expert of ``rows``; where it is that of a known device, the prior is around what is known of it.
         rows: Measured on one device; from one row on.
         term: Their shape term, where it is known already.
-        spread: Standard deviation of a parameter's logarithm between devices; None for ``CALIBRATION_SPREAD``.
+        spread: Standard deviations of the parameters' logarithms between devices, and of the level, or one of all; None
+            for ``CALIBRATION_SPREAD``.
     """
     before = model.parameters(rows)
     term = shape_term(model, rows) if term is None else term
@@ -359,33 +373,6 @@ def calibrated(model: FamilyModel, rows: Rows, term: Array | None = None, spread
     noise = max(CALIBRATION_NOISE, 2.0 * model.scatter)
     change = fit_change(rows, before, term, CALIBRATION_SPREAD if spread is None else spread, noise, known)
     return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]))
-
-
-def fit_change(
-    rows: Rows, before: Array, term: Array | float, spread: Array | float, noise: float, centre: Array | float = 0.0
-) -> Array:
-    """Return the most probable change of parameters, and the level, of the one device of ``rows``, shape (8,) or (9,).
-
-    Args:
-        rows: Measured.
-        before: Parameters of each row, shape (7, n) or (8, n).
-        term: Shape term of each row.
-        spread: Standard deviations of the prior, of each value or of all.
-        noise: Of ln(measured / predicted).
-        centre: Mean of the prior.
-    """
-    from scipy.optimize import least_squares
-
-    on = rows.columns
-    work = FAMILIES[rows.family].work(rows.shapes, on)
-    measured = np.log(rows.seconds)
-
-    def left(change: Array) -> Array:
-        expected = np.log(physics.seconds(before + change[:-1, None], work, on)) + term + change[-1]
-        return np.concatenate([(expected - measured) / noise, (change - centre) / spread])
-
-    begin = np.zeros(len(before) + 1) + centre
-    return np.asarray(least_squares(left, begin, loss="soft_l1").x)
 
 
 def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:

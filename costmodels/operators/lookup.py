@@ -14,7 +14,9 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import NO_TREES, FamilyModel, knows, on_device
+from codesign.costmodels.operators.formats import FORMATS
 from codesign.costmodels.operators.model_file import OperatorModel, read_model
+from codesign.costmodels.operators.processors import PRIORS
 from codesign.errors import DataError, nearest, printable
 from codesign.quantity import Z90, Method
 from codesign.targets import OperatorCalibration, Target
@@ -27,6 +29,9 @@ ANALYTICAL_SCATTER = 0.1
 
 ANALYTICAL_GROUPS = ("cpu", "analytical")
 """Where nothing was measured the model of a family is called after it and one of these: processors, accelerators."""
+
+PLAIN = "fp32"
+"""Format whose model of a processor bears the name of its family alone: other formats are other libraries."""
 
 EXPERT_NAMES = frozenset(expert.name for expert in EXPERTS)
 
@@ -75,8 +80,8 @@ def shipped_model(*, trees: bool = True) -> OperatorModel:
 def served_by(model: OperatorModel, family: str, form: str, target: Target) -> Served:
     """Return what predicts operators of ``family`` in the format named ``form`` on ``target``.
 
-    Processors, and formats that nothing was measured of, get the physical form with the efficiencies of analytical
-    estimates; a calibration of the target moves either.
+    Processors, and formats that nothing was measured of, get a physical form with what is assumed of it; a calibration
+    of the target moves either. A format of a processor that was not calibrated starts from what its fp32 showed.
 
     Raises:
         DataError: the calibration of the target names a model that there is none of, or has another number of
@@ -91,14 +96,30 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
         seen = model.card.experts[expert.name].halves.get("seen", ANALYTICAL_HALF)
         here = on_device(model.families[expert.name], target.id, form)
         found = Served(expert.name, here, *_tier(model, expert.name, target, form), seen)
-    entry = next((entry for entry in target.operators if entry.expert == found.name), None)
-    return found if entry is None else moved(found, entry)
+    entries = {entry.expert: entry for entry in target.operators}
+    own = entries.get(entry_name(found.name, form))
+    if own is not None:
+        return moved(found, own)
+    like = entries.get(found.name)
+    # what another format's kernels showed says most of these, and not how far off they are
+    return found if like is None else found._replace(model=moved(found, like).model)
+
+
+def entry_name(name: str, form: str) -> str:
+    """Return what a calibration of the model ``name`` in the format named ``form`` is called."""
+    family, _, group = name.rpartition("-")
+    return f"{family}-{form}-{group}" if group == ANALYTICAL_GROUPS[0] and form != PLAIN else name
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    names = [f"{family}-{group}" for family in FAMILIES for group in ANALYTICAL_GROUPS]
+    return EXPERT_NAMES | {entry_name(name, form.name) for name in names for form in FORMATS}
 
 
 def _check_known(target: Target) -> None:
     for entry in target.operators:
-        family, _, group = entry.expert.rpartition("-")
-        if entry.expert not in EXPERT_NAMES and not (family in FAMILIES and group in ANALYTICAL_GROUPS):
+        if entry.expert not in _known_names():
             raise DataError(
                 f"calibration of {target.id}: operators.{printable(entry.expert, 40)}: there is no such model",
                 f"{nearest(entry.expert, EXPERT_NAMES)}; from {entry.source}",
@@ -114,7 +135,7 @@ def moved(served: Served, entry: OperatorCalibration) -> Served:
     expected = len(served.model.pooled)
     if len(entry.change) != expected:
         raise DataError(
-            f"calibration: operators.{served.name}.change: found {len(entry.change)} numbers, expected {expected}",
+            f"calibration: operators.{entry.expert}.change: found {len(entry.change)} numbers, expected {expected}",
             f"calibrate again: it is of another version of the model; from {entry.source}",
         )
     model = msgspec.structs.replace(served.model, change=np.array(entry.change), level=entry.level)
@@ -126,11 +147,14 @@ def _expert(model: OperatorModel, family: str, form: str) -> Expert | None:
 
 
 def analytical(family: str, form: str, kind: str) -> FamilyModel:
-    """Return the physical form of ``family`` with the efficiencies of targets of ``kind``, without a shape term."""
-    curve = efficiency(kind, CURVES.get(family, family), form)
-    parameters = physics.PRIOR.copy()
-    parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
+    """Return the physical form of ``family`` with what is assumed of targets of ``kind``, without a shape term."""
     group = ANALYTICAL_GROUPS[int(kind != "cpu")]
+    if kind == "cpu":
+        parameters = np.log(np.array(PRIORS[family]))
+    else:
+        curve = efficiency(kind, CURVES.get(family, family), form)
+        parameters = physics.PRIOR.copy()
+        parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
     expert = Expert(f"{family}-{group}", family, (), (), False, False)
     return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)
 

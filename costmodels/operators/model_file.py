@@ -7,7 +7,11 @@ Layout, version 1: a NumPy archive (``.npz``) without objects. ``card`` holds JS
 from __future__ import annotations
 
 import io
+import lzma
+import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,14 @@ from codesign.run import write_file
 VERSION = 1
 LARGEST = 256 << 20
 """Bytes that the arrays of a model may take together."""
+
+DEEPEST = 256
+"""Levels of a tree: each is a pass over the rows."""
+
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ValueError, EOFError, RuntimeError,
+)  # fmt: skip
+"""What reading an archive raises of one that is none, was cut or changed, or is locked."""
 
 HINT = "expected a file that codesign costmodels fit wrote"
 TREE_ARRAYS = ("feature", "threshold", "left", "right", "value", "root")
@@ -156,7 +168,7 @@ def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
             arrays = {part.removesuffix(".npy"): _array(archive, part) for part in wanted}
     except OSError as error:
         raise DataError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}", HINT) from None
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise DataError(f"{path.name} is no operator model, or is damaged: {error}", HINT) from None
     card = _card(arrays.pop("card", None), path.name)
     known = {expert.name: expert for expert in EXPERTS}
@@ -168,6 +180,14 @@ def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
 
 
 def _array(archive: zipfile.ZipFile, part: str) -> Any:
+    """Return the array of a part; one that claims more than the part holds is not made room for."""
+    with archive.open(part) as file:
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
+            np.lib.format.read_magic(file)
+        )
+        shape, _, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > archive.getinfo(part).file_size:
+            raise ValueError(f"{part} is no plain array")
     with archive.open(part) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -192,6 +212,8 @@ def _trees(name: str, fitted: Fitted, arrays: Mapping[str, Any]) -> Trees:
     """Return the trees of one expert; their indices stay within them."""
     trees = {field: arrays[f"{name}/trees/{field}"] for field in TREE_ARRAYS}
     nodes = len(trees["feature"])
+    if not 0 <= fitted.depth <= DEEPEST or not np.isfinite(trees["value"]).all():
+        raise ValueError(f"{name}/trees")
     for field in ("left", "right", "root"):
         if not ((trees[field] >= 0) & (trees[field] < nodes)).all():
             raise IndexError(f"{name}/trees/{field}")
@@ -211,6 +233,8 @@ def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_tree
         raise ValueError(f"{name}/groups")
     if own.shape != (len(fitted.own), count + 1):
         raise ValueError(f"{name}/own")
+    if not all(np.isfinite(array).all() for array in (groups, pooled, own, *([network.packed()] if network else []))):
+        raise ValueError(f"{name}: not finite")
     return FamilyModel(
         expert=expert, pooled=pooled, own=dict(zip(fitted.own, own, strict=True)),
         groups={key: groups[row] for row, key in enumerate(fitted.groups)},

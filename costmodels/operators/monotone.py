@@ -70,7 +70,7 @@ def inputs(family: Family, s: Shapes, work: Work, on: Columns, expected: Array, 
     """
     peak = rate(work, on)
     times = [expected, work.flops / peak, work.bytes / on.bandwidth, work.bytes / np.maximum(on.cache_bandwidth, 1.0)]
-    for grid in work.grids[:1]:
+    for grid in () if family.name == "decode" else work.grids[:1]:
         tiles = TILES if grid.tiles[0][1] else ((64, 0), (128, 0))
         times += [_tiled(grid, on.cores, peak, height, width) for height, width in tiles]
     rising = [np.maximum(np.log2(time / floor), LEAST) for time in times]
@@ -80,7 +80,7 @@ def inputs(family: Family, s: Shapes, work: Work, on: Columns, expected: Array, 
     if family.name in ("prefill", "decode"):
         kind.append((s["window"] > 0.0).astype(np.float64))
     if family.name == "vector":
-        kind += [(s["kind"] == which).astype(np.float64) for which in (UNARY, BINARY, SOFTMAX, NORMALISATION)]
+        kind += [(np.floor(s["kind"]) == which).astype(np.float64) for which in (UNARY, BINARY, SOFTMAX, NORMALISATION)]
     count = np.shape(expected)
     return Inputs(*(np.stack([np.broadcast_to(c, count) for c in columns], axis=1) for columns in (rising, kind)))
 

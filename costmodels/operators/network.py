@@ -84,7 +84,10 @@ class Network(msgspec.Struct, frozen=True, eq=False):
     def predict(self, given: Inputs) -> Array:
         """Return ln(latency / floor) of each row, shape (n,)."""
         columns = np.concatenate([given.rising, given.kind], axis=1)
-        found = given.rising @ self.straight
+        # an input that never varied in training has no weight to go by: wherever it moves, it says what it said there
+        count = len(self.straight)
+        held = np.where(self.high[:count] > self.low[:count], 0.0, self.straight)
+        found = given.rising @ (self.straight - held) + self.low[:count] @ held
         for begin in range(0, len(columns), CHUNK):
             layer = np.clip(columns[begin : begin + CHUNK], self.low, self.high)
             for weights, bias in ((self.first, self.bias0), (self.second, self.bias1)):

@@ -1,10 +1,16 @@
-"""The physical form of an operator's latency: seven or eight parameters, every one of a meaning.
+"""The physical form of an operator's latency: a few parameters, every one of a meaning.
 
 ``seconds = floor + (compute^4 + memory^4)^(1/4)``: a launch-independent floor adds, compute and memory hide each other
 but near the ridge. *Compute* is the best of some tilings of the operator: waves of tiles over the cores, each tile
 bound by the matrix rate or by what it reads from the cache. *Memory* moves the operator's bytes from memory, but for
 the part that a cache holds between runs. With the eighth parameter the matrix rate also obeys the power of the device:
 joules an operation times the rate stay below it.
+
+Processors have a form of their own, ``seconds = floor + compute + moved``: a library's product first copies its
+operands into the order in which it reads them [1]_, and few cores hide little of that. ``processors`` says how often
+each byte passes which cache.
+
+.. [1] Goto and van de Geijn, Anatomy of high-performance matrix multiplication (ACM TOMS 2008), section 4.
 """
 
 from __future__ import annotations
@@ -38,6 +44,17 @@ LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01, 1e-13])
 MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2, 1e-9])
 """Where a search for parameters begins, and between which it stays."""
 
+PROCESSOR_NAMES = ("floor", "matrix share", "memory share", "cache share")
+"""Parameters of the form of processors: floor in seconds of a call; sustained shares of the arithmetic rate, of memory
+bandwidth, and of the bandwidth of the caches. All are kept as logarithms."""
+
+PROCESSOR_LEAST, PROCESSOR_MOST = np.log([1e-7, 0.01, 0.05, 0.005]), np.log([1e-3, 1.2, 1.2, 1.2])
+"""Between which they stay."""
+
+CLOCKED, CLOCKED_SHARE = 64e9, 0.5
+"""Bandwidth of the cache a core, B/s, at which a floor that follows the clock is the parameter: 32 B a cycle at 2 GHz;
+and the exponent with which it follows (chosen on the development devices, each left out)."""
+
 TILES = ((16, 32), (16, 64), (32, 64), (64, 64), (64, 128), (128, 64), (128, 128), (128, 256), (256, 128))
 """Rows and columns of the output that one core makes at once."""
 
@@ -63,6 +80,26 @@ class Grid(NamedTuple):
     tiles: tuple[tuple[int, int], ...] = TILES
 
 
+class OnProcessor(NamedTuple):
+    """How a processor does an operator; every column of shape (n,).
+
+    Attributes:
+        flops: FLOP that its instructions take; an exponential takes many.
+        memory: Bytes from memory, or to it: weights, cached keys and values, and what no cache holds.
+        far: Bytes that pass between a core and the last-level cache.
+        near: Bytes that pass between a core and its own caches.
+        calls: Calls of a library, whose cost is the floor.
+        parallel: Share of the cores that work.
+    """
+
+    flops: Array
+    memory: Array
+    far: Array
+    near: Array
+    calls: Array
+    parallel: Array
+
+
 class Work(NamedTuple):
     """What an operator asks of any device; shape (n,).
 
@@ -72,6 +109,9 @@ class Work(NamedTuple):
         grids: Its products, one after the other; empty where memory always binds.
         vector: Whether it runs on the vector units.
         fewest: (FLOP, bytes) that some algorithm or routing gets by with; None where there is no other.
+        processor: How processors do it; None on accelerators.
+        touched: Bytes that kernels read and write, whole tiles; None where these are ``bytes``.
+        clocked: Whether its floor follows the clock: the device works meanwhile, if not on the operator's numbers.
     """
 
     flops: Array
@@ -79,6 +119,9 @@ class Work(NamedTuple):
     grids: tuple[Grid, ...] = ()
     vector: bool = False
     fewest: tuple[Array, Array] | None = None
+    processor: OnProcessor | None = None
+    touched: Array | None = None
+    clocked: bool = False
 
 
 def rate(work: Work, on: Columns) -> Array:
@@ -104,25 +147,44 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
 
     Args:
         parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows. With an eighth,
-            joules a FLOP at 12 nm, the power of the device limits the matrix rate.
+            joules a FLOP at 12 nm, the power of the device limits the matrix rate. Of processors those of
+            ``PROCESSOR_NAMES``, shape (4,) or (4, n).
         work: Of the operators.
         on: Their devices and formats.
     """
+    if work.processor is not None:
+        return _on_processor(parameters, work, work.processor, on)
     count = len(parameters)
     values = np.exp(np.clip(parameters.T, LEAST[:count], MOST[:count])).T
     floor, matrix, memory, feed, size, sharpness, share = values[:7]
     if count > len(NAMES):
         matrix = _within_power(matrix, values[7], work, on)
+    if work.clocked:
+        floor = floor * (CLOCKED * on.cores / on.cache_bandwidth) ** CLOCKED_SHARE
     bandwidth = memory * on.bandwidth
-    ratio = np.clip(sharpness * (np.log(work.bytes / on.cache) - np.log(size)), -50.0, 50.0)
+    touched = work.bytes if work.touched is None else work.touched
+    ratio = np.clip(sharpness * (np.log(touched / on.cache) - np.log(size)), -50.0, 50.0)
     resident = 1.0 / (1.0 + np.exp(ratio))
     from_cache = np.maximum(bandwidth, share * on.cache_bandwidth)
-    moved = work.bytes * ((1.0 - resident) / bandwidth + resident / from_cache)
+    moved = touched * ((1.0 - resident) / bandwidth + resident / from_cache)
     if work.grids:
         compute = sum((_tiled(grid, matrix, feed, work, on) for grid in work.grids), start=np.zeros(1))
     else:
         compute = work.flops / (rate(work, on) * matrix)
     return np.asarray(floor + (compute**HARDNESS + moved**HARDNESS) ** (1.0 / HARDNESS))
+
+
+def _on_processor(parameters: Array, work: Work, here: OnProcessor, on: Columns) -> Array:
+    """Return the latency of each row on a processor: what its cores do one after the other adds.
+
+    The last-level cache is between the caches of a core and memory: at the geometric mean of their rates (assumed).
+    """
+    floor, matrix, memory, share = np.exp(np.clip(parameters.T, PROCESSOR_LEAST, PROCESSOR_MOST)).T
+    slow, fast = memory * on.bandwidth, share * on.cache_bandwidth
+    between = np.minimum(np.sqrt(slow * fast), fast)
+    compute = here.flops / (rate(work, on) * matrix * here.parallel)
+    moved = here.memory / np.minimum(slow, between) + here.far / between + here.near / (fast * here.parallel)
+    return np.asarray(floor * here.calls + compute + moved)
 
 
 def _within_power(matrix: Array, joules: Array, work: Work, on: Columns) -> Array:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from codesign.costmodels.operators.families import NORMALISATION, Shapes
+from codesign.costmodels.operators.families import KINDS, Shapes
 from codesign.costmodels.operators.tables import Mask, Rows
 from codesign.errors import DataError
 
@@ -39,7 +39,7 @@ def faults(family: str, shapes: Shapes) -> Iterator[Fault]:
     """Yield what is wrong with the shapes of some operators of ``family``; nothing where all are possible."""
     for column, values in shapes.items():
         if column == "kind":
-            right, expected = np.isin(values, np.arange(NORMALISATION + 1.0)), "expected a kind of vector operator"
+            right, expected = np.isin(values, KINDS), "expected a kind of vector operator"
         elif column in FRACTIONS:
             right, expected = (values > 0.0) & (values < LARGEST), "expected a positive number"
         else:

@@ -72,7 +72,8 @@ def form_of(compute: str, weight_bits: Extent) -> Format | None:
 def _nearest(compute: str, weight_bits: float) -> Format | None:
     weight = weight_bits / 8.0
     known = [form for form in FORMATS if form.compute == compute]
-    nearest = min(known, key=lambda form: abs(form.weight - weight), default=None)
+    # formats that differ by less than how their scales are counted are one: the first of them stands for both
+    nearest = min(known, key=lambda form: round(abs(form.weight - weight), 2), default=None)
     return nearest if nearest is not None and abs(nearest.weight / weight - 1.0) <= NEAR else None
 
 

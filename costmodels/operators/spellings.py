@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from codesign.costmodels.operators.families import BINARY, NORMALISATION, SOFTMAX, UNARY
+from codesign.costmodels.operators.families import BINARY, FUNCTION, NORMALISATION, SOFTMAX, UNARY
 
 
 class Operator(NamedTuple):
@@ -33,7 +33,7 @@ _CONVOLUTION = {"batch": "B", "inputs": "Input_Channel", "outputs": "Output_Chan
 
 VECTOR_KINDS = {
     **dict.fromkeys(("add", "mul", "div", "pow"), BINARY),
-    **dict.fromkeys(("addu", "mulu", "divu", "powu", "relu", "gelu", "tanh"), UNARY),
+    **dict.fromkeys(("addu", "mulu", "divu", "powu", "relu"), UNARY), **dict.fromkeys(("gelu", "tanh"), FUNCTION),
     "softmax": SOFTMAX, "ln": NORMALISATION, "layernorm": NORMALISATION,
 }  # fmt: skip
 """Name of a vector operator -> its kind."""

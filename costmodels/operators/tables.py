@@ -25,6 +25,7 @@ from codesign.costmodels.operators.families import (
 from codesign.costmodels.operators.formats import Format, format_of
 from codesign.costmodels.operators.physics import least
 from codesign.costmodels.operators.spellings import OPERATORS, SKEW, VECTOR_KINDS
+from codesign.costmodels.operators.stacks import of_stacks
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Array
 from codesign.targets import load_target
@@ -75,8 +76,9 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def columns(self) -> Columns:
-        """Return the device and format numbers of each row."""
-        return Columns.of(self.devices, self.device, self.formats, self.form)
+        """Return the device, format and stack numbers of each row."""
+        found = Columns.of(self.devices, self.device, self.formats, self.form)
+        return msgspec.structs.replace(found, **of_stacks(self.stacks, self.stack))
 
     def take(self, chosen: Indices | Mask) -> Rows:
         """Return some of the rows, by mask or positions."""

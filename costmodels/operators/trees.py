@@ -58,6 +58,35 @@ class Trees(msgspec.Struct, frozen=True, eq=False):
         return found
 
 
+def mean_of(parts: Sequence[Trees]) -> Trees:
+    """Return the mean of ``parts``, which are as many trees each; ``part`` returns them again."""
+    begins = np.cumsum([0, *(len(part.feature) for part in parts[:-1])]).astype(np.int32)
+    moved = {
+        name: np.concatenate([getattr(part, name) + begin for part, begin in zip(parts, begins, strict=True)])
+        for name in ("left", "right", "root")
+    }
+    # every tree carries its part of the offset, so that a part of them has its own
+    values = [(part.value + part.offset / len(part.root) * _leaf(part)) / len(parts) for part in parts]
+    return Trees(
+        feature=np.concatenate([part.feature for part in parts]),
+        threshold=np.concatenate([part.threshold for part in parts]),
+        value=np.concatenate(values).astype(np.float32), **moved,
+        depth=max(part.depth for part in parts), offset=0.0,
+    )  # fmt: skip
+
+
+def part(trees: Trees, at: int, count: int) -> Trees:
+    """Return one of the ``count`` parts that ``trees`` are the mean of."""
+    each = len(trees.root) // count
+    return msgspec.structs.replace(
+        trees, value=trees.value * np.float32(count), root=trees.root[at * each : (at + 1) * each]
+    )
+
+
+def _leaf(trees: Trees) -> NDArray[np.bool_]:
+    return np.asarray(trees.left == np.arange(len(trees.left)), np.bool_)
+
+
 def of_ensembles(fitted: Sequence[Any]) -> Trees:
     """Return the mean of fitted histogram gradient boostings of scikit-learn, of one output and no categories."""
     parts: dict[str, list[Any]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}

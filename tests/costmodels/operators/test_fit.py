@@ -133,7 +133,7 @@ def test_rows_that_cannot_be_right_are_left_out_and_counted(tmp_path: Path) -> N
     given.with_columns(latency_ms=pl.Series(latency), gemm_dtype=pl.Series(dtypes)).write_parquet(path)
     found = read_tables(tmp_path)["gemm"]
     assert found.quarantined == {
-        "no positive latency": 3, "a dtype that the device lacks": 1, "faster than the device can be": 1,
+        "without a positive latency": 3, "of a dtype that the device lacks": 1, "faster than the device can be": 1,
     }  # fmt: skip
     assert len(found) == len(latency) - 5
 

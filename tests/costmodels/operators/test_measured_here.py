@@ -20,11 +20,13 @@ from codesign.costmodels.operators.chosen_shapes import (
     weight_elements,
 )
 from codesign.costmodels.operators.device import device_of
+from codesign.costmodels.operators.lookup import ANALYTICAL_HALF, served_by, shipped_model
 from codesign.costmodels.operators.measured_here import BUSY, DISTURBED, MeasuredHere, disturbance, measure_target
 from codesign.costmodels.operators.spellings import OPERATORS
 from codesign.costmodels.operators.sustained import sustained
 from codesign.errors import DataError, EnvironmentLacks
 from codesign.profilers.operators import Answer, Operator, Request, Timing
+from codesign.quantity import Method
 from codesign.targets import Target, load_target
 from codesign.targets.target import Unit
 from codesign.testing.synthetic_machine import LAUNCH_S, measuring, processor
@@ -43,7 +45,8 @@ def quiet(cpu: Target) -> MeasuredHere:
 def test_a_hidden_machine_is_learnt(quiet: MeasuredHere) -> None:
     assert quiet.disturbance.verdict == ""
     assert {found.calibration.expert for found in quiet.models.experts} == {
-        "gemm-cpu", "convolution-cpu", "prefill-cpu", "decode-cpu", "vector-cpu",
+        "gemm-cpu", "convolution-cpu", "prefill-cpu", "decode-cpu", "vector-cpu", "gemm-bf16-cpu", "prefill-bf16-cpu",
+        "decode-bf16-cpu",
     }  # fmt: skip
     for found in quiet.models.experts:
         assert found.after is not None
@@ -54,6 +57,23 @@ def test_a_hidden_machine_is_learnt(quiet: MeasuredHere) -> None:
     assert products.after is not None
     assert products.after.mean < 0.12
     assert set(quiet.unused) == {o.op for o in chosen_shapes(quiet.target)} - set(OPERATORS)
+
+
+def test_a_format_is_learnt_apart_and_starts_from_fp32(quiet: MeasuredHere) -> None:
+    entries = {entry.expert: entry for entry in quiet.operators}
+    target = msgspec.structs.replace(quiet.target, operators=quiet.operators)
+    model = shipped_model(trees=False)
+    for family in ("gemm", "prefill", "decode"):
+        wide, narrow = (served_by(model, family, form, target) for form in ("fp32", "bf16"))
+        assert (wide.method, narrow.method) == (Method.CALIBRATED, Method.CALIBRATED)
+        assert wide.model.change.tolist() == list(entries[f"{family}-cpu"].change)
+        assert narrow.model.change.tolist() == list(entries[f"{family}-bf16-cpu"].change)
+        assert narrow.half > wide.half, "fewer rows"
+    only_wide = msgspec.structs.replace(target, operators=(entries["gemm-cpu"],))
+    other = served_by(model, "gemm", "bf16", only_wide)
+    assert other.model.change.tolist() == list(entries["gemm-cpu"].change)
+    assert other.method is Method.ANALYTICAL, "measured of no bf16"
+    assert other.half == ANALYTICAL_HALF
 
 
 def test_the_host_factor_multiplies_the_stated_cost(quiet: MeasuredHere) -> None:

@@ -1,0 +1,166 @@
+"""Measured operators of one device: what was planted is found, what cannot be right is counted, errors have a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from codesign.costmodels.operators.asked import Asked
+from codesign.costmodels.operators.calibration import calibrate_rows
+from codesign.costmodels.operators.fit import predict
+from codesign.costmodels.operators.lookup import served_by, shipped_model
+from codesign.costmodels.operators.measured_rows import calibrate_files, holds_operators
+from codesign.costmodels.operators.tables import Rows
+from codesign.errors import DataError
+from codesign.quantity import Array, Method
+from codesign.targets import OperatorCalibration, Target, load_target
+
+PLANTED = np.array([0.5, 0.3, -0.2, 0.0, 0.0, 0.0, 0.0])
+"""Of a card with a longer floor, faster matrix units and slower memory than others."""
+
+H100 = load_target("h100-sxm")
+
+
+def shapes(count: int, seed: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    sizes = {name: np.rint(2.0 ** rng.uniform(low, 13, count)).astype(int) for name, low in
+             (("m", 0), ("n", 7), ("k", 7))}  # fmt: skip
+    return pl.DataFrame({"op": "gemm", "dtype": "bf16", **sizes}).cast(pl.Utf8)
+
+
+def rows_of(frame: pl.DataFrame, target: Target) -> Rows:
+    (group,) = Asked(frame, "test", target=target).groups()
+    return group.rows
+
+
+def planted(frame: pl.DataFrame, target: Target, noise: float = 0.0) -> tuple[pl.DataFrame, Array]:
+    """Return ``frame`` with the latencies of the planted card, and those latencies, s."""
+    card = msgspec.structs.replace(
+        target, operators=(OperatorCalibration("gemm-16", tuple(PLANTED), 0.0, 0.1, 1, "planted"),)
+    )
+    model = served_by(shipped_model(), "gemm", "bf16", card).model
+    seconds = predict(model, rows_of(frame, target))
+    read = seconds * np.exp(noise * np.random.default_rng(1).standard_normal(len(seconds)))
+    return frame.with_columns(latency_ms=pl.Series(read * 1e3).cast(pl.Utf8)), seconds
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_a_planted_card_is_found(noise: float) -> None:
+    target = load_target("rtx-4090")
+    measured, _ = planted(shapes(64), target, noise)
+    found = calibrate_rows(measured, target, "a test")
+    assert found.left_out == {}
+    (expert,) = found.experts
+    assert expert.calibration.expert == "gemm-16"
+    assert (expert.calibration.rows, expert.calibration.source) == (64, "a test")
+    assert expert.after is not None
+    assert expert.roofline is not None
+    assert expert.before.mean > 0.15
+    assert expert.after.mean < max(0.03, 2.0 * noise), "of rows left out"
+    assert expert.after.mean < 0.5 * expert.roofline.mean
+    np.testing.assert_allclose(expert.calibration.change[:3], PLANTED[:3], atol=0.15)
+    assert 0.9 <= (expert.coverage or 0.0) <= 1.0
+    new, truth = planted(shapes(200, seed=9), target)
+    moved = msgspec.structs.replace(target, operators=found.overlay)
+    served = served_by(shipped_model(), "gemm", "bf16", moved)
+    assert served.method is Method.CALIBRATED
+    off = np.abs(np.log(predict(served.model, rows_of(new, target)) / truth))
+    assert off.mean() < 0.05
+    assert np.quantile(off, 0.9) < served.half
+
+
+def test_more_rows_tell_more() -> None:
+    target = load_target("rtx-4090")
+    halves = []
+    for count in (1, 4, 16, 64):
+        measured, _ = planted(shapes(count), target, 0.03)
+        (expert,) = calibrate_rows(measured, target, "a test").experts
+        halves.append(expert.calibration.half)
+        assert (expert.after is None) == (count == 1)
+    assert halves == sorted(halves, reverse=True)
+    assert halves[-1] < 0.5 * halves[0]
+
+
+def test_an_earlier_calibration_is_not_looked_at() -> None:
+    measured, _ = planted(shapes(12), H100, 0.03)
+    entry = OperatorCalibration("gemm-16", (1.0,) * 7, 1.0, 0.1, 1, "before")
+    again = calibrate_rows(measured, msgspec.structs.replace(H100, operators=(entry,)), "a test")
+    assert again.overlay == calibrate_rows(measured, H100, "a test").overlay
+
+
+WRONG = ["nan", "-1.0", "0", "", "soon", "1e-9", "inf"]
+
+
+def test_what_cannot_be_right_is_counted_and_moves_nothing() -> None:
+    measured, _ = planted(shapes(30), H100)
+    bad = shapes(len(WRONG), 3).with_columns(m=pl.lit("4096"), latency_ms=pl.Series(WRONG))
+    found = calibrate_rows(pl.concat([measured, bad]), H100, "a test")
+    assert found.left_out == {"without a positive latency": 6, "faster than the device can be": 1}
+    assert found.overlay == calibrate_rows(measured, H100, "a test").overlay
+    with pytest.raises(DataError, match="no measured operator can be used") as caught:
+        calibrate_rows(bad, H100, "a test")
+    assert "6 without a positive latency" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["op", "dtype", "latency_ms", "n"])
+def test_a_missing_column_is_named(name: str) -> None:
+    measured, _ = planted(shapes(3), H100)
+    with pytest.raises(DataError, match=f"column '{name}' is missing"):
+        calibrate_rows(measured.drop(name), H100, "a test")
+
+
+CSV = "op,device,dtype,m,n,k,latency_ms\n"
+GOOD = "gemm,h100-sxm,bf16,{m},4096,4096,{ms}\n"
+
+
+def file(path: Path, *lines: str) -> Path:
+    path.write_text(CSV + "".join(lines))
+    return path
+
+
+def good(count: int, device: str = "h100-sxm") -> list[str]:
+    return [GOOD.format(m=m, ms=0.03 + m * 4e-5).replace("h100-sxm", device) for m in range(1, count + 1)]
+
+
+def test_rows_of_other_devices_are_left_out_and_counted(tmp_path: Path) -> None:
+    both = file(tmp_path / "both.csv", *good(4, "a100-80gb-sxm"), *good(3, "H100-SXM5-80GB"), *good(2, "no such card"))
+    found = calibrate_files([both], H100)
+    assert found.left_out == {"of other devices": 6}
+    assert found.experts[0].calibration.rows == 3
+    assert "both.csv" in found.experts[0].calibration.source
+    with pytest.raises(DataError, match=r"other\.csv: no row is of h100-sxm") as caught:
+        calibrate_files([file(tmp_path / "other.csv", *good(2, "t4"))], H100)
+    assert "t4" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("gemm,h100-sxm,bf16,0,4096,4096,1\n", r"second\.csv: row 6, m is '0'"),
+        ("gem,h100-sxm,bf16,1,4096,4096,1\n", r"second\.csv: row 6, op is 'gem'"),
+        ("gemm,h100-sxm,fp17,1,4096,4096,1\n", r"second\.csv: row 6, dtype is 'fp17'"),
+        ("gemm,h100-sxm,nvfp4,1,4096,4096,1\n", r"second\.csv: row 6, dtype is 'nvfp4'"),
+        ("gemm,h100-sxm,bf16,1,,4096,1\n", r"second\.csv: row 6, n is ''"),
+    ],
+)
+def test_a_wrong_row_is_named_by_its_file_and_place(tmp_path: Path, line: str, says: str) -> None:
+    first = file(tmp_path / "first.csv", *good(3))
+    second = file(tmp_path / "second.csv", *good(3, "t4"), *good(2), line)
+    with pytest.raises(DataError, match=says):
+        calibrate_files([first, second], H100)
+
+
+def test_files_of_operators_are_told_from_others(tmp_path: Path) -> None:
+    assert holds_operators(file(tmp_path / "rows.csv"))
+    quoted: Any = tmp_path / "quoted.csv"
+    quoted.write_text('\ufeff"op","dtype"\n')
+    assert holds_operators(quoted)
+    for name, text in (("models.csv", "model,ttft\n"), ("rows.json", CSV), ("top.csv", "topology\n")):
+        (tmp_path / name).write_text(text)
+        assert not holds_operators(tmp_path / name)
+    assert not holds_operators(tmp_path / "none.csv")
