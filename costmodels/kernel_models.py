@@ -5,6 +5,9 @@ work the group does (or less: a technique may have made its tensors smaller) by 
 or runs on a target that the models cannot describe, keeps the closed forms of ``latency``. Vector operators keep them
 too, unless the target was calibrated: their public measurements hold the harness they were taken in.
 
+A processor that runs eagerly launches kernels for the functions beside a product too, each of which makes a new tensor:
+``unfused`` says which.
+
 Weights and caches always come from memory: the models were fitted on kernels that ran again and again, whose small
 operands stayed in the cache, so what a group must read from memory bounds it from below.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,9 @@ def fit_command(
     ] = None,
     score: Annotated[bool, typer.Option("--score/--no-score", help="Leave each device out in turn.")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes beside each other; default one a core.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files that are written.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -54,7 +58,8 @@ def fit_command(
     notes, tables = [], []
     results: dict[str, object] = {}
     if out is not None or collectives is None:
-        found = train(data, score=score, seed=seed, progress=lambda text: note(ctx, text))
+        count = workers or os.cpu_count() or 1
+        found = train(data, score=score, seed=seed, workers=count, progress=lambda text: note(ctx, text))
         if out is not None:
             write_model(out, found.model)
             notes.append(f"model: {out}")

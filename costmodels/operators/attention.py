@@ -35,10 +35,10 @@ SPLIT = 256.0
 DECODE_TILES = ((16, 0),)
 """Rows of a tile in decode, as wide as a head."""
 
-ASYNCHRONOUS = 96.0
-"""16-bit FLOP for each byte from the cache from which matrix units read operands by themselves (Hopper 128 and more,
-earlier ones and those of workstations at most 64). Without such units stacks run FlashAttention 2, which lets no heads
-share keys under a window [1]_.
+ASYNCHRONOUS = 5e12
+"""16-bit FLOP/s of a core from which its matrix units read operands by themselves (Hopper has 7.5e12; earlier devices
+and those of workstations have 3e12 at most). Without such units stacks run FlashAttention 2, which lets no heads share
+keys under a window [1]_.
 
 .. [1] Dao-AILab/flash-attention, csrc/flash_attn/flash_api.cpp: heads take the place of queries where no window is.
 """
@@ -95,7 +95,7 @@ def split(s: Shapes, on: Columns) -> Split:
 
 
 def _windows_apart(s: Shapes, on: Columns) -> NDArray[np.bool_]:
-    return (s["window"] > 0.0) & (s["kv_bytes"] >= 2.0) & (on.reference < ASYNCHRONOUS * on.cache_bandwidth)
+    return (s["window"] > 0.0) & (s["kv_bytes"] >= 2.0) & (on.reference < ASYNCHRONOUS * on.cores)
 
 
 def decode_work(s: Shapes, on: Columns) -> Work:

@@ -1,7 +1,8 @@
 """Fitting a family: parameters of the physical form for each format and stack, then the shape term that is left.
 
 The shape term is the mean of two gradient boostings, of squared and of absolute error, of
-``ln(measured / physical form)``. Its features name no device.
+``ln(measured / physical form)``. Its features name no device. Where devices have it apart, each has its own, and others
+get the mean.
 """
 
 from __future__ import annotations

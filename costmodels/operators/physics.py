@@ -165,6 +165,8 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
     touched = work.bytes if work.touched is None else work.touched
     ratio = np.clip(sharpness * (np.log(touched / on.cache) - np.log(size)), -50.0, 50.0)
     resident = 1.0 / (1.0 + np.exp(ratio))
+    if work.touched is not None:
+        resident = np.minimum(resident, on.cache / touched)
     from_cache = np.maximum(bandwidth, share * on.cache_bandwidth)
     moved = touched * ((1.0 - resident) / bandwidth + resident / from_cache)
     if work.grids:

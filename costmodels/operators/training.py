@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from codesign.costmodels.operators.device import known_devices
 from codesign.costmodels.operators.distillation import distilled
-from codesign.costmodels.operators.experts import EXPERTS
+from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.fit import FamilyModel, fit_family, rows_of
 from codesign.costmodels.operators.model_file import OperatorModel, model_of
 from codesign.costmodels.operators.power import fit_power
@@ -22,6 +25,10 @@ LEAST_DEVICES = 3
 """Devices of a vendor from which its rows are used: fewer tell nothing of others, and mislead about other vendors'."""
 
 
+BY_SIZE = tuple(e.name for e in sorted(EXPERTS, key=lambda e: e.table != "gemm-fp32"))
+"""Names of experts, those first that take longest: more devices to leave out."""
+
+
 class Training(msgspec.Struct, frozen=True, eq=False):
     """A fitted model, and how each of its experts does on devices left out, and on new shapes of devices seen."""
 
@@ -30,42 +37,84 @@ class Training(msgspec.Struct, frozen=True, eq=False):
     seen: tuple[Seen, ...]
 
 
+class Fit(NamedTuple):
+    """What one expert became, and its scores; None and empty where the tables hold nothing of it."""
+
+    model: FamilyModel | None
+    scores: tuple[LeftOut, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
 def train(
-    folder: Path | str, *, score: bool = True, seed: int = 0, progress: Callable[[str], None] | None = None
+    folder: Path | str,
+    *,
+    score: bool = True,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> Training:
-    """Return the experts fitted on the tables in ``folder``.
+    """Return the experts fitted on the tables in ``folder``; the number of workers changes nothing but the time.
 
     Args:
         folder: With tables in the schemas of ``tables``.
         score: Leave each device out in turn; that takes several fits a device.
         seed: Of all that is drawn.
-        progress: Called with a few words before each part.
+        workers: Processes that fit experts beside each other.
+        progress: Called with a few words where a part is done.
 
     Raises:
         DataError: there is no table, or one lacks a column.
     """
     say = progress or (lambda text: None)
     say("reading tables")
-    tables = {name: _of_vendors(rows) for name, rows in read_tables(Path(folder)).items()}
+    tables = _tables(Path(folder))
     sources = {name: {"rows": len(rows), **rows.quarantined} for name, rows in tables.items()}
-    families: dict[str, FamilyModel] = {}
-    scores: list[LeftOut] = []
-    seen: list[Seen] = []
-    for expert in EXPERTS:
-        rows = rows_of(expert, tables)
-        if rows is None or not len(rows):
-            continue
-        say(f"{expert.name}: fitting {len(rows):,} rows")
-        families[expert.name] = distilled(fit_family(expert, rows, seed), rows, known_devices(), seed)
-        devices = [rows.devices[number].id for number in np.unique(rows.device).tolist()]
-        if score and len(devices) > 1:
-            say(f"{expert.name}: leaving out each of {len(devices)} devices")
-            scores += leave_one_out(expert, rows, devices, seed)
-            seen.append(new_shapes(expert, rows, seed))
+    found: dict[str, Fit] = {}
+    if workers > 1:
+        # a process of its own for each expert: what reads tables again gives back what it took
+        with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=1) as pool:
+            asked = {pool.submit(_fit_from, str(folder), name, score, seed): name for name in BY_SIZE}
+            for future in as_completed(asked):
+                found[asked[future]] = future.result()
+                say(f"{asked[future]}: done")
+    else:
+        for expert in EXPERTS:
+            found[expert.name] = _fit(expert, tables, score, seed)
+            say(f"{expert.name}: done")
+    families = {e.name: fit.model for e in EXPERTS if (fit := found[e.name]).model is not None}
+    scores = [one for expert in EXPERTS for one in found[expert.name].scores]
+    seen = [one for expert in EXPERTS for one in found[expert.name].seen]
     say("power: fitting what was recorded")
     power = fit_power(tables, seed)
-    model = model_of(families, seed, sources, {found.expert: _halves(found, scores) for found in seen}, power)
+    model = model_of(families, seed, sources, {one.expert: _halves(one, scores) for one in seen}, power)
     return Training(model, tuple(scores), tuple(seen))
+
+
+def _tables(folder: Path) -> dict[str, Rows]:
+    return {name: _of_vendors(rows) for name, rows in read_tables(folder).items()}
+
+
+def _fit_from(folder: str, name: str, score: bool, seed: int) -> Fit:
+    """Return the fit of the expert called ``name``, in a process of its own, on one thread."""
+    import sklearn.ensemble  # noqa: F401 - limits reach only the libraries that are loaded by then
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    expert = next(expert for expert in EXPERTS if expert.name == name)
+    with threadpool_limits(1):
+        return _fit(expert, _tables(Path(folder)), score, seed)
+
+
+def _fit(expert: Expert, tables: Mapping[str, Rows], score: bool, seed: int) -> Fit:
+    rows = rows_of(expert, tables)
+    if rows is None or not len(rows):
+        return Fit(None)
+    model = distilled(fit_family(expert, rows, seed), rows, known_devices(), seed)
+    devices = [rows.devices[number].id for number in np.unique(rows.device).tolist()]
+    if not score or len(devices) < 2:
+        return Fit(model)
+    return Fit(model, tuple(leave_one_out(expert, rows, devices, seed)), (new_shapes(expert, rows, seed),))
 
 
 def _halves(seen: Seen, scores: list[LeftOut]) -> dict[str, float]:

@@ -25,6 +25,7 @@ from codesign.costmodels.operators.measured_here import BUSY, DISTURBED, Measure
 from codesign.costmodels.operators.spellings import OPERATORS
 from codesign.costmodels.operators.sustained import sustained
 from codesign.errors import DataError, EnvironmentLacks
+from codesign.profilers.disturbance import Share
 from codesign.profilers.operators import Answer, Operator, Request, Timing
 from codesign.quantity import Method
 from codesign.targets import Target, load_target
@@ -108,7 +109,7 @@ def test_no_account_of_the_system_is_no_sign_of_quiet(cpu: Target) -> None:
 def test_nothing_measured_is_said(cpu: Target) -> None:
     def failing(request: Request) -> Answer:
         failed = tuple(Timing(operator, reason="not implemented") for operator in request.operators)
-        return Answer(failed, 1e-3, None, 4, "2.0.0", "cpu")
+        return Answer(failed, 1e-3, Share(0.0, 4), 4, "2.0.0", "cpu")
 
     with pytest.raises(DataError, match="not implemented"):
         measure_target(cpu, measure=failing)
