@@ -45,6 +45,10 @@ LEAST_DEVICES = 2
 """Devices on which a format was measured before it is predicted on others."""
 
 
+STREAMED = 0.9
+"""Share of the data sheet's memory bandwidth at which weights stream at best (assumed)."""
+
+
 class KernelTime(msgspec.Struct, frozen=True, eq=False):
     """What a group takes by the models of operators; everything broadcasts over points.
 
@@ -230,6 +234,11 @@ def _floor(use: Served, form: str) -> float:
     return float(np.exp(use.model.of_group(form, use.model.quickest_stack(form))[0] + use.model.change[0]))
 
 
+def _streamed(machine: Machine) -> float:
+    """Return the share of the stated bandwidth that streams; what processors state was measured by streaming."""
+    return 1.0 if machine.target.kind == "cpu" else STREAMED
+
+
 def _scaled(work: GroupWork, operators: Sequence[_Predicted], machine: Machine, device: Device) -> KernelTime:
     floor: Any = 0.0
     beyond: Any = 0.0
@@ -240,5 +249,5 @@ def _scaled(work: GroupWork, operators: Sequence[_Predicted], machine: Machine, 
     products = [count / machine.peak(kind) for kind, count in work.compute if kind.unit == "tensor"]
     arithmetic = sum(products, start=0.0) if products else work.compute[0][1] / device.vector
     share = np.maximum(arithmetic, (work.lasting + work.passing) / machine.bandwidth) / plain
-    seconds = floor + np.maximum(beyond * share, work.lasting / machine.bandwidth)
+    seconds = floor + np.maximum(beyond * share, work.lasting / (machine.bandwidth * _streamed(machine)))
     return KernelTime(seconds, floor, max(one.own for one in operators))
