@@ -154,12 +154,13 @@ def with_own_trees(model: FamilyModel, device: str) -> FamilyModel:
 
 def knows(model: FamilyModel, device: str, form: str) -> bool:
     """Return whether ``form`` was measured on ``device``."""
-    return f"{device} {form}" in model.own or device in model.own
+    return f"{device} {form}" in model.own or (device in model.own and form in {name for name, _ in model.groups})
 
 
 def measured_on(model: FamilyModel, form: str) -> int:
     """Return on how many devices ``form`` was measured."""
-    return sum(form in name.split(" ")[1:] or " " not in name for name in model.own)
+    known = {name for name, _ in model.groups}
+    return sum(form in name.split(" ")[1:] or (" " not in name and form in known) for name in model.own)
 
 
 def predict_known(model: FamilyModel, rows: Rows) -> Array:

@@ -18,7 +18,7 @@ from codesign.costmodels.operators.attention import TILE, split
 from codesign.costmodels.operators.device import Columns, device_of
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import fit_family, knows, on_device, predict, predict_known, rows_of
+from codesign.costmodels.operators.fit import fit_family, knows, measured_on, on_device, predict, predict_known, rows_of
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.protocols import error
 from codesign.costmodels.operators.stacks import of_stacks
@@ -224,5 +224,13 @@ def test_a_format_that_a_device_did_not_run_is_not_known_there(rows: Rows) -> No
         form=((rows.device == 1) & (np.arange(len(rows)) % 2 == 0)).astype(np.int64),
     )  # fmt: skip
     model = fit_family(both, named)
+    assert (measured_on(model, "bf16"), measured_on(model, "fp16"), measured_on(model, "fp8")) == (4, 1, 0)
     known = [(knows(model, d.id, "bf16"), knows(model, d.id, "fp16")) for d in rows.devices]
     assert known == [(True, False), (True, True), (True, False), (True, False)]
+
+
+def test_a_format_that_no_device_ran_is_known_nowhere(rows: Rows) -> None:
+    model = fit_family(APART, rows)
+    assert list(model.own) == list(model.devices)
+    assert (measured_on(model, "bf16"), measured_on(model, "fp8")) == (4, 0)
+    assert [knows(model, "h100-sxm", form) for form in ("bf16", "fp16", "fp8")] == [True, False, False]

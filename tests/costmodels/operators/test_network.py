@@ -186,7 +186,7 @@ def test_it_says_about_what_the_trees_say(expert: str) -> None:
     model = shipped_model().families[expert]
     own = sorted(model.own)[0].split(" ")
     device = next(device for device in devices() if device.id == own[0])
-    form = format_of(own[1] if len(own) > 1 else "fp32")
+    form = format_of(own[1] if len(own) > 1 else sorted(model.groups)[0][0])
     zero = np.zeros(200, np.int64)
     rows = Rows(model.expert.family, shapes(model.expert.family, 200, 5), (device,), zero, (form,), zero,
                 (model.quickest_stack(form.name),), zero, np.ones(200), np.zeros(200, bool), {})  # fmt: skip
