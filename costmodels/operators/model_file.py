@@ -1,6 +1,6 @@
 """The file of a fitted operator model: one archive of plain arrays and a card in JSON; reading executes nothing.
 
-Layout, version 1: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
+Layout, version 2: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
 ``E/pooled``, ``E/groups``, ``E/own``, ``E/trees/...`` and ``E/network``.
 """
 
@@ -28,7 +28,7 @@ from codesign.costmodels.operators.trees import Trees
 from codesign.errors import DataError
 from codesign.run import write_file
 
-VERSION = 1
+VERSION = 2
 LARGEST = 256 << 20
 """Bytes that the arrays of a model may take together."""
 
