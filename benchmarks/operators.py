@@ -57,19 +57,18 @@ def by_network(count: int) -> float:
         return count / (time.perf_counter() - began)
 
 
-def one_estimate() -> tuple[float, float]:
-    """Return seconds of the first estimate of a 70B model in a fresh process, imports aside, and of one after."""
+def one_estimate() -> tuple[float, ...]:
+    """Return seconds of an estimate of a 70B model in a fresh process, imports aside: first, again, another batch."""
     code = (
         "import time; from codesign.costmodels.api import estimate\n"
         "def one(batch):\n"
         "    began = time.perf_counter()\n"
         "    estimate('llama-3.1-70b', 'h100-sxm', tp=8, batch=batch, prompt=2048, generate=256)\n"
         "    return time.perf_counter() - began\n"
-        "first = one(8); print(first, min(one(batch) for batch in range(9, 19)))"
+        "print(one(8), min(one(8) for _ in range(10)), min(one(batch) for batch in range(9, 19)))"
     )
     times = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout for _ in range(5)]
-    first, after = zip(*(map(float, text.split()) for text in times), strict=True)
-    return float(np.median(first)), float(np.median(after))
+    return tuple(np.median([[float(one) for one in text.split()] for text in times], axis=0).tolist())
 
 
 def main() -> None:
@@ -77,8 +76,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     rows = parser.parse_args().rows
-    first, after = one_estimate()
-    print(f"estimate of llama-3.1-70b: {first * 1e3:.0f} ms the first time, {after * 1e3:.1f} ms after")
+    first, again, other = (seconds * 1e3 for seconds in one_estimate())
+    print(
+        f"estimate of llama-3.1-70b: {first:.0f} ms the first time, {again:.1f} ms again, {other:.1f} ms another batch"
+    )
     frame = table(rows)
     predict_frame(frame.head(10), shipped_model())
     began = time.perf_counter()
