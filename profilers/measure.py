@@ -8,7 +8,6 @@ latency does not depend on their values. Warm-ups are discarded; the rest is rep
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from codesign import errors
-from codesign.errors import CodesignError, DataError
+from codesign.errors import CodesignError
 from codesign.profilers.effort import enough
 from codesign.profilers.passes import Shape, check_memory, check_phase, make_pass
+from codesign.profilers.worker_answer import worker_answer
 
 WARM_UPS = 2
 BUSY_SPREAD = 0.6
@@ -130,24 +129,8 @@ def measure_in_subprocess(request: Request, timeout: float = 600.0) -> Measureme
         CodesignError: what the worker itself refused.
     """
     environment = {**os.environ, "KINETO_LOG_LEVEL": "99"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "codesign.profilers.measure"],
-            input=msgspec.json.encode(request), capture_output=True, timeout=timeout, env=environment, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise DataError(
-            f"measuring {request.model} took over {timeout:g} s", "lower the batch or the lengths"
-        ) from None
-    try:
-        answer = msgspec.json.decode(done.stdout.strip().rpartition(b"\n")[2])
-    except msgspec.DecodeError:
-        raise DataError(
-            f"measuring {request.model} ended with exit status {done.returncode}", "it may have run out of memory"
-        ) from None
-    if "error" in answer:
-        kind: type[CodesignError] = getattr(errors, answer.get("kind", ""), DataError)
-        raise kind(answer["error"], answer.get("hint", ""))
+    hint = "lower the batch or the lengths"
+    answer = worker_answer("codesign.profilers.measure", request, timeout, environment, request.model, hint)
     return msgspec.convert(answer, Measurement)
 
 

@@ -7,7 +7,6 @@ stdout. Every operator is measured in two rounds that lie apart in time: a machi
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -18,13 +17,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign import errors
-from codesign.errors import CodesignError, DataError, EnvironmentLacks
+from codesign.errors import CodesignError, EnvironmentLacks
 from codesign.profilers.disturbance import Watch
 from codesign.profilers.operators.calls import Bench, build
 from codesign.profilers.operators.clocks import Clock, clock_of, repeats
 from codesign.profilers.operators.host import host_seconds
 from codesign.profilers.operators.request import Answer, Operator, Request, Timing
+from codesign.profilers.worker_answer import worker_answer
 
 KEPT_PAGES = {"MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 """Settings of glibc: memory of a result stays with the process. Otherwise an operator that runs alone gives its pages
@@ -42,22 +41,8 @@ def measure_operators(request: Request, timeout: float = 600.0) -> Answer:
         CodesignError: what the worker itself refused.
     """
     environment = {**os.environ, **KEPT_PAGES, "KINETO_LOG_LEVEL": "99"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "codesign.profilers.operators.worker"],
-            input=msgspec.json.encode(request), capture_output=True, timeout=timeout, env=environment, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise DataError(f"measuring operators took over {timeout:g} s", "is the machine busy?") from None
-    try:
-        answer = msgspec.json.decode(done.stdout.strip().rpartition(b"\n")[2])
-    except msgspec.DecodeError:
-        raise DataError(
-            f"measuring operators ended with exit status {done.returncode}", "it may have run out of memory"
-        ) from None
-    if "error" in answer:
-        kind: type[CodesignError] = getattr(errors, answer.get("kind", ""), DataError)
-        raise kind(answer["error"], answer.get("hint", ""))
+    module = "codesign.profilers.operators.worker"
+    answer = worker_answer(module, request, timeout, environment, "operators", "is the machine busy?")
     return msgspec.convert(answer, Answer)
 
 
