@@ -108,6 +108,8 @@ class Summary(msgspec.Struct, frozen=True):
         mean_error_before: Mean without calibration.
         inside: Share of measured latencies within their 90 % interval.
         busy: Rows whose repeats say that other work ran beside.
+        own_error: Mean error where every measured latency is taken at the speed that the calibration knew: what is
+            left of the error when the machine's change of speed is taken out. None where that was not measured.
     """
 
     rows: int
@@ -116,6 +118,7 @@ class Summary(msgspec.Struct, frozen=True):
     mean_error_before: float
     inside: float
     busy: int
+    own_error: float | None = None
 
 
 def compare(
@@ -166,11 +169,17 @@ def case_model(case: Case) -> Model:
     return msgspec.structs.replace(model, name=case.name, preset=preset)  # type: ignore[no-any-return]
 
 
-def summary(rows: Sequence[Compared]) -> Summary:
-    """Return what the errors of ``rows`` (at least one) come to."""
+def summary(rows: Sequence[Compared], slower: float | None = None) -> Summary:
+    """Return what the errors of ``rows`` (at least one) come to.
+
+    Args:
+        rows: Compared latencies.
+        slower: Time of operators now over that when the machine was calibrated; None where it was not measured.
+    """
     errors = np.abs([row.error for row in rows])
+    own = None if slower is None else float(np.abs([(1.0 + row.error) * slower - 1.0 for row in rows]).mean())
     return Summary(
         rows=len(rows), mean_error=float(errors.mean()), median_error=float(np.median(errors)),
         mean_error_before=float(np.abs([row.error_before for row in rows]).mean()),
-        inside=float(np.mean([row.inside for row in rows])), busy=sum(row.measured.busy for row in rows),
+        inside=float(np.mean([row.inside for row in rows])), busy=sum(row.measured.busy for row in rows), own_error=own,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,42 +13,77 @@ from codesign.cli.output import Table, note, number, quantity, show
 from codesign.errors import UsageError
 
 if TYPE_CHECKING:
-    from codesign.costmodels.machine_validation import Compared
+    from codesign.costmodels.machine_validation import Compared, Summary
     from codesign.targets import Target
 
 TOPIC = "machine"
 TARGET, OVERLAY = Path("this-cpu.yaml"), Path("this-cpu.overlay.yaml")
 """Where ``codesign calibrate`` leaves them."""
 
+OTHERS = 0.10
+"""Share of the processors that others take from which it is said, as ``measured_here.LIMITS``."""
+
 HEADS = ("model", "phase", ">batch", ">predicted", ">measured", ">error", ">before", "inside")
 UNITS = {"before": "s", "median": "s", "low": "s", "high": "s", "error": "1", "error_before": "1", "mean_error": "1",
-         "median_error": "1", "mean_error_before": "1", "inside": "1"}  # fmt: skip
+         "median_error": "1", "mean_error_before": "1", "inside": "1", "own_error": "1", "ratio": "1"}  # fmt: skip
 
 
 def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None, json: bool) -> None:
     """Measure five models here and show them beside their predictions."""
+    import numpy as np
+
     from codesign.costmodels.machine_validation import compare, summary
+    from codesign.costmodels.operators.speed_now import speed_now
+    from codesign.profilers.disturbance import Watch
 
     here = _calibrated(ctx, target, overlay)
     if here.kind != "cpu":
         raise UsageError(f"{here.id} is no processor", "models are measured on this machine's processor")
+    watch = Watch()
+    note(ctx, "measuring some operators of the calibration again ...")
+    speeds = [speed_now(here)]
     rows = list(compare(here, progress=lambda text: note(ctx, text)))
-    whole = summary(rows)
+    speeds.append(speed_now(here))
+    others = watch.share()
+    slower = float(np.sqrt(speeds[0].ratio * speeds[1].ratio))
+    whole = summary(rows, slower)
     results = {
         "rows": [
             {**msgspec.to_builtins(row), "error": row.error, "error_before": row.error_before, "inside": row.inside}
             for row in rows
         ],
         "summary": whole,
+        "speed": [{**speed._asdict(), "changed": speed.changed} for speed in speeds],
         "target": here.id,
     }
     title = f"{here.name}: predicted with 90 % interval against measured, fp32, eager"
     notes = [
         f"mean error {whole.mean_error:.1%} ({whole.mean_error_before:.1%} before calibration), median "
         f"{whole.median_error:.1%}; {whole.inside:.0%} of {whole.rows} within the 90 % interval",
+        *_speed_lines([speed.ratio for speed in speeds], any(speed.changed for speed in speeds), whole),
+        *(
+            [
+                f"other work took {others.processors:.1f} of {others.of} processors meanwhile: repeat it on an idle machine"
+            ]
+            if others is not None and others.fraction > OTHERS
+            else []
+        ),
         *([f"{whole.busy} of {whole.rows} measurements scatter as beside other work"] if whole.busy else []),
     ]
     show(ctx, results, [Table(title, HEADS, [_row(row) for row in rows])], as_json=json, units=UNITS, notes=notes)
+
+
+def _speed_lines(ratios: Sequence[float], changed: bool, whole: Summary) -> list[str]:
+    """Return in words how fast the machine is against its calibration."""
+    before, after = (f"{ratio:.2f}" for ratio in ratios)
+    line = f"operators of the calibration took {before} (before) and {after} times (after) as long as it predicts"
+    if not changed:
+        return [line]
+    taken_out = f"with that taken out the mean error is {whole.own_error:.1%}"
+    return [
+        f"{line}: its speed has changed",
+        f"{taken_out}; calibrate again on an idle machine: codesign calibrate --force",
+    ]
 
 
 def _row(row: Compared) -> tuple[Any, ...]:

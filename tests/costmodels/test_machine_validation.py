@@ -7,7 +7,11 @@ import pytest
 
 from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.machine_validation import CASES, Case, case_model, compare, predictions, summary
+from codesign.costmodels.operators.speed_now import predicted, speed_now
+from codesign.errors import DataError
 from codesign.profilers.measure import Measurement, Request
+from codesign.profilers.operators import Answer, Timing
+from codesign.profilers.operators import Request as AskedOperators
 from codesign.quantity import Method
 from codesign.targets import Calibration, load_target
 
@@ -48,6 +52,8 @@ def test_errors_and_intervals_of_a_slower_machine() -> None:
     assert whole.mean_error == pytest.approx(0.5)
     assert whole.median_error == pytest.approx(0.5)
     assert whole.busy == 1
+    assert whole.own_error is None
+    assert summary(rows, slower=2.0).own_error == pytest.approx(0.0), "a machine at half its speed explains all of it"
     assert whole.inside == sum(row.inside for row in rows) / 5
 
 
@@ -66,3 +72,28 @@ def test_a_shortened_model_keeps_its_layers() -> None:
     short, whole = case_model(Case("gpt2", "decode", (1,), layers=2)), case_model(Case("gpt2", "decode", (1,)))
     assert short.name == "gpt2, 2 layers"
     assert whole.parameters - short.parameters == 10 * (12 * 768**2 + 13 * 768)
+
+
+def test_the_speed_of_now_is_measured_over_predicted() -> None:
+    target = load_target("h100-sxm")
+
+    def slower(request: AskedOperators) -> Answer:
+        assert all(operator.dtype == "fp32" for operator in request.operators)
+        times = 1.5 * predicted(request.operators, target)
+        found = tuple(Timing(o, (t, t), t, t, t, 9) for o, t in zip(request.operators, times.tolist(), strict=True))
+        return Answer(found, 1e-3, None, 2, "2.13.0", "cuda")
+
+    speed = speed_now(target, measure=slower)
+    assert speed.ratio == pytest.approx(1.5)
+    assert speed.low == pytest.approx(1.5)
+    assert speed.changed
+    assert not speed._replace(ratio=0.95).changed
+    assert speed._replace(ratio=0.8).changed
+
+
+def test_the_speed_of_a_machine_that_measures_nothing_is_refused() -> None:
+    def nothing(request: AskedOperators) -> Answer:
+        return Answer(tuple(Timing(o, reason="no memory") for o in request.operators), 1e-3, None, 2, "2.13.0", "cuda")
+
+    with pytest.raises(DataError, match="no operator could be measured"):
+        speed_now(load_target("h100-sxm"), measure=nothing)
