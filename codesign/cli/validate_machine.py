@@ -14,6 +14,7 @@ from codesign.errors import UsageError
 
 if TYPE_CHECKING:
     from codesign.costmodels.machine_validation import Compared, Summary
+    from codesign.profilers.disturbance import Share
     from codesign.targets import Target
 
 TOPIC = "machine"
@@ -61,13 +62,7 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
         f"mean error {whole.mean_error:.1%} ({whole.mean_error_before:.1%} before calibration), median "
         f"{whole.median_error:.1%}; {whole.inside:.0%} of {whole.rows} within the 90 % interval",
         *_speed_lines([speed.ratio for speed in speeds], any(speed.changed for speed in speeds), whole),
-        *(
-            [
-                f"other work took {others.processors:.1f} of {others.of} processors meanwhile: repeat it on an idle machine"
-            ]
-            if others is not None and others.fraction > OTHERS
-            else []
-        ),
+        *_beside(others),
         *([f"{whole.busy} of {whole.rows} measurements scatter as beside other work"] if whole.busy else []),
     ]
     show(ctx, results, [Table(title, HEADS, [_row(row) for row in rows])], as_json=json, units=UNITS, notes=notes)
@@ -83,6 +78,15 @@ def _speed_lines(ratios: Sequence[float], changed: bool, whole: Summary) -> list
     return [
         f"{line}: its speed has changed",
         f"{taken_out}; calibrate again on an idle machine: codesign calibrate --force",
+    ]
+
+
+def _beside(others: Share | None) -> list[str]:
+    """Return in words what other processes took, where that is worth a word."""
+    if others is None or others.fraction <= OTHERS:
+        return []
+    return [
+        f"other work took {others.processors:.1f} of {others.of} processors meanwhile: repeat it on an idle machine"
     ]
 
 
