@@ -21,6 +21,7 @@ from codesign.costmodels.kv_cache import CacheCapacity, cache_capacity
 from codesign.costmodels.latency import PhaseCost, largest_stage, phase_cost
 from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.mixed_iteration import saved_shares
+from codesign.costmodels.power_limit import check_limit, limited, sentence
 from codesign.costmodels.serving import (
     HANDLING,
     Service,
@@ -101,7 +102,8 @@ class Load(msgspec.Struct, frozen=True, eq=False):
 
     ``batch`` is the concurrent requests of a replica. Continuous batching takes two more from load generators:
     ``concurrency``, requests in flight of which those beyond ``batch`` wait for a slot, and ``rounds``, requests that
-    each client sends, the first of all clients at once (None: the steady state).
+    each client sends, the first of all clients at once (None: the steady state). ``power_limit`` is that of a device, W
+    (None: its design power).
     """
 
     batch: Any
@@ -111,11 +113,12 @@ class Load(msgspec.Struct, frozen=True, eq=False):
     rate: Any = None
     concurrency: Any = None
     rounds: Any = None
+    power_limit: Any = None
 
     def arrays(self) -> tuple[Array, Array, Array, Array]:
         """Return (batch, prompt, generate, replicas), broadcast together and with the other sizes that are given."""
         given = (self.batch, self.prompt, self.generate, self.replicas)
-        others = [a for a in (self.rate, self.concurrency, self.rounds) if a is not None]
+        others = [a for a in (self.rate, self.concurrency, self.rounds, self.power_limit) if a is not None]
         together = np.broadcast_arrays(*given, *others)[:4]
         return tuple(np.atleast_1d(a).astype(np.float64) for a in together)  # type: ignore[return-value]
 
@@ -158,6 +161,11 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     prompt_launch = "eager" if structure.execution == "graph" else structure.execution
     prefill = phase_cost(asked.prefill, here, mesh, prompt_launch)
     decode = phase_cost(asked.decode, here, mesh, structure.execution)
+    facts: tuple[str, ...] = ()
+    if load.power_limit is not None:
+        limit = check_limit(load.power_limit, target)
+        (prefill, on_prefill), (decode, on_decode) = (limited(cost, here, limit) for cost in (prefill, decode))
+        facts = (sentence(limit, here, {"prefill": on_prefill, "decode": on_decode}),)
     step = decode.seconds * (structure.pp / np.maximum(generate - 1.0, 1.0)) + _send(
         asked.sent_by_decode, here, structure
     )
@@ -187,7 +195,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
     cache = _cache(memory, here, structure, batch, prompt + generate)
     notes = (cache.sentence(float(prompt[0] + generate[0])),) if cache is not None and len(batch) == 1 else ()
-    estimate = _with_limits(columns, here, needed, service, structure, batch, target, notes)
+    estimate = _with_limits(columns, here, needed, service, structure, batch, target, (*facts, *notes))
     return Priced(estimate, (prefill, decode), memory, here, cache)
 
 
@@ -335,7 +343,7 @@ def _columns(
     devices = structure.devices
     tokens_per_second = service.requests_per_second * generate
     round_seconds = work.seconds
-    joules = device_energy(work, round_seconds, here)
+    joules = device_energy(work, round_seconds, here, most=load.power_limit)
     tokens = batch * generate
     energy = joules * (devices / tokens)
     columns = {

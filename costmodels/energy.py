@@ -18,16 +18,20 @@ from codesign.costmodels.machine import Machine
 from codesign.quantity import Array, Column
 
 
-def device_energy(cost: PhaseCost, seconds: Column, machine: Machine, runs: Array | float = 1.0) -> Column:
+def device_energy(
+    cost: PhaseCost, seconds: Column, machine: Machine, runs: Array | float = 1.0, most: Array | None = None
+) -> Column:
     """Return the joules one device draws while the phase occupies it for ``seconds``.
 
-    ``runs`` is how many times ``cost`` runs within ``seconds`` (pipeline stages run once per microbatch).
+    ``runs`` is how many times ``cost`` runs within ``seconds`` (pipeline stages run once per microbatch); ``most`` is
+    the mean power that the device may draw, W (None: its thermal design power).
     """
     power = table().power
-    limit = machine.thermal_power
-    active = power.active_share * limit - machine.idle_power
+    design = machine.thermal_power
+    limit = np.asarray(design if most is None else most, np.float64)
+    active = power.active_share * design - machine.idle_power
     at_peak = power.flop_share * cost.peak_seconds + power.byte_share * cost.bytes / machine.bandwidth
-    work = Column.exact(runs * at_peak * limit, len(machine.factors))
+    work = Column.exact(runs * at_peak * design, len(machine.factors))
     drawn = seconds * machine.idle_power + cost.busy * (runs * active) + work
     capped = drawn.value > limit * seconds.value
     energy = Column(

@@ -13,6 +13,7 @@ from codesign.costmodels.estimate import Estimate, Metric
 from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
 from codesign.costmodels.latency import PhaseCost, phase_cost
 from codesign.costmodels.machine import Machine, machine
+from codesign.costmodels.power_limit import check_limit, limited, sentence
 from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.quantity import Column, total
@@ -45,7 +46,12 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     }
     busy = total(cost.busy for cost in costs) * one
     whole = PhaseCost("run", seconds, busy, work["flops"], work["bytes"], work["peak_seconds"], ())
-    joules = device_energy(whole, seconds, here) * float(structure.devices)
+    facts: tuple[str, ...] = ()
+    if load.power_limit is not None:
+        limit = check_limit(load.power_limit, target)
+        whole, effect = limited(whole, here, limit)
+        seconds, facts = whole.seconds, (sentence(limit, here, {"run": effect}),)
+    joules = device_energy(whole, seconds, here, most=load.power_limit) * float(structure.devices)
     memory = _memory(workload)
     needed = sum(memory.values(), start=np.zeros(1))
     unit, count = main_unit(workload.units)
@@ -58,7 +64,7 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     code = np.full_like(code, 2) if misplaced else code
     metrics = _metrics(unit)
     estimate = Estimate(
-        {name: metrics[name] for name in columns}, columns, here.factors, code == 0, code, reasons, notes
+        {name: metrics[name] for name in columns}, columns, here.factors, code == 0, code, reasons, (*facts, *notes)
     )
     return Priced(estimate, tuple(costs), memory, here)
 

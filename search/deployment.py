@@ -1,8 +1,8 @@
 """The deployment problem: which accelerator, precision, sharding, replicas and batch serve a model best.
 
-The space is a box: target, dtype, tensor/pipeline/expert degree, nodes, replicas, batch. Everything but the
-batch and the replicas is structural, and those two take few values: so the first time a structure is asked for,
-its (batch x replicas) table is priced in one array computation, and points are looked up in it.
+The space is a box: target, dtype, tensor/pipeline/expert degree, nodes, replicas, batch, power limit. Everything but
+the last three is structural, and those take few values: so the first time a structure is asked for, its (batch x
+replicas x power limit) table is priced in one array computation, and points are looked up in it.
 Searching then costs a gather per point whatever the engine, and the answer cannot depend on the order.
 """
 
@@ -21,7 +21,7 @@ from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import DeploymentSpec, checked, objective_names
+from codesign.search.deployment_spec import COUNTS, DeploymentSpec, checked, objective_names
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
 from codesign.search.quality import quality_loss
 from codesign.search.space import BoxSpace
@@ -38,14 +38,14 @@ SHOWN = (
 )  # fmt: skip
 
 TABLE = 4096
-"""Designs of one structure that are priced together; larger (batch x replicas) grids take several tables."""
+"""Designs of one structure that are priced together; larger grids of its numbers take several tables."""
 
 MOST_CELLS = 8_000_000
 """Numbers that priced tables may hold (64 MB): structures beyond are priced again when asked for again."""
 
 
 class _Block(msgspec.Struct, frozen=True, eq=False):
-    """Everything known about one structure on its (batch x replicas) grid."""
+    """Everything known about one structure on its grid of batches, replicas and power limits."""
 
     values: dict[str, NDArray[np.float64]]
     low: dict[str, NDArray[np.float64]]
@@ -76,19 +76,20 @@ class Deployment(Problem):
             self.targets[target.id] = target
             self.given[target.id] = name
         dtypes = asked.dtypes or (self.model.checkpoint_dtype,)
+        self.frees_power = asked.power_limits != (100,)
         self.frees_dtype = len(dtypes) > 1 or dtypes != (self.model.checkpoint_dtype,)
         self.box = BoxSpace(self._parameters(dtypes))
         self.space = self.box
         self._blocks: dict[tuple[Any, ...], _Block] = {}
         self._cells = 0
-        self._grid = len(asked.batches) * len(asked.replicas)
+        self._grid = len(asked.batches) * len(asked.replicas) * len(asked.power_limits)
         self.objectives = tuple(self._objective(name) for name in self._wanted())
         chosen = {self._metric_of[o.name] for o in self.objectives}
         self.metrics = tuple(
             Metric(name, METRICS[name].unit, METRICS[name].per) for name in SHOWN if name not in chosen
         ) + ((Metric("quality", "", "score lost"),) if self.frees_dtype and "quality" not in chosen else ())
         units = {name: METRICS[m].unit if m in METRICS else "" for name, m in objective_names().items()}
-        units |= {"tp": "", "pp": "", "ep": "", "nodes": "", "replicas": "", "batch": ""}
+        units |= dict.fromkeys(COUNTS, "")
         self.constraints = tuple(parse_where(text, units) for text in asked.where)
         self.title = f"{self.model.name} on {', '.join(self.targets)}"
         self.question = (
@@ -123,6 +124,7 @@ class Deployment(Problem):
             Ordinal("nodes", asked.nodes if spread else (1,), "node"),
             Ordinal("replicas", asked.replicas, "replica"),
             Ordinal("batch", asked.batches, "request"),
+            *([Ordinal("power_limit", asked.power_limits, "% of TDP")] if self.frees_power else []),
         ]
 
     def _wanted(self) -> tuple[str, ...]:
@@ -184,10 +186,17 @@ class Deployment(Problem):
     def _price(self, values: dict[str, Any]) -> _Block:
         asked = self.asked
         cells = np.arange(values["table"] * TABLE, min((values["table"] + 1) * TABLE, self._grid))
-        batch = np.asarray(asked.batches, np.float64)[cells // len(asked.replicas)]
-        replicas = np.asarray(asked.replicas, np.float64)[cells % len(asked.replicas)]
-        load = Load(batch, asked.prompt, asked.generate, replicas, asked.rate)
+        counts = (len(asked.batches), len(asked.replicas), len(asked.power_limits))
+        places = np.unravel_index(cells, counts)
+        batch, replicas, percent = (
+            np.asarray(given, np.float64)[at]
+            for given, at in zip((asked.batches, asked.replicas, asked.power_limits), places, strict=True)
+        )
         target, structure, shape = self.targets[values["target"]], self.structure(values), batch.shape
+        load = Load(
+            batch, asked.prompt, asked.generate, replicas, asked.rate,
+            power_limit=percent / 100.0 * target.power.tdp.value if self.frees_power else None,
+        )  # fmt: skip
 
         def refused(reason: str) -> _Block:
             return _Block({}, {}, {}, {}, np.ones(shape, np.int64), ("", reason))
@@ -220,6 +229,9 @@ class Deployment(Problem):
         batches = np.searchsorted(np.asarray(self.asked.batches), values["batch"])
         replicas = np.searchsorted(np.asarray(self.asked.replicas), values["replicas"])
         cell = batches * len(self.asked.replicas) + replicas
+        if self.frees_power:
+            limits = np.searchsorted(np.asarray(self.asked.power_limits), values["power_limit"])
+            cell = cell * len(self.asked.power_limits) + limits
         tables = {**values, "table": cell // TABLE}
         names = [self._metric_of[o.name] for o in self.objectives]
         wanted = [*names, *(m.name for m in self.metrics)]
@@ -248,7 +260,7 @@ class Deployment(Problem):
             table = np.array([-1, *(reasons.setdefault(r, len(reasons)) for r in block.reasons[1:])], np.int32)
             why[index] = table[block.code[at]]
         columns = {
-            **{k: v for k, v in values.items() if k in ("tp", "pp", "ep", "nodes", "replicas", "batch")},
+            **{k: v for k, v in values.items() if k in COUNTS},
             **value,
         }
         columns |= {alias: columns[name] for alias, name in self._metric_of.items() if name in columns}

@@ -24,8 +24,12 @@ def details(problem: Deployment, values: dict[str, Any]) -> Details:
     """Return the details of the design with these parameter values."""
     asked = problem.asked
     structure = problem.structure(values)
-    load = Load(values["batch"], asked.prompt, asked.generate, values["replicas"], asked.rate)
-    priced = price(problem.model, problem.targets[values["target"]], structure, load, asked.site)
+    target = problem.targets[values["target"]]
+    load = Load(
+        values["batch"], asked.prompt, asked.generate, values["replicas"], asked.rate,
+        power_limit=power_limit(problem, values),
+    )  # fmt: skip
+    priced = price(problem.model, target, structure, load, asked.site)
     breakdowns = []
     for title, once, cost in zip(("prefill", "decode"), ("one prefill", "one decode step"), priced.phases, strict=True):
         rows = group_rows(cost)[:12]
@@ -50,7 +54,23 @@ def details(problem: Deployment, values: dict[str, Any]) -> Details:
     }
     commands = [Command("reproduce this estimate", reproduce(problem, values))]
     commands += [serving_command(engine, point) for engine in engines()]
+    watts = power_limit(problem, values)
+    if watts is not None and watts < target.power.tdp.value:
+        commands += [
+            Command(
+                "set the power limit of every device",
+                f"nvidia-smi --power-limit={watts:.0f}",
+                () if target.vendor == "NVIDIA" else (f"a command of NVIDIA; {target.name} has its own",),
+            )
+        ]
     return Details(tuple(breakdowns), tuple(commands), priced.estimate.notes)
+
+
+def power_limit(problem: Deployment, values: dict[str, Any]) -> float | None:
+    """Return the power limit of a design in W, None where the search leaves it at the design power."""
+    if "power_limit" not in values:
+        return None
+    return float(values["power_limit"]) / 100.0 * problem.targets[values["target"]].power.tdp.value
 
 
 def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
@@ -63,6 +83,8 @@ def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
     words += [f"--mode {asked.mode}"] + ([f"--execution {asked.execution}"] if asked.execution != "auto" else [])
     words += [f"--chunk {asked.chunk}"] if asked.chunk else []
     words += [f"--rate {asked.rate!r}"] if asked.rate else []
+    watts = power_limit(problem, values)
+    words += [f"--power-limit '{watts:g} W'"] if watts is not None else []
     site = {"grid": "grid", "pue": "pue", "lifetime_years": "lifetime", "utilisation": "utilisation"}
     default = Site()
     stated = {option: getattr(asked.site, name) for name, option in site.items()

@@ -30,11 +30,18 @@ ALIASES = {
 }
 """Short names of objectives; everything else goes by the metric's own name."""
 
-COUNTED = ("batches", "degrees", "stages", "nodes", "replicas")
+COUNTS = ("tp", "pp", "ep", "nodes", "replicas", "batch", "power_limit")
+"""Parameters that limits may name."""
+
+COUNTED = ("batches", "degrees", "stages", "nodes", "replicas", "power_limits")
 
 SERVING_MODES = ("static", "continuous")
 
 Counts = tuple[Annotated[int, msgspec.Meta(ge=1, le=1_000_000)], ...]
+
+
+Percents = tuple[Annotated[int, msgspec.Meta(ge=35, le=100)], ...]
+"""Of a device's design power; what limits do was measured down to 38 to 40 % of it."""
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +63,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stages: Counts = STAGES
     nodes: Counts = NODES
     replicas: Counts = REPLICAS
+    power_limits: Percents = (100,)
     site: Site = Site()
     overlay: str | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from codesign.costmodels.estimate import Estimate
 from codesign.search.constraints import Constraint, parse_where
-from codesign.search.deployment_spec import ALIASES
+from codesign.search.deployment_spec import ALIASES, COUNTS
 
 
 def limits_on(estimate: Estimate, texts: Sequence[str]) -> list[tuple[Constraint, float, float]]:
@@ -28,9 +28,7 @@ def limits_on(estimate: Estimate, texts: Sequence[str]) -> list[tuple[Constraint
 
 def excluder(texts: Sequence[str]) -> Callable[[Estimate], str]:
     """Return what ``explain`` asks: the first limit that an estimate crosses, as a reason."""
-    metrics = [
-        text for text in texts if text.split()[0] not in ("tp", "pp", "ep", "nodes", "replicas", "batch", "quality")
-    ]
+    metrics = [text for text in texts if text.split()[0] not in (*COUNTS, "quality")]
 
     def excluded(estimate: Estimate) -> str:
         crossed = [limit.text for limit, _, violation in limits_on(estimate, metrics) if violation > 0]

@@ -7,6 +7,7 @@ from typing import Any
 from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.run import load_run
+from codesign.search.problem import Command
 
 DESIGN = ("dtype", "tp", "pp", "ep", "nodes", "replicas", "batch")
 
@@ -18,7 +19,7 @@ def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], 
         UsageError: no such point, or the run is no deployment search.
     """
     from codesign.search.deployment import Deployment
-    from codesign.search.deployment_details import details
+    from codesign.search.deployment_details import details, power_limit
 
     path, _, number = text.rpartition("#")
     if not number.isdigit():
@@ -32,12 +33,17 @@ def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], 
     asked = problem.asked
     options: dict[str, Any] = {name: point[name] for name in DESIGN}
     options |= {"prompt": asked.prompt, "generate": asked.generate, "mode": asked.mode, "execution": asked.execution}
-    options |= {"chunk": asked.chunk, "rate": asked.rate}
+    options |= {"chunk": asked.chunk, "rate": asked.rate, "power_limit": power_limit(problem, point)}
     options |= {name: getattr(asked.site, name) for name in ("grid", "pue", "lifetime_years", "utilisation")}
     commands = details(problem, point).commands
     lines = [
         line
         for command in commands
-        for line in (f"{command.title}:", f"  {command.text}", *(f"  ({n})" for n in command.notes))
+        for line in (f"{command.title}:", *(f"  {part}" for part in command.text.split("\n")), *notes(command))
     ]
     return problem.model, problem.given[point["target"]], asked.overlay, options, lines, asked.where
+
+
+def notes(command: Command) -> list[str]:
+    """Return what a command cannot express, a line each."""
+    return [f"  ({note})" for note in command.notes]

@@ -28,6 +28,7 @@ KvDtype = Annotated[str | None, typer.Option(help="Precision of cached keys and 
 Concurrency = Annotated[int | None, typer.Option(help="Requests in flight; beyond --batch they wait (continuous).")]
 Rounds = Annotated[int | None, typer.Option(help="Requests each client sends, first ones at once (continuous).")]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
+PowerLimit = Annotated[str | None, typer.Option(help="Power limit of a device, such as '500 W'; default its TDP.")]
 Grid = Annotated[float | None, typer.Option(help="Grid intensity in gCO2e/kWh.")]
 Pue = Annotated[float | None, typer.Option(help="Facility energy over IT energy.")]
 Lifetime = Annotated[float | None, typer.Option(help="Years over which embodied carbon is spread.")]
@@ -41,6 +42,13 @@ def loaded(model: str, inputs: Sequence[str] | None) -> Any:
     from codesign.models import load_model
 
     return load_model(model, inputs=list(inputs)) if inputs else load_model(model)
+
+
+def watts(text: str | None) -> float | None:
+    """Return a power limit in W."""
+    from codesign.units import parse_quantity
+
+    return None if text is None else parse_quantity(text, "W", "--power-limit")
 
 
 def check_fits(priced: Any, target: str) -> None:

@@ -35,6 +35,7 @@ def estimate_command(
     kv_dtype: o.KvDtype = None,
     concurrency: o.Concurrency = None,
     rounds: o.Rounds = None,
+    power_limit: o.PowerLimit = None,
     grid: o.Grid = None,
     pue: o.Pue = None,
     lifetime: o.Lifetime = None,
@@ -84,7 +85,7 @@ def estimate_command(
         "dtype": dtype, "batch": batch, "prompt": prompt, "generate": generate, "tp": tp, "pp": pp, "ep": ep,
         "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
-        "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds,
+        "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds, "power_limit": o.watts(power_limit),
     }  # fmt: skip
     if ops is not None:
         if model is not None or queries is not None:

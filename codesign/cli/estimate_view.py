@@ -45,6 +45,7 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
         for k in ("batch", "prompt", "generate", "chunk", "rate", "kv_dtype", "concurrency", "rounds")
         if options[k] is not None
     ]
+    words += [f"at most {options['power_limit']:g} W"] if options["power_limit"] is not None else []
     served = model.kind == "causal-lm" and options["mode"] != "training"
     how = (
         f"{options['mode']} batching"

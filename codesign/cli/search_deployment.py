@@ -27,6 +27,7 @@ def deployment(
     tp: Annotated[str, typer.Option(help="Tensor and expert degrees to consider, comma list.")] = "",
     pp: Annotated[str, typer.Option(help="Pipeline stages to consider, comma list.")] = "",
     replicas: Annotated[str, typer.Option(help="Replicas to consider, comma list.")] = "",
+    power_limit: Annotated[str, typer.Option(help="Free the power limit, in % of the TDP: 100,85,70,55.")] = "",
     prompt: Annotated[int, typer.Option(help="Prompt tokens of a request.")] = 1024,
     generate: Annotated[int, typer.Option(help="Output tokens of a request.")] = 256,
     mode: Annotated[str, typer.Option(help="static or continuous batching.")] = "continuous",
@@ -67,6 +68,7 @@ def deployment(
         dtypes=s.names(dtype), prompt=prompt, generate=generate, mode=mode, chunk=chunk, rate=rate,
         execution=execution, overlay=overlay, batches=s.counts(batch, "--batch"), degrees=s.counts(tp, "--tp"),
         stages=s.counts(pp, "--pp"), replicas=s.counts(replicas, "--replicas"),
+        power_limits=s.counts(power_limit, "--power-limit"),
         site={"grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation},
     )  # fmt: skip
     with s.watched(ctx) as progress:

@@ -25,14 +25,16 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("limits", [[100], [100, 70, 50]])
 @pytest.mark.parametrize("mode", ["static", "continuous"])
-def test_every_number_is_the_cost_models(mode: str) -> None:
-    problem = Deployment(**SMALL, mode=mode, dtypes=["bf16", "fp8"])
+def test_every_number_is_the_cost_models(mode: str, limits: list[int]) -> None:
+    problem = Deployment(**SMALL, mode=mode, dtypes=["bf16", "fp8"], power_limits=limits)
     points = problem.box.sample(np.random.Generator(np.random.Philox(7)), 60)
     results = problem.evaluate(points)
     for row, values in enumerate(problem.box.rows(points)):
-        load = Load(values["batch"], 200, 30, values["replicas"])
         target = problem.targets[values["target"]]
+        watts = values["power_limit"] / 100.0 * target.power.tdp.value if len(limits) > 1 else None
+        load = Load(values["batch"], 200, 30, values["replicas"], power_limit=watts)
         estimate = price(problem.model, target, problem.structure(values), load, problem.asked.site).estimate
         assert (results.status[row] == Status.OK) == bool(estimate.feasible[0])
         for place, objective in enumerate(problem.objectives):
@@ -154,8 +156,9 @@ def test_serving_commands_say_what_they_set_and_what_they_cannot() -> None:
     [
         {"mode": "static", "dtypes": ["fp8"], "site": {"grid": 123.4, "pue": 1.3, "lifetime_years": 3.0}},
         {"mode": "continuous", "chunk": 300, "rate": 0.123456789},
+        {"mode": "continuous", "power_limits": [100, 60]},
     ],
-    ids=["static", "continuous"],
+    ids=["static", "continuous", "power limit"],
 )
 def test_the_reproduce_command_prints_the_row(run_codesign: RunCodesign, tmp_path: Path, asked: dict[str, Any]) -> None:
     problem = Deployment(**SMALL, **asked)
