@@ -80,6 +80,7 @@ def estimate_command(
                                message_size (elements)
     """
     from codesign.cli import estimate_view as view
+    from codesign.cli.overlay_note import unused_overlay
 
     options: dict[str, Any] = {
         "dtype": dtype, "batch": batch, "prompt": prompt, "generate": generate, "tp": tp, "pp": pp, "ep": ep,
@@ -106,6 +107,6 @@ def estimate_command(
     show(
         ctx, priced.estimate.quantities(), [view.metric_table(title, priced.estimate), *view.operator_tables(priced)],
         as_json=json, details=view.details(priced),
-        notes=[*view.unused_overlay(overlay, [priced.machine.target.id]), *view.closing_notes(priced)],
+        notes=[*unused_overlay(overlay, [priced.machine.target.id]), *view.closing_notes(priced)],
     )  # fmt: skip
     view.check_limits(priced, where or [])

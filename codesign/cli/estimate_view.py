@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ import typer
 
 from codesign.cli.design_options import loaded
 from codesign.cli.output import Table, note, number
-from codesign.errors import CodesignError, EnvironmentLacks, LimitCrossed, UsageError
+from codesign.cli.overlay_note import unused_overlay
+from codesign.errors import EnvironmentLacks, LimitCrossed, UsageError
 from codesign.units import format_digits, scale_of
 
 if TYPE_CHECKING:
@@ -186,14 +187,23 @@ def predict_operators(
 ) -> None:
     """Predict the operators of a CSV and write the rows as they come."""
     from codesign.costmodels.operators import cost_models
-    from codesign.costmodels.operators.queries import predict_file
+    from codesign.costmodels.operators.queries import RESULTS, predict_file
 
     chosen = None if cost_model is None else cost_models.cost_model(cost_model)
     targets: set[str] = set()
     frames = predict_file(path, overlay=overlay, cost_model=chosen)
     _write_frames(ctx, _noting(frames, "device", targets), out, "operators predicted")
+    if taken := [name for name in _header(path) if name in RESULTS]:
+        note(ctx, f"{', '.join(taken)} of {path}: replaced by predictions; rename what you measured to keep it")
     for line in unused_overlay(overlay, targets, single_operators=True):
         note(ctx, line)
+
+
+def _header(path: str) -> list[str]:
+    """Return the column names of a CSV that was read before."""
+    import polars as pl
+
+    return pl.read_csv(path, n_rows=0, infer_schema=False).columns
 
 
 def _noting(frames: Iterable[polars.DataFrame], column: str, names: set[str]) -> Iterator[polars.DataFrame]:
@@ -202,35 +212,6 @@ def _noting(frames: Iterable[polars.DataFrame], column: str, names: set[str]) ->
         if column in frame.columns:
             names.update(frame[column].unique().cast(str).to_list())
         yield frame
-
-
-def unused_overlay(overlay: str | None, targets: Iterable[str], *, single_operators: bool = False) -> list[str]:
-    """Return a line that says why an overlay moved nothing, where it did.
-
-    Args:
-        overlay: Path of it.
-        targets: Names of all that was asked about.
-        single_operators: Whether that were operators and not whole models, which factors of models do not move.
-    """
-    if overlay is None:
-        return []
-    from codesign.costmodels.factors import LABELS, F
-    from codesign.strict_yaml import read_text
-    from codesign.targets import load_target
-    from codesign.targets.schema import parse_overlay
-
-    found = parse_overlay(read_text(overlay), overlay)
-    known = []
-    for name in targets:
-        with suppress(CodesignError):  # a design whose target nobody knows says so in its row
-            known.append(load_target(name).id)
-    if found.target not in known:
-        return [f"{overlay} calibrates {found.target}, which nothing here runs on: it moved nothing"]
-    if not found.factors and not found.operators:
-        return [f"{overlay} holds neither factors nor operators: it moved nothing"]
-    if single_operators and not found.operators and LABELS[F.LINK] not in found.factors:
-        return [f"{overlay} holds factors of whole models only: they move no single operator"]
-    return []
 
 
 def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: str | None, what: str) -> None:

@@ -52,6 +52,7 @@ def explain_command(
       codesign explain runs/X#17
     """
     from codesign.cli.explain_view import tables
+    from codesign.cli.overlay_note import unused_overlay
     from codesign.costmodels.api import explain
 
     options: dict[str, Any] = {
@@ -71,5 +72,6 @@ def explain_command(
         model = o.loaded(what, inputs)
     from codesign.search.limits import excluder
 
+    notes += unused_overlay(overlay, [target])
     told = explain(model, o.one_target(target), overlay=overlay, exclude=excluder(limits), **options)
     show(ctx, told, tables(told), as_json=json, units={"seconds": "s", "bytes": "B", "memory": "B"}, notes=notes)

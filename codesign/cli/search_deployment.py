@@ -10,7 +10,7 @@ import typer
 from codesign.cli import design_options as o
 from codesign.cli import search_run as s
 from codesign.cli.lazy import command_app
-from codesign.cli.output import JsonFlag
+from codesign.cli.output import JsonFlag, note
 
 app = command_app()
 
@@ -60,6 +60,7 @@ def deployment(
       codesign search deployment llama-3.1-8b --target h100-sxm,a100-80gb-sxm,l4 --where 'ttft <= 0.5 s'
       codesign search deployment mixtral-8x7b --target h200-sxm --dtype bf16,fp8 --objectives latency,cost
     """
+    from codesign.cli.overlay_note import unused_overlay
     from codesign.search.api import run_search
     from codesign.search.deployment_spec import deployment_spec
 
@@ -77,5 +78,7 @@ def deployment(
             workers=workers, keep=keep, directory=out, force=force, resume=resume, verify=verify, rounds=rounds,
             dry_run=dry_run, progress=progress, argv=sys.argv,
         )  # fmt: skip
+    for line in unused_overlay(overlay, s.names(target)):
+        note(ctx, line)
     if run is not None:
         s.finish(ctx, run, json)

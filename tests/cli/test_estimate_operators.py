@@ -197,6 +197,23 @@ def test_models_say_so_of_an_overlay_of_another_target_too(
     assert "my.yaml calibrates a100-80gb-sxm" in capsys.readouterr().err
 
 
+def test_explain_and_search_say_so_too(ask: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = overlay("a100-80gb-sxm", operators=[moved()])
+    assert run(["explain", "llama-3.2-1b", "--target", "h100-sxm", "--overlay", other]) == 0
+    shown = capsys.readouterr()
+    assert "my.yaml calibrates a100-80gb-sxm" in shown.out + shown.err
+    small = ["--batch", "1,2", "--tp", "1", "--pp", "1", "--replicas", "1", "--out", str(tmp_path / "run")]
+    assert run(["search", "deployment", "llama-3.2-1b", "--target", "h100-sxm", *small, "--overlay", other]) == 0
+    assert "my.yaml calibrates a100-80gb-sxm" in capsys.readouterr().err
+
+
+def test_measured_latencies_of_the_file_are_not_replaced_silently(ask: Any) -> None:
+    found = ask(table(f"{GEMM},latency_ms", "gemm,h100-sxm,bf16,64,64,64,9.5"))
+    assert "latency_ms of ops.csv: replaced by predictions" in found.words
+    assert found.rows["latency_ms"][0] != 9.5
+    assert "replaced" not in ask(ROW).words
+
+
 def test_other_cost_models_answer_by_name(ask: Any) -> None:
     found = {name: ask(ROW, "--cost-model", name).rows for name in ("roofline", "analytical", "trees", "network")}
     assert found["trees"].equals(ask(ROW).rows)
