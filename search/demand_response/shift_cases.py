@@ -1,9 +1,9 @@
 """Cases of job shifting: a series, a table of jobs, forecasts from columns or from seeds.
 
-Kind ``shift_jobs``: ``series`` (CSV) and its ``column``; ``jobs`` (CSV of start_slot, length_slots, slack_slots; slot 0 is
-the first of the series); ``slots_per_hour`` (default: those of the series); either ``forecast_columns``, names in the
-series file, or ``forecast_error`` (share of the mean) with ``forecast_seeds``. Savings are means over the forecasts, in %
-of the carbon of starting every job at once; ``_perfect`` sees the truth.
+Kind ``shift_jobs``: ``series`` (CSV) and its ``column``; ``jobs`` (CSV of start_slot, length_slots, slack_slots; slot 0
+is the first of the series); ``slots_per_hour`` (default: those of the series); either ``forecast_columns``, names in
+the series file, or ``forecast_error`` (share of the mean) with ``forecast_seeds``. Savings are means over the
+forecasts, in % of the carbon of starting every job at once; ``_perfect`` sees the truth.
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ def hourly_bytes(data: Path) -> bytes:
         series = read_series(path, factors=about.factors)
         start = series.start.strftime("%Y-%m-%dT%H:%M:%SZ") if series.start else None
         if series.missing_hours or start != about.start or series.step_seconds != about.step_seconds:
-            raise DataError(f"{path}: starts {start}, {series.missing_hours:g} hours missing", f"expected {about.start}")
+            raise DataError(
+                f"{path}: starts {start}, {series.missing_hours:g} hours missing", f"expected {about.start}"
+            )
         shape = series.generation_mw
         assert shape is not None
         intensity.append(np.rint(series.values / about.intensity_step).astype(np.uint16))

@@ -15,9 +15,9 @@ from typing import Literal
 
 import msgspec
 
+from codesign.quantity import Quantity
 from codesign.strict_yaml import decode_yaml
 from codesign.targets.grids.grid import UNIT, Grid, assumed_interval
-from codesign.quantity import Quantity
 
 CLEANEST_FUEL = 24.0
 """Hydro power, g/kWh (set act): how far a mean that a source rounds to 0 may reach."""

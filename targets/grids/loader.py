@@ -62,7 +62,9 @@ def load_grid(
     if kind not in (None, "average", "marginal"):
         raise UsageError(f"unknown kind {printable(str(kind), SHOWN)!r}", "expected average or marginal")
     if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise UsageError(f"grid: found {printable(repr(text), SHOWN)}", "expected a number, a name or the path of a CSV")
+        raise UsageError(
+            f"grid: found {printable(repr(text), SHOWN)}", "expected a number, a name or the path of a CSV"
+        )
     given = str(text).strip()
     if not given or len(given) > LONGEST:
         raise UsageError("grid is empty" if not given else "grid is too long", "expected a name, such as FRA or ERCO")
@@ -85,7 +87,7 @@ def load_grid(
 
 def is_path(text: str) -> bool:
     """Say whether ``text`` is the path of a series and not a name."""
-    return text.lower().endswith((".csv", ".csv.gz")) or "/" in text and not _NUMBER.fullmatch(text) or "\\" in text
+    return text.lower().endswith((".csv", ".csv.gz")) or ("/" in text and not _NUMBER.fullmatch(text)) or "\\" in text
 
 
 def _typed(given: str, digits: str, unit: str | None, *, year: int | None, kind: Kind) -> Grid:
@@ -145,4 +147,3 @@ def _nearest(name: str) -> str:
         f"(gcp:us-central1), hourly areas ({', '.join(hourly().areas)}), a number of g/kWh, or a CSV; "
         "see `codesign carbon grids`"
     )
-

@@ -29,7 +29,7 @@ def days(series: IntensitySeries, first: int, count: int = 1) -> IntensitySeries
     """
     in_a_day = round(DAY_S / series.step_seconds)
     whole = len(series.values) // in_a_day
-    if not (0 <= first and 1 <= count and first + count <= whole):
+    if not (first >= 0 and count >= 1 and first + count <= whole):
         raise UsageError(f"days {first} to {first + count - 1} of a series", f"it holds days 0 to {whole - 1}")
     return cut(series, first * in_a_day, (first + count) * in_a_day)
 
