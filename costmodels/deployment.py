@@ -124,13 +124,17 @@ class Load(msgspec.Struct, frozen=True, eq=False):
 
 
 class Priced(msgspec.Struct, frozen=True, eq=False):
-    """An estimate with the phase costs and memory parts behind it, for ``explain`` and the per-operator table."""
+    """An estimate with the phase costs and memory parts behind it, for ``explain`` and the per-operator table.
+
+    ``executed_flop`` is the arithmetic of all devices for one functional unit of energy, shape (n,).
+    """
 
     estimate: Estimate
     phases: tuple[PhaseCost, ...]
     memory: dict[str, Array]
     machine: Machine
     cache: CacheCapacity | None = None
+    executed_flop: Array | None = None
 
 
 def check_structure(structure: Structure, target: Target) -> str:
@@ -196,7 +200,8 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     cache = _cache(memory, here, structure, batch, prompt + generate)
     notes = (cache.sentence(float(prompt[0] + generate[0])),) if cache is not None and len(batch) == 1 else ()
     estimate = _with_limits(columns, here, needed, service, structure, batch, target, (*facts, *notes))
-    return Priced(estimate, (prefill, decode), memory, here, cache)
+    executed = np.asarray(work.flops) * structure.devices / (batch * generate)
+    return Priced(estimate, (prefill, decode), memory, here, cache, executed)
 
 
 def _served(service: Service, added: Column, turn: Turn, step: Column, load: Load, batch: Array) -> Service:

@@ -66,7 +66,7 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     estimate = Estimate(
         {name: metrics[name] for name in columns}, columns, here.factors, code == 0, code, reasons, (*facts, *notes)
     )
-    return Priced(estimate, tuple(costs), memory, here)
+    return Priced(estimate, tuple(costs), memory, here, None, whole.flops * float(structure.devices) / count)
 
 
 def _workload(model: Model, structure: Structure, load: Load) -> Workload:

@@ -11,6 +11,12 @@ from codesign.report.sheet import Sheet, load_sheet
 from codesign.run import Run, load_run, write_file
 from codesign.run.journal import lacks
 
+SINGLE = {
+    "profile": ("profile", "name one run, or set two profiles against each other: codesign compare A B"),
+    "carbon footprint": ("footprint", "name one run; a footprint compares the systems of its spec"),
+}
+"""Commands whose runs are no searches -> what such a run is, and what to do with several."""
+
 FORMATS: dict[str, tuple[str, Callable[[Sheet], str | bytes]]] = {
     "html": ("report.html", html.page),
     "csv": ("report.csv", exports.to_csv),
@@ -31,21 +37,25 @@ def render(runs: Sequence[Run | Path | str] | Sheet, format: str = "html") -> st
     """
     if format not in FORMATS:
         raise UsageError(f"unknown report format {format!r}", nearest(format, FORMATS))
-    if not isinstance(runs, Sheet) and (profile := _profile(runs)) is not None:
-        from codesign.report.profile.exports import render_profile
+    if not isinstance(runs, Sheet) and (single := _single(runs)) is not None:
+        if single.meta.get("command") == "profile":
+            from codesign.report.profile.exports import render_profile
 
-        return render_profile(profile, format)
+            return render_profile(single, format)
+        from codesign.report.footprint.write import render_footprint
+
+        return render_footprint(single, format)
     sheet = runs if isinstance(runs, Sheet) else load_sheet(runs)
     return FORMATS[format][1](sheet)
 
 
-def _profile(runs: Sequence[Run | Path | str]) -> Run | None:
-    """Return the profile among ``runs``, which is then the only one."""
+def _single(runs: Sequence[Run | Path | str]) -> Run | None:
+    """Return the run among ``runs`` that is no search, a profile or a footprint, which is then the only one."""
     loaded = [run if isinstance(run, Run) else load_run(run) for run in runs]
-    found = next((run for run in loaded if run.meta.get("command") == "profile"), None)
+    found = next((run for run in loaded if run.meta.get("command") in SINGLE), None)
     if found is not None and len(loaded) > 1:
-        hint = "name one run, or set two profiles against each other: codesign compare A B"
-        raise UsageError(f"{found.path} is a profile, and profiles are reported one at a time", hint)
+        kind, hint = SINGLE[str(found.meta.get("command"))]
+        raise UsageError(f"{found.path} is a {kind}, and {kind}s are reported one at a time", hint)
     return found
 
 

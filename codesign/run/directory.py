@@ -36,6 +36,9 @@ FILES = (
     "profile.json",
     "analysis.json",
     "batch-*.trace",
+    "footprint.json",
+    "footprint.csv",
+    "impact-framework.yaml",
 )
 """What a run directory may hold, as patterns; ``--force`` removes these and nothing else."""
 _DERIVED = "the derived files are missing: run `codesign report` on the directory, or resume it"

@@ -7,6 +7,7 @@ the two apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ class Speed(NamedTuple):
     @property
     def changed(self) -> bool:
         """Return whether the speed differs by more than calibrations do."""
-        return abs(float(np.log(self.ratio))) > np.log1p(CHANGED)
+        return abs(math.log(self.ratio)) > math.log1p(CHANGED)
 
 
 def speed_now(target: Target, dtype: str = "fp32", measure: Callable[[Request], Answer] = measure_operators) -> Speed:

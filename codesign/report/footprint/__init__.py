@@ -1,0 +1,1 @@
+"""The report of a carbon footprint: one offline page, tables, and a manifest."""
