@@ -120,7 +120,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         id: Of the case.
         kind: Of the case.
         source: Of the case.
-        status: ``ok`` and ``missed`` of compared cases, ``computed`` without anything expected, ``skipped``, ``failed``.
+        status: ``ok`` or ``missed`` of compared cases, ``computed`` where nothing is expected, ``skipped``, ``failed``.
         values: Plain data, null where a value is not known; empty where none was computed.
         reasons: Name of a null value -> why.
         comparisons: One for each number, text or null that was expected.
@@ -196,7 +196,7 @@ def run_cases(path: str | Path) -> list[Outcome]:
 
 def run_case(case: Case, folder: Path) -> Outcome:
     """Return the outcome of one case, whose files lie in ``folder`` or below."""
-    about = {"id": case.id, "kind": case.kind, "source": case.source}
+    about: dict[str, Any] = {"id": case.id, "kind": case.kind, "source": case.source}
     if not case.runnable:
         return Outcome(**about, status="skipped", error=case.note or "marked as not runnable")
     try:
@@ -279,8 +279,8 @@ def compare(
         if len(given) != len(expected):
             yield _equality(f"{name} (entries)", len(expected), len(given))
         for place, entry in enumerate(expected):
-            inside = given[place] if place < len(given) else MISSING
-            yield from compare(entry, inside, rel_tol, abs_tol, f"{name}[{place}]")
+            ours = given[place] if place < len(given) else MISSING
+            yield from compare(entry, ours, rel_tol, abs_tol, f"{name}[{place}]")
     else:
         ours = found["value"] if isinstance(found, Mapping) and "value" in found else found
         if _is_number(expected) and _is_number(ours):

@@ -50,7 +50,21 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         return abs(self.error) <= self.tolerance
 
 
-Topic = Callable[[], Iterable[Check]]
+class Skip(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that cannot be made here, shown beside the others.
+
+    Attributes:
+        topic: Topic that it belongs to.
+        name: What would be compared.
+        reason: What is missing.
+    """
+
+    topic: str
+    name: str
+    reason: str
+
+
+Topic = Callable[[], Iterable[Check | Skip]]
 
 
 def _topic(home: str, function: str) -> Callable[[], Topic]:
@@ -68,9 +82,30 @@ def topics() -> Registry[Topic]:
         {
             "models": _topic("codesign.models.validation", "checks"),
             "costmodels": _topic("codesign.costmodels.validation", "checks"),
+            "carbon": _topic("codesign.costmodels.carbon.validation", "checks"),
         },
         group="codesign.validation",
     )
+
+
+def run_topics(names: Iterable[str] = ()) -> tuple[list[Check], list[Skip]]:
+    """Return the checks of the topics ``names``, or of all, and those that could not be made.
+
+    Raises:
+        UsageError: a topic is unknown.
+        DataError: a topic yields no check, which would pass without having looked at anything.
+    """
+    registry = topics()
+    found: list[Check] = []
+    skipped: list[Skip] = []
+    for name in list(names) or registry.names():
+        made = list(registry.get(name)())
+        checks = [one for one in made if isinstance(one, Check)]
+        if not checks:
+            raise DataError(f"validation topic {name!r} has no checks", "see the file that registers it")
+        found += checks
+        skipped += [one for one in made if isinstance(one, Skip)]
+    return found, skipped
 
 
 def run_checks(names: Iterable[str] = ()) -> list[Check]:
@@ -80,11 +115,4 @@ def run_checks(names: Iterable[str] = ()) -> list[Check]:
         UsageError: a topic is unknown.
         DataError: a topic yields no check, which would pass without having looked at anything.
     """
-    registry = topics()
-    found: list[Check] = []
-    for name in list(names) or registry.names():
-        checks = list(registry.get(name)())
-        if not checks:
-            raise DataError(f"validation topic {name!r} has no checks", "see the file that registers it")
-        found += checks
-    return found
+    return run_topics(names)[0]

@@ -69,6 +69,23 @@ class PowerCap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
+class ServingFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mean power of a serving job as shares of the thermal design power (``serving_power``)."""
+
+    constant: float
+    flop: float
+    byte: float
+    error_90: float
+    source: str
+
+
+class ServingPower(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fit of dense models, and that of all, which mixtures of experts use."""
+
+    dense: ServingFit
+    mixture: ServingFit
+
+
 class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Average power as a function of busy time and FLOP rate, in shares of the thermal design power."""
 
@@ -79,6 +96,7 @@ class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     families: tuple[str, ...]
     other_sigma: float
+    serving: ServingPower
     cap: PowerCap
 
 

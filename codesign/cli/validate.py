@@ -20,23 +20,33 @@ def validate(
     topic: Annotated[
         list[str] | None, typer.Argument(help="Topics to check; all when left out, but machine: it measures here.")
     ] = None,
+    cases: Annotated[str | None, typer.Option(help="A file of inputs beside expected values.", metavar="FILE")] = None,
     target: Annotated[str | None, typer.Option(help="Of machine: its target file; default ./this-cpu.yaml.")] = None,
     overlay: Annotated[str | None, typer.Option(help="Of machine: its overlay; default: as calibrated here.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Check our numbers against references, or against this machine.
+    """Check our numbers against references, against this machine, or against a case file of your own.
 
-    Exits 4 when a number is outside its tolerance; machine has none, and shows errors and intervals.
+    Exits 4 when a number is outside its tolerance; machine has none, and shows errors and intervals. Of a case file all
+    cases are shown, and it exits 2 when one cannot be computed.
 
     \b
     Examples:
       codesign validate
       codesign validate models --json
       codesign validate machine
+      codesign validate --cases cases.yaml --json
     """
     from codesign.cli.validate_machine import TOPIC, validate_machine
-    from codesign.validation import Check, run_checks
+    from codesign.validation import Check, run_topics
 
+    if cases is not None:
+        from codesign.cli.validate_cases import validate_cases
+
+        if topic or target is not None or overlay is not None:
+            raise UsageError("--cases stands alone", "codesign validate --cases FILE")
+        validate_cases(ctx, cases, json)
+        return
     if topic == [TOPIC]:
         validate_machine(ctx, target, overlay, json)
         return
@@ -45,7 +55,7 @@ def validate(
     if target is not None or overlay is not None:
         raise UsageError("--target and --overlay are of machine", f"codesign validate {TOPIC} --overlay FILE")
 
-    checks = run_checks(topic or ())
+    checks, skipped = run_topics(topic or ())
     missed = [check for check in checks if not check.passed]
     results: list[dict[str, Any]] = [
         {**msgspec.to_builtins(check), "error": check.error, "passed": check.passed} for check in checks
@@ -53,7 +63,8 @@ def validate(
 
     def row(check: Check) -> tuple[object, ...]:
         shown = [number(v, check.unit, 4) if check.unit else count(v) for v in (check.expected, check.found)]
-        return check.name, *shown, f"{check.error:+.2%}", f"{check.tolerance:.1%}", "ok" if check.passed else "MISS"
+        within = f"{check.tolerance:.1%}" if not 0.0 < check.tolerance < 5e-4 else f"{check.tolerance:.0e}"
+        return check.name, *shown, f"{check.error:+.2%}", within, "ok" if check.passed else "MISS"
 
     heads = ("check", ">expected", ">found", ">error", ">within", "")
     tables = [
@@ -61,7 +72,8 @@ def validate(
         for name in dict.fromkeys(check.topic for check in checks)
     ]
     note = f"{len(checks) - len(missed)} of {len(checks)} checks within tolerance; --json names each source"
-    show(ctx, results, tables, as_json=json, notes=[note])
+    notes = [*(f"{skip.topic}: {skip.name} skipped: {skip.reason}" for skip in skipped), note]
+    show(ctx, results, tables, as_json=json, notes=notes, top={"skipped": skipped} if skipped else None)
     if missed:
         worst = max(missed, key=lambda check: abs(check.error))
         raise LimitCrossed(f"{len(missed)} of {len(checks)} checks missed", f"worst: {worst.topic}, {worst.name}")

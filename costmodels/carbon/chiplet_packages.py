@@ -1,6 +1,6 @@
 """Packages that join chiplets, after ECO-CHIP (Sudarshan et al., HPCA 2024), and a whole system of chiplets.
 
-With ``interposer = cpa A_p / Y(A_p)`` of a floorplan of area A_p, and beol the share of the layers above its transistors:
+With ``interposer = cpa A_p / Y(A_p)`` of a floorplan of area A_p, and beol the share of the layers above transistors:
 
 - RDL fan-out: interposer * beol * RDL layers / layers; a router beside each chiplet
 - passive interposer: interposer * beol; the same routers
@@ -199,8 +199,10 @@ def system_carbon(
     used = [operation_grams(a / whole, process, operation, ci) for a, process in zip(at_7nm, processes, strict=True)]
     designed = [design_grams(area, process, effort, ci) for area, process in zip(areas, processes, strict=True)]
     joined = package_carbon(Parts(areas, chiplets, silicon, effort, ci), chosen)
-    stacked = [np.stack(np.broadcast_arrays(*rows)) for rows in (made, used, designed)]
-    return SystemCarbon(*stacked, joined.package_g + joined.routers_g, joined.router_design_g)
+    making, operating, designing = (np.stack(np.broadcast_arrays(*rows)) for rows in (made, used, designed))
+    return SystemCarbon(
+        making, operating, designing, np.asarray(joined.package_g + joined.routers_g), joined.router_design_g
+    )
 
 
 Form = Callable[[Parts, Package], tuple[Any, Any, Any]]

@@ -35,7 +35,7 @@ def murphy(area_cm2: Any, d0_cm2: Any) -> Array:
     x = _defects(area_cm2, d0_cm2)
     safe = np.where(x > 0.0, x, 1.0)
     # expm1 keeps all digits where 1 - exp(-x) has none left
-    return np.where(x > 0.0, (-np.expm1(-safe) / safe) ** 2, 1.0)
+    return np.asarray(np.where(x > 0.0, (-np.expm1(-safe) / safe) ** 2, 1.0))
 
 
 def exponential(area_cm2: Any, d0_cm2: Any) -> Array:
@@ -46,7 +46,7 @@ def exponential(area_cm2: Any, d0_cm2: Any) -> Array:
 def negative_binomial(area_cm2: Any, d0_cm2: Any, alpha: Any = USUAL_ALPHA) -> Array:
     """Return the yield where defects cluster; ``alpha`` is small for strong clusters."""
     alpha = positive("alpha", alpha)
-    return np.exp(-alpha * np.log1p(_defects(area_cm2, d0_cm2) / alpha))
+    return np.asarray(np.exp(-alpha * np.log1p(_defects(area_cm2, d0_cm2) / alpha)))
 
 
 def die_yield(model: str, area_cm2: Any, d0_cm2: Any, alpha: Any = USUAL_ALPHA, fixed: Any = None) -> Array:

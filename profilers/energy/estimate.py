@@ -74,7 +74,7 @@ class EstimateMeter:
         wall = now - self._time
         if wall > 0:
             load = (busy - self._busy) / wall / self._cores
-            self._joules += self._full * max(load, LEAST_LOAD) * wall / 1e9
+            self._joules += fallback_power(self._full, load).value * wall / 1e9
         self._time, self._busy = now, busy
         return Reading(now, self._joules)
 
@@ -91,6 +91,12 @@ def open_meter(site: Site) -> EstimateMeter:
     """
     found = processor(site.root)
     return EstimateMeter(_envelope(site, found), found, site)
+
+
+def fallback_power(watts: float, load: float) -> Quantity:
+    """Return the estimated power of processors of the design power ``watts``, the share ``load`` of them busy."""
+    drawn = watts * max(load, LEAST_LOAD)
+    return Quantity(drawn, drawn * LOW, drawn * HIGH, "W", "estimated")
 
 
 def memory_energy(watts: float, seconds: float) -> Quantity:

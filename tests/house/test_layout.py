@@ -14,7 +14,7 @@ LONGEST_FILE = 450
 
 FLOORS = {
     "codesign.workload": 0, "codesign.quantity": 0, "codesign.errors": 0, "codesign.run": 0, "codesign.registry": 0,
-    "codesign.units": 0, "codesign.strict_yaml": 0, "codesign.validation": 0,
+    "codesign.units": 0, "codesign.strict_yaml": 0, "codesign.validation": 0, "codesign.cases": 0,
     "codesign.models": 1, "codesign.targets": 2, "codesign.profilers": 3, "codesign.costmodels": 4,
     "codesign.search": 5, "codesign.cli": 6, "codesign.report": 6, "codesign.testing": 6, "codesign.__main__": 6,
 }  # fmt: skip

@@ -12,7 +12,6 @@ from codesign.costmodels.carbon import yields as models
 from codesign.costmodels.carbon.boards import package_grams
 from codesign.costmodels.carbon.cases.inputs import (
     Abatement,
-    Inputs,
     NonNegative,
     Positive,
     PositiveShare,
@@ -29,7 +28,7 @@ GRAMS_PER_TONNE = 1e6
 MOST_PARTS = 10_000
 
 
-class LogicInputs(Inputs, kw_only=True):
+class LogicInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``act_logic``."""
 
     node_nm: Positive
@@ -40,7 +39,7 @@ class LogicInputs(Inputs, kw_only=True):
     n_ics: NonNegative = 0.0
 
 
-class MemoryInputs(Inputs, kw_only=True):
+class MemoryInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``act_memory``."""
 
     process: str
@@ -57,13 +56,13 @@ class PartName(msgspec.Struct, frozen=True):
     count: NonNegative = 1.0
 
 
-class BomInputs(Inputs, kw_only=True):
+class BomInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``bom``."""
 
     parts: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=MOST_PARTS)]
 
 
-class YieldInputs(Inputs, kw_only=True):
+class YieldInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``yields``."""
 
     area_cm2: NonNegative
@@ -71,7 +70,7 @@ class YieldInputs(Inputs, kw_only=True):
     alpha: Positive = models.USUAL_ALPHA
 
 
-class ServerShareInputs(Inputs, kw_only=True):
+class ServerShareInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``server_share``: what the parts add to the base server, and which part of the whole is reserved."""
 
     memory_kg: NonNegative = 0.0
@@ -81,7 +80,7 @@ class ServerShareInputs(Inputs, kw_only=True):
     base_kg: NonNegative | None = None
 
 
-class ClusterInputs(Inputs, kw_only=True):
+class ClusterInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``cluster_embodied``."""
 
     rows_unit_kg_per_unit_count: Annotated[

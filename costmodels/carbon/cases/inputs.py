@@ -1,4 +1,4 @@
-"""Reading the inputs of a case: strict structs of numbers in their domains.
+"""Reading the inputs of a case: strict structs of numbers in their domains; unknown keys are refused.
 
 The bounds refuse what cannot be meant, so that a slip of a unit is an error and not a footprint.
 """
@@ -26,10 +26,6 @@ Overhead = Annotated[float, msgspec.Meta(ge=1)]
 """Power usage effectiveness."""
 
 _EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
-
-
-class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the inputs of a kind: unknown keys are refused."""
 
 
 def read_inputs(inputs: Mapping[str, Any], kind: type[T]) -> T:

@@ -21,7 +21,6 @@ from codesign.costmodels.carbon.accounting import (
     footprint,
 )
 from codesign.costmodels.carbon.cases.inputs import (
-    Inputs,
     NonNegative,
     Overhead,
     Percent,
@@ -40,7 +39,7 @@ SHARES_OFF = 1e-3
 """How far shares may miss 1: they are rounded where they are published."""
 
 
-class OperationalInputs(Inputs, kw_only=True):
+class OperationalInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``operational``: an energy, or a power and a time."""
 
     ci: NonNegative
@@ -53,7 +52,7 @@ class OperationalInputs(Inputs, kw_only=True):
     year_days: Positive = DAYS_PER_YEAR
 
 
-class SciInputs(Inputs, kw_only=True):
+class SciInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``sci``."""
 
     energy_kwh: NonNegative | None = None
@@ -68,7 +67,7 @@ class SciInputs(Inputs, kw_only=True):
     functional_units: NonNegative | None = None
 
 
-class MetricsInputs(Inputs, kw_only=True):
+class MetricsInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``metrics``."""
 
     embodied_g: NonNegative
@@ -79,14 +78,14 @@ class MetricsInputs(Inputs, kw_only=True):
     runs_in_life: NonNegative
 
 
-class MixInputs(Inputs, kw_only=True):
+class MixInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``mix_ci``."""
 
     shares: Annotated[list[NonNegative], msgspec.Meta(min_length=1, max_length=MOST_ENTRIES)]
     factors_g_per_kwh: list[NonNegative]
 
 
-class ServerYearInputs(Inputs, kw_only=True):
+class ServerYearInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``server_year``."""
 
     embodied_kg_per_year: NonNegative
@@ -94,7 +93,7 @@ class ServerYearInputs(Inputs, kw_only=True):
     kwh_per_year: NonNegative
 
 
-class TrainingInputs(Inputs, kw_only=True):
+class TrainingInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``training``."""
 
     params: Positive
@@ -107,7 +106,7 @@ class TrainingInputs(Inputs, kw_only=True):
     ci: NonNegative
 
 
-class CciInputs(Inputs, kw_only=True):
+class CciInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``cci``."""
 
     embodied_g: NonNegative
@@ -117,7 +116,7 @@ class CciInputs(Inputs, kw_only=True):
     years: Positive
 
 
-class LogPowerInputs(Inputs, kw_only=True):
+class LogPowerInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``cpu_log_power``."""
 
     a: float
@@ -206,7 +205,8 @@ def mix_ci(inputs: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     given = read_inputs(inputs, MixInputs)
     if len(given.shares) != len(given.factors_g_per_kwh):
         raise DataError(
-            f"inputs: found {len(given.shares)} shares and {len(given.factors_g_per_kwh)} factors", "one of each a source"
+            f"inputs: found {len(given.shares)} shares and {len(given.factors_g_per_kwh)} factors",
+            "one of each a source",
         )
     whole = sum(given.shares)
     if abs(whole - 1.0) > SHARES_OFF:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from codesign.costmodels.carbon import metrics
-from codesign.costmodels.carbon.cases.inputs import Inputs, NonNegative, Positive, PositiveShare, Share, read_inputs
+from codesign.costmodels.carbon.cases.inputs import NonNegative, Positive, PositiveShare, Share, read_inputs
 from codesign.costmodels.carbon.chiplet_packages import package, system_carbon
 from codesign.costmodels.carbon.chiplets import Chiplet, DesignEffort, Operation, Silicon, chiplet_process
 from codesign.costmodels.carbon.wafers import INDUSTRY_WAFER_MM, wafer_die_grams, wafer_grams
@@ -20,7 +20,7 @@ MOST_CHIPLETS = 256
 GRAMS_PER_KG = 1e3
 
 
-class WaferInputs(Inputs, kw_only=True):
+class WaferInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``wafer_die``."""
 
     epa_kwh_wafer: NonNegative
@@ -33,10 +33,10 @@ class WaferInputs(Inputs, kw_only=True):
     die_yield: PositiveShare = msgspec.field(name="yield")
     operational_g_month: NonNegative | None = None
     delay_s: NonNegative | None = None
-    months: list[NonNegative] = []
+    months: tuple[NonNegative, ...] = ()
 
 
-class ChipletInputs(Inputs, kw_only=True):
+class ChipletInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One chiplet; ``d0_cm2`` replaces the published defect density."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -46,7 +46,7 @@ class ChipletInputs(Inputs, kw_only=True):
     d0_cm2: NonNegative | None = None
 
 
-class SystemInputs(Inputs, kw_only=True):
+class SystemInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``chiplets``: package, design and use; what is left out is as in ECO-CHIP, the wafer as in industry."""
 
     chiplets: Annotated[list[ChipletInputs], msgspec.Meta(min_length=1, max_length=MOST_CHIPLETS)]
@@ -111,9 +111,7 @@ def chiplets(inputs: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         DesignEffort(given.transistors_per_gate, given.power_per_core_w, given.design_iterations, given.parts_made),
     )
     values: dict[str, Any] = {}
-    for name, made, used, designed in zip(
-        names, found.manufacturing_g, found.operation_g, found.design_g, strict=True
-    ):
+    for name, made, used, designed in zip(names, found.manufacturing_g, found.operation_g, found.design_g, strict=True):
         values |= {
             f"{name}_{label}_kg": float(grams) / GRAMS_PER_KG
             for label, grams in (("mfg", made), ("op", used), ("design", designed))
