@@ -16,13 +16,16 @@ from codesign.costmodels.design import generates, price_design
 from codesign.costmodels.explain import Exclude, Explanation
 from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
+from codesign.costmodels.siting import check_site, site_at
 from codesign.errors import UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.targets import Target, load_target
 
 STRUCTURAL = tuple(field.name for field in msgspec.structs.fields(Structure))
 NUMERIC = tuple(field.name for field in msgspec.structs.fields(Load))
-PLACES = tuple(field.name for field in msgspec.structs.fields(Site))
+PLACES = ("grid", "pue", "lifetime_years", "utilisation")
+"""Options that state a site."""
+
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
 MODES = ("static", "continuous", "training")
 LARGEST_DEGREE = 4096
@@ -38,7 +41,8 @@ def estimate(model: str | Model, target: str | Target, *, overlay: str | None = 
         target: an id, a path of a YAML file, or a loaded target.
         overlay: path of a calibration overlay of the target.
         **options: ``dtype, tp, pp, ep, nodes, execution, mode, chunk`` (structure); ``batch, prompt, generate,
-            replicas, rate`` (numbers or arrays); ``grid, pue, lifetime_years, utilisation`` (site).
+            replicas, rate`` (numbers or arrays); ``grid, pue, lifetime_years, utilisation`` (site; ``grid`` takes what
+            ``codesign.targets.grids.load_grid`` takes), or a whole ``site``.
 
     Raises:
         UsageError: unknown name or absurd value; the message names the nearest known.
@@ -73,7 +77,7 @@ def _loaded(model: str | Model, target: str | Target, overlay: str | None) -> tu
 
 def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]:
     """Sort ``options`` into structure, load and site, checked."""
-    known = {*STRUCTURAL, *NUMERIC, *PLACES}
+    known = {*STRUCTURAL, *NUMERIC, *PLACES, "site"}
     for name in options:
         if name not in known:
             raise UsageError(f"unknown option {name!r}", nearest(name, known))
@@ -86,7 +90,7 @@ def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]
         else {"batch": 1, "prompt": None, "generate": None}
     )
     load = Load(**{**defaults, **{k: given[k] for k in NUMERIC if k in given}})
-    site = Site(**{k: float(given[k]) for k in PLACES if k in given})
+    site = given["site"] if "site" in given else site_at({k: given[k] for k in PLACES if k in given})
     check_load(load)
     check_site(site)
     return structure, load, site
@@ -118,15 +122,3 @@ def check_structure_values(structure: Structure) -> None:
         raise UsageError(f"unknown mode {structure.mode!r}", nearest(structure.mode, MODES))
     if structure.chunk is not None and structure.chunk < 1:
         raise UsageError(f"chunk is {structure.chunk}", "expected a token budget of at least 1")
-
-
-def check_site(site: Site) -> None:
-    """Refuse impossible sites; intensities above 2,500 g/kWh are taken for a wrong unit."""
-    if not 0 <= site.grid <= 2500:
-        raise UsageError(f"grid is {site.grid:g} gCO2e/kWh", "expected 0 to 2500 g per kWh, not kg")
-    if not 1 <= site.pue <= 5:
-        raise UsageError(f"pue is {site.pue:g}", "expected 1 to 5: facility energy over IT energy")
-    if not 0 < site.lifetime_years <= 50:
-        raise UsageError(f"lifetime is {site.lifetime_years:g} years", "expected above 0, at most 50")
-    if not 0 < site.utilisation <= 1:
-        raise UsageError(f"utilisation is {site.utilisation:g}", "expected above 0, at most 1")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
 from codesign.costmodels.factors import COUNT, F
-from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
+from codesign.costmodels.impact import Site, at_site, dollars, embodied_grams, grid_notes, operational_grams
 from codesign.costmodels.kv_cache import CacheCapacity, cache_capacity
 from codesign.costmodels.latency import PhaseCost, largest_stage, phase_cost
 from codesign.costmodels.machine import Machine, machine
@@ -199,7 +199,9 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
     cache = _cache(memory, here, structure, batch, prompt + generate)
     notes = (cache.sentence(float(prompt[0] + generate[0])),) if cache is not None and len(batch) == 1 else ()
-    estimate = _with_limits(columns, here, needed, service, structure, batch, target, (*facts, *notes))
+    notes = (*facts, *grid_notes(site), *notes)
+    estimate = _with_limits(columns, here, needed, service, structure, batch, target, notes)
+    estimate = msgspec.structs.replace(estimate, factors=at_site(here.factors, site))
     executed = np.asarray(work.flops) * structure.devices / (batch * generate)
     return Priced(estimate, (prefill, decode), memory, here, cache, executed)
 

@@ -12,7 +12,7 @@ from codesign.costmodels.deployment import Load, Priced, Structure
 from codesign.costmodels.design import price_design
 from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.factors import LABELS, F
-from codesign.costmodels.impact import Site
+from codesign.costmodels.impact import Site, grid_notes
 from codesign.costmodels.latency import GroupCost, PhaseCost
 from codesign.errors import CodesignError
 from codesign.models import Model
@@ -54,6 +54,7 @@ class Explanation(msgspec.Struct, frozen=True):
     neighbours: tuple[Neighbour, ...]
     memory: dict[str, float]
     capacity: float
+    notes: tuple[str, ...] = ()
 
 
 NOT_EXPLAINED = ("devices", "memory", "tokens_per_user", "tokens_per_device", "request_latency")
@@ -116,6 +117,7 @@ def explain(
         tuple(neighbours(model, target, structure, load, site, priced, exclude)),
         {name: float(np.max(size)) for name, size in priced.memory.items()},
         priced.machine.capacity,
+        grid_notes(site or Site()),
     )
 
 

@@ -6,26 +6,61 @@ Operational carbon is energy x PUE x grid intensity; embodied carbon is amortise
 
 from __future__ import annotations
 
-import msgspec
+from typing import Any
 
-from codesign.costmodels.factors import COUNT, F
+import msgspec
+import numpy as np
+
+from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.costmodels.machine import Machine
-from codesign.quantity import Column
+from codesign.quantity import Column, Factor, Method, Origin
 
 JOULES_PER_KWH = 3.6e6
 SECONDS_PER_YEAR = 365 * 24 * 3600.0
 
 
-class Site(msgspec.Struct, frozen=True):
-    """Where and how long hardware runs. The defaults are assumptions and are labelled as such."""
+DEFAULT_GRID = 369.473
+"""Grid intensity of a site that names none, gCO2e per kWh: the mean of the United States in 2023 (country USA)."""
 
-    grid: float = 369.473
-    """Grid intensity, gCO2e per kWh, average, location-based."""
+GRID_SIGMA = 0.061
+"""Log standard deviation of an annual mean known to 10 % at 90 % coverage."""
+
+
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how long hardware runs. The defaults are assumptions and are labelled as such.
+
+    ``site_at`` (costmodels/siting.py) makes one from what a user writes.
+    """
+
+    grid: Any = DEFAULT_GRID
+    """Grid intensity, gCO2e per kWh: a number, or an array over designs."""
     pue: float = 1.2
     """Facility energy over IT energy."""
     lifetime_years: float = 4.0
     utilisation: float = 0.6
     """Share of the lifetime for which the hardware is reserved for work like this."""
+    grid_sigma: float = GRID_SIGMA
+    """Log standard deviation of the grid intensity, from the grid's own interval."""
+    grid_named: str = ""
+    """Name or path of the grid as given; empty for a number."""
+    grid_line: str = ""
+    """What the grid is, in one line for people; empty where nobody looked it up."""
+
+
+def at_site(factors: tuple[Factor, ...], site: Site) -> tuple[Factor, ...]:
+    """Return the error factors of a target (in the order of ``F``) with the grid's uncertainty that of the site."""
+    origin = Origin.PUBLISHED if site.grid_named else Origin.ASSUMED
+    grid = Factor(LABELS[F.GRID], site.grid_sigma, Method.ANALYTICAL, origin, site.grid_line)
+    return (*factors[: F.GRID], grid, *factors[F.GRID + 1 :])
+
+
+def grid_notes(site: Site) -> tuple[str, ...]:
+    """Return the line that says which grid was used; none for grids that differ between designs."""
+    if site.grid_line:
+        return (site.grid_line,)
+    if np.ndim(site.grid) or site.grid != DEFAULT_GRID:
+        return ()
+    return (f"grid: United States 2023 average, {DEFAULT_GRID:.1f} gCO2e/kWh, assumed: name yours with --grid",)
 
 
 def operational_grams(joules: Column, site: Site) -> Column:

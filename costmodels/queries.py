@@ -1,8 +1,8 @@
 """Many designs at once: a CSV of designs in, the same rows with their prices out.
 
 Columns are named as the options of ``estimate``: ``model`` and ``target`` are required, the rest take the
-command's defaults. Rows that share a structure are priced in one array computation; a row that cannot run is
-kept, with ``feasible`` false and the reason.
+command's defaults. ``grid`` takes numbers or names. Rows that share a structure are priced in one array computation;
+a row that cannot run is kept, with ``feasible`` false and the reason.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from codesign.costmodels.api import NUMERIC, STRUCTURAL, split
+from codesign.costmodels.api import NUMERIC, PLACES, STRUCTURAL, split
 from codesign.costmodels.design import price_design
+from codesign.costmodels.impact import Site
+from codesign.costmodels.siting import check_site, site_at
 from codesign.errors import CodesignError, DataError, nearest
 from codesign.models import load_model
 from codesign.targets import load_target
@@ -29,7 +32,9 @@ CHUNK = 65536
 
 KEYS = ("model", "target", *STRUCTURAL)
 TEXT = frozenset({"model", "target", "dtype", "kv_dtype", "execution", "mode"})
-KNOWN = ("id", *KEYS, *(name for name in NUMERIC if name != "rate"))
+KNOWN = ("id", *KEYS, *(name for name in NUMERIC if name != "rate"), "grid")
+SPREAD = "grid_sigma"
+"""Key of rows whose grids are known equally well: their intensities are numbers of one array computation."""
 
 
 def price_file(path: str, defaults: Mapping[str, Any], overlay: str | None = None) -> Iterator[polars.DataFrame]:
@@ -42,11 +47,13 @@ def price_file(path: str, defaults: Mapping[str, Any], overlay: str | None = Non
     unknown = [name for name in frame.columns if name not in KNOWN]
     if unknown:
         raise DataError(f"{path}: unknown column {unknown[0]!r}", nearest(unknown[0], KNOWN))
+    place = site_at({name: defaults[name] for name in PLACES if defaults.get(name) is not None})
+    check_site(place)
     for name in ("model", "target"):
         if name not in frame.columns and defaults.get(name) is None:
             raise DataError(f"{path}: column {name!r} is missing", f"add it, or give --{name}")
     for start in range(0, len(frame), CHUNK):
-        yield _priced(frame.slice(start, CHUNK), path, start, defaults, overlay)
+        yield _priced(frame.slice(start, CHUNK), path, start, defaults, overlay, place)
 
 
 def _read(path: str) -> polars.DataFrame:
@@ -64,25 +71,28 @@ def _read(path: str) -> polars.DataFrame:
 
 
 def _priced(
-    frame: polars.DataFrame, path: str, start: int, defaults: Mapping[str, Any], overlay: str | None
+    frame: polars.DataFrame, path: str, start: int, defaults: Mapping[str, Any], overlay: str | None, place: Site
 ) -> polars.DataFrame:
     import polars as pl
 
     count = len(frame)
     columns: dict[str, NDArray[Any]] = {}
-    for name in KNOWN[1:]:
+    for name in KNOWN[1:-1]:
         if name in frame.columns:
             columns[name] = _column(frame, name, path, start)
         elif defaults.get(name) is not None:
             columns[name] = np.full(count, defaults[name])
+    if "grid" in frame.columns:
+        columns["grid"], columns[SPREAD] = _grids(frame, path, start)
     results: dict[str, NDArray[Any]] = {
         "feasible": np.zeros(count, np.bool_),
         "reason": np.full(count, "", dtype=object),
     }
-    keys = [name for name in KEYS if name in columns]
+    keys = [name for name in (*KEYS, SPREAD) if name in columns]
     for structure, index in by_structure(columns, keys):
         numbers = {name: values[index] for name, values in columns.items() if name not in keys}
-        _price_structure(structure, numbers, index, results, overlay)
+        spread = structure.pop(SPREAD, place.grid_sigma)
+        _price_structure(structure, numbers, index, results, overlay, replace(place, grid_sigma=spread))
     texts = pl.Series("reason", results.pop("reason").tolist(), dtype=pl.String)
     return frame.with_columns([*(pl.Series(name, values) for name, values in results.items()), texts])
 
@@ -103,19 +113,40 @@ def _column(frame: polars.DataFrame, name: str, path: str, start: int) -> NDArra
     return values.to_numpy()
 
 
+def _grids(frame: polars.DataFrame, path: str, start: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the intensity and the log standard deviation of each row's grid; each distinct grid is looked up once."""
+    names = frame["grid"]
+    if names.null_count():
+        row = start + 2 + int(names.is_null().arg_max() or 0)
+        raise DataError(f"{path}:{row}: grid is empty", "give a value in every row, or leave the column out")
+    distinct, place = np.unique(names.to_numpy().astype(str), return_inverse=True)
+    found = []
+    for position, name in enumerate(distinct.tolist()):
+        try:
+            found.append(site_at({"grid": name}))
+        except CodesignError as error:
+            row = start + 2 + int((place == position).argmax())
+            raise DataError(f"{path}:{row}: {error.message}", error.hint) from None
+    intensities, spreads = np.array([site.grid for site in found]), np.array([site.grid_sigma for site in found])
+    return intensities[place], np.round(spreads, 9)[place]
+
+
 def _price_structure(
     structure: dict[str, Any],
     numbers: dict[str, NDArray[Any]],
     index: NDArray[np.intp],
     results: dict[str, NDArray[Any]],
     overlay: str | None,
+    place: Site,
 ) -> None:
     count = len(results["feasible"])
     try:
         model = load_model(structure["model"])
         target = load_target(structure["target"], overlay=overlay)
         options = {k: v for k, v in structure.items() if k not in ("model", "target")}
-        whole, load, site = split(model, {**options, **numbers})
+        site = replace(place, grid=numbers["grid"]) if "grid" in numbers else place
+        sizes = {name: values for name, values in numbers.items() if name != "grid"}
+        whole, load, site = split(model, {**options, **sizes, "site": site})
         estimate = price_design(model, target, whole, load, site).estimate
     except CodesignError as error:
         if len(index) == 1 or not numbers:
@@ -125,7 +156,7 @@ def _price_structure(
         middle = len(index) // 2
         for half in (slice(None, middle), slice(middle, None)):
             part = {name: values[half] for name, values in numbers.items()}
-            _price_structure(structure, part, index[half], results, overlay)
+            _price_structure(structure, part, index[half], results, overlay, place)
         return
     shape = (len(index),)
     for name, column in estimate.columns.items():

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.costmodels.deployment import MEMORY_SHARE, Load, Priced, Structure, check_structure
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
-from codesign.costmodels.impact import Site, dollars, embodied_grams, operational_grams
+from codesign.costmodels.impact import Site, at_site, dollars, embodied_grams, grid_notes, operational_grams
 from codesign.costmodels.latency import PhaseCost, phase_cost
 from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.power_limit import check_limit, limited, sentence
@@ -63,9 +63,8 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     code = np.where(needed > MEMORY_SHARE * here.capacity, 1, 0)
     code = np.full_like(code, 2) if misplaced else code
     metrics = _metrics(unit)
-    estimate = Estimate(
-        {name: metrics[name] for name in columns}, columns, here.factors, code == 0, code, reasons, (*facts, *notes)
-    )
+    factors, notes = at_site(here.factors, site), (*facts, *grid_notes(site), *notes)
+    estimate = Estimate({name: metrics[name] for name in columns}, columns, factors, code == 0, code, reasons, notes)
     return Priced(estimate, tuple(costs), memory, here, None, whole.flops * float(structure.devices) / count)
 
 

@@ -21,7 +21,7 @@ from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import COUNTS, DeploymentSpec, checked, objective_names
+from codesign.search.deployment_spec import COUNTS, DeploymentSpec, checked, objective_names, placed
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
 from codesign.search.quality import quality_loss
 from codesign.search.space import BoxSpace
@@ -67,7 +67,7 @@ class Deployment(Problem):
     functional_unit = "output token"
 
     def __init__(self, **spec: Any) -> None:
-        self.asked = asked = checked(convert(spec, DeploymentSpec, "deployment spec"))
+        self.asked = asked = checked(convert(placed(spec), DeploymentSpec, "deployment spec"))
         self.model: Model = load_model(asked.model)
         self.targets: dict[str, Target] = {}
         self.given: dict[str, str] = {}  # id -> name as given: a target of a file has no other name in commands
@@ -154,9 +154,10 @@ class Deployment(Problem):
         return tuple(pairs)
 
     def _factors(self, target: Target) -> Any:
+        from codesign.costmodels.impact import at_site
         from codesign.costmodels.machine import factors_of
 
-        return factors_of(target, self.model.checkpoint_dtype)
+        return at_site(factors_of(target, self.model.checkpoint_dtype), self.asked.site)
 
     @cached_property
     def _kept(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from codesign.costmodels.factors import LABELS, TIME_FACTORS
 from codesign.costmodels.impact import Site
 from codesign.search.problem import Breakdown, Command, Details, Item
 from codesign.search.serving_commands import engines, serving_command
+from codesign.targets.grids.grid import LOWEST
 
 if TYPE_CHECKING:
     from codesign.search.deployment import Deployment
@@ -89,7 +90,11 @@ def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
     default = Site()
     stated = {option: getattr(asked.site, name) for name, option in site.items()
               if getattr(asked.site, name) != getattr(default, name)}  # fmt: skip
-    words += [f"--{option} {value!r}" for option, value in stated.items()]
+    if asked.site.grid_named:
+        stated["grid"] = asked.site.grid_named
+    elif 0.0 < asked.site.grid < LOWEST:
+        stated["grid"] = f"{asked.site.grid!r} g/kWh"  # a bare number this small is taken for kg
+    words += [f"--{option} {shlex.quote(str(value))}" for option, value in stated.items()]
     words += [f"--overlay {shlex.quote(asked.overlay)}"] if asked.overlay else []
     return " ".join(words)
 

@@ -34,7 +34,7 @@ def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], 
     options: dict[str, Any] = {name: point[name] for name in DESIGN}
     options |= {"prompt": asked.prompt, "generate": asked.generate, "mode": asked.mode, "execution": asked.execution}
     options |= {"chunk": asked.chunk, "rate": asked.rate, "power_limit": power_limit(problem, point)}
-    options |= {name: getattr(asked.site, name) for name in ("grid", "pue", "lifetime_years", "utilisation")}
+    options |= {"site": asked.site}
     commands = details(problem, point).commands
     lines = [
         line

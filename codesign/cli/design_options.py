@@ -29,7 +29,10 @@ Concurrency = Annotated[int | None, typer.Option(help="Requests in flight; beyon
 Rounds = Annotated[int | None, typer.Option(help="Requests each client sends, first ones at once (continuous).")]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
 PowerLimit = Annotated[str | None, typer.Option(help="Power limit of a device, such as '500 W'; default its TDP.")]
-Grid = Annotated[float | None, typer.Option(help="Grid intensity in gCO2e/kWh.")]
+Grid = Annotated[
+    str | None,
+    typer.Option(help="Electricity: g/kWh, a country, cloud region or area (`codesign carbon grids`), or a CSV."),
+]
 Pue = Annotated[float | None, typer.Option(help="Facility energy over IT energy.")]
 Lifetime = Annotated[float | None, typer.Option(help="Years over which embodied carbon is spread.")]
 Utilisation = Annotated[float | None, typer.Option(help="Share of the lifetime the hardware is reserved.")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars
 
 SHOWN_GROUPS = 8
+SHOWN_GRIDS = 4
 
 REPEATED = ("latency_per_token",)
 """Metrics that repeat another one and are left to ``--json``."""
@@ -27,7 +28,7 @@ REPEATED = ("latency_per_token",)
 SHORT = {"output token": "token", "1e6 output tokens": "Mtoken", "deployment": "", "run": "", "device": "", "user": ""}
 """Functional units as the table writes them."""
 
-ASSUMED = "* assumed inputs (power, price, embodied carbon or host) carry at least 5 % of this number"
+ASSUMED = "* assumed inputs (power, price, grid, embodied carbon or host) carry at least 5 % of this number"
 
 
 def named(model: str | None, inputs: Sequence[str] | None) -> Any:
@@ -176,10 +177,21 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
     """Price the designs of a CSV and write the rows as they come."""
     from codesign.costmodels.queries import price_file
 
-    targets = {options["target"]} - {None}
-    _write_frames(ctx, _noting(price_file(path, options, overlay), "target", targets), out, "designs priced")
-    for line in unused_overlay(overlay, targets):
+    targets, grids = {options["target"]} - {None}, set()
+    frames = _noting(_noting(price_file(path, options, overlay), "target", targets), "grid", grids)
+    _write_frames(ctx, frames, out, "designs priced")
+    for line in (*unused_overlay(overlay, targets), *grid_lines(grids or {options.get("grid")})):
         note(ctx, line)
+
+
+def grid_lines(names: set[Any]) -> list[str]:
+    """Return a line about each grid that was named, the first few of many; the default's where none was."""
+    from codesign.costmodels.impact import grid_notes
+    from codesign.costmodels.siting import site_at
+
+    shown = sorted(names - {None})[:SHOWN_GRIDS]
+    lines = [line for name in shown or [None] for line in grid_notes(site_at({"grid": name}))]
+    return [*lines, *([f"and {len(names) - len(shown)} other grids"] if len(names) > len(shown) > 0 else [])]
 
 
 def predict_operators(

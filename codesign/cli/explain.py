@@ -74,4 +74,5 @@ def explain_command(
 
     notes += unused_overlay(overlay, [target])
     told = explain(model, o.one_target(target), overlay=overlay, exclude=excluder(limits), **options)
-    show(ctx, told, tables(told), as_json=json, units={"seconds": "s", "bytes": "B", "memory": "B"}, notes=notes)
+    show(ctx, told, tables(told), as_json=json, units={"seconds": "s", "bytes": "B", "memory": "B"},
+         notes=[*notes, *told.notes])  # fmt: skip

@@ -81,6 +81,7 @@ def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     """Write the report of a finished search and show its front."""
     from codesign.report import load_sheet, report
     from codesign.report.terminal import front_table, next_steps
+    from codesign.search.deployment_spec import grid_lines
 
     path = report(run)
     if as_json:
@@ -96,7 +97,7 @@ def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
         show_tables([verification_table(verification)])
         for line in verification_lines(run.path, verification):
             note(ctx, line)
-    for line in next_steps(sheet, str(path)):
+    for line in (*grid_lines(run.meta["spec"].get("spec", {})), *next_steps(sheet, str(path))):
         note(ctx, line)
 
 

@@ -5,11 +5,10 @@ Everything is g CO2e per kWh, location-based, and says whether it is average or 
 
 from __future__ import annotations
 
-from codesign.targets.grids.catalog import Entry, list_grids
 from codesign.targets.grids.facilities import Facility, list_facilities, load_facility
 from codesign.targets.grids.fuels import fuel_factors, mix_intensity
 from codesign.targets.grids.grid import Grid, IntensitySeries, Kind
-from codesign.targets.grids.loader import load_grid
+from codesign.targets.grids.loader import Entry, list_grids, load_grid
 from codesign.targets.grids.means import (
     Mean,
     Profile,

@@ -1,7 +1,7 @@
 """Rebuilding the shipped hourly series: ``python -m codesign.targets.grids.build --data DIR [--out FILE]``.
 
-``DIR/grid/AREA_YEAR.csv.gz`` hold generation by fuel in MW of each area in ``hourly.yaml``. Intensities are computed from
-them with the named factor set and rounded to the file's step (0.0125 g/kWh); of the generation only its shape is
+``DIR/grid/AREA_YEAR.csv.gz`` hold generation by fuel in MW of each area in ``hourly.yaml``. Intensities are computed
+from them with the named factor set and rounded to the file's step (0.0125 g/kWh); of the generation only its shape is
 kept, in 1/255 of its largest hour, which moves the weighted mean by less than 0.005 g/kWh. Arrays are stored
 uncompressed: the bytes then depend on the data alone, and on no version of a compressor.
 """

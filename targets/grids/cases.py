@@ -1,7 +1,7 @@
 """Cases of grids: what a file of generation by fuel says about a year.
 
-Kind ``grid_mix``: ``file`` (relative to the case file), and optionally ``factors``, ``column``, ``year``. Values are over
-the hours known, g CO2e per kWh, from the fuels where the file has them.
+Kind ``grid_mix``: ``file`` (relative to the case file), and optionally ``factors``, ``column``, ``year``. Values are
+over the hours known, g CO2e per kWh, from the fuels where the file has them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class GridMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def grid_mix(inputs: Mapping[str, Any], folder: Path) -> dict[str, float | None]:
     """Return hours, missing hours, and mean, lowest and highest intensity of a series.
 
-    The mean is over hours; ``mean_by_generation_g_per_kwh`` is null where the file holds no generation, ``daily_spread``
-    where no day is whole.
+    The mean is over hours; ``mean_by_generation_g_per_kwh`` is null where the file holds no generation,
+    ``daily_spread`` where no day is whole.
 
     Raises:
         DataError: an input is unknown or missing, or the file is wrong.

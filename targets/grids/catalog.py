@@ -22,8 +22,6 @@ from codesign.targets.grids.grid import UNIT, Grid, assumed_interval
 CLEANEST_FUEL = 24.0
 """Hydro power, g/kWh (set act): how far a mean that a source rounds to 0 may reach."""
 
-Sort = Literal["country", "cloud region", "hourly"]
-
 
 class Countries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Annual means: ISO-3 -> (ISO-2, name, year, g/kWh)."""
@@ -71,16 +69,6 @@ class Hourly(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     areas: dict[str, Area]
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One shipped grid in a list; ``intensity`` is g/kWh, None where it has to be computed from the series."""
-
-    id: str
-    name: str
-    sort: Sort
-    year: int | None
-    intensity: float | None
-
-
 def data_path() -> Traversable:
     """Return the folder of the shipped files."""
     return files("codesign.targets.grids")
@@ -108,19 +96,6 @@ def _text(file: str) -> str:
     return data_path().joinpath(file).read_text(encoding="utf-8")
 
 
-def list_grids() -> tuple[Entry, ...]:
-    """Return every shipped grid: hourly areas, cloud regions, countries."""
-    shipped = hourly()
-    areas = [Entry(identity, area.name, "hourly", shipped.year, None) for identity, area in shipped.areas.items()]
-    regions = [
-        Entry(f"{provider}:{region}", _region_name(provider, region, iso3), "cloud region", None, value)
-        for provider, here in cloud_regions().providers.items()
-        for region, (iso3, value) in here.items()
-    ]
-    means = [Entry(iso3, name, "country", year, g) for iso3, (_, name, year, g) in countries().countries.items()]
-    return (*areas, *regions, *means)
-
-
 def country_grid(iso3: str) -> Grid:
     """Return the annual mean of a country by its ISO-3 code."""
     shipped = countries()
@@ -140,12 +115,13 @@ def region_grid(identity: str) -> Grid:
     provider, _, region = identity.partition(":")
     iso3, value = shipped.providers[provider][region]
     return Grid(
-        id=identity, name=_region_name(provider, region, iso3), intensity=assumed_interval(value, shipped.source),
+        id=identity, name=region_name(provider, region, iso3), intensity=assumed_interval(value, shipped.source),
         basis=shipped.basis, source=shipped.source, licence=shipped.licence, notes=("the source states no year",),
     )  # fmt: skip
 
 
-def _region_name(provider: str, region: str, iso3: str) -> str:
+def region_name(provider: str, region: str, iso3: str) -> str:
+    """Return the name of a cloud region for people."""
     names = countries().countries
     return f"{provider} {region} ({names[iso3][1] if iso3 in names else iso3})"
 

@@ -101,6 +101,9 @@ class Grid(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """Standard deviation of the logarithm that the interval implies."""
         return log_sigma(self.intensity.low, self.intensity.high)
 
+    def __str__(self) -> str:
+        return self.id
+
     def line(self) -> str:
         """Return the grid in one line: name, year, kind, intensity with interval, basis, source."""
         value, low, high = self.intensity.value, self.intensity.low, self.intensity.high

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
 
 import msgspec
 
@@ -19,6 +20,7 @@ from codesign.targets.grids.catalog import (
     other_names,
     own_names,
     region_grid,
+    region_name,
     spellings,
 )
 from codesign.targets.grids.grid import HIGHEST, LOWEST, UNIT, Grid, Kind, assumed_interval
@@ -85,6 +87,31 @@ def load_grid(
     return found
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """One shipped grid in a list; ``intensity`` is its mean, g/kWh, ``year`` None where the source states none."""
+
+    id: str
+    name: str
+    sort: Literal["country", "cloud region", "hourly"]
+    year: int | None
+    intensity: float
+
+
+def list_grids() -> tuple[Entry, ...]:
+    """Return every shipped grid: hourly areas, cloud regions, countries."""
+    areas = [
+        Entry(identity, area.name, "hourly", hourly().year, hourly_grid(identity).intensity.value)
+        for identity, area in hourly().areas.items()
+    ]
+    regions = [
+        Entry(f"{provider}:{region}", region_name(provider, region, iso3), "cloud region", None, value)
+        for provider, here in cloud_regions().providers.items()
+        for region, (iso3, value) in here.items()
+    ]
+    means = [Entry(iso3, name, "country", year, g) for iso3, (_, name, year, g) in countries().countries.items()]
+    return (*areas, *regions, *means)
+
+
 def is_path(text: str) -> bool:
     """Say whether ``text`` is the path of a series and not a name."""
     return text.lower().endswith((".csv", ".csv.gz")) or ("/" in text and not _NUMBER.fullmatch(text)) or "\\" in text
@@ -142,8 +169,9 @@ def _nearest(name: str) -> str:
     shown: Iterable[str] = dict.fromkeys(spellings()[found] for found in close)
     if close:
         return f"did you mean {' or '.join(list(shown)[:3])}?"
+    regions = sum(map(len, cloud_regions().providers.values()))
     return (
-        f"{len(countries().countries)} countries (FRA), {sum(map(len, cloud_regions().providers.values()))} cloud regions "
+        f"{len(countries().countries)} countries (FRA), {regions} cloud regions "
         f"(gcp:us-central1), hourly areas ({', '.join(hourly().areas)}), a number of g/kWh, or a CSV; "
         "see `codesign carbon grids`"
     )

@@ -168,8 +168,9 @@ def _check_intensities(table: Table, column: str, values: Array, kind: Kind) -> 
         raise DataError(f"{table.path}: {name}: no value", "expected g/kWh in at least half of the rows")
     for wrong, found, hint in (
         (values < 0.0, "is negative", "expected g/kWh from 0"),
-        (values > HIGHEST, f"is above {HIGHEST:g} g/kWh", "expected g per kWh: divide mg by 1000, multiply lb/MWh by 0.4536"),
-        ((values == 0.0) & (kind == "average"), "is zero", "leave the cell empty where the hour is not known; a marginal series may hold 0"),
+        (values > HIGHEST, f"is above {HIGHEST:g} g/kWh", "expected g per kWh: multiply lb/MWh by 0.4536"),
+        ((values == 0.0) & (kind == "average"), "is zero",
+         "leave the cell empty where the hour is not known; a marginal series may hold 0"),
     ):  # fmt: skip
         if wrong.any():
             row = int(wrong.argmax())

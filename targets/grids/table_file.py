@@ -1,7 +1,8 @@
 """Reading a CSV of somebody else within bounds: columns of text, and the line that each row came from.
 
 Plain or gzip. At most 64 MB on disk, at most 64 MB unpacked (reading stops there: an archive cannot fill memory), at
-most 1.1 million rows (ten years of five-minute steps) and 8 million cells. Blank lines and lines that start with # are passed over.
+most 1.1 million rows (ten years of five-minute steps) and 8 million cells. Blank lines and lines that start
+with # are passed over.
 """
 
 from __future__ import annotations
