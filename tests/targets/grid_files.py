@@ -30,6 +30,11 @@ def _naive_local_year() -> list[str]:
     return [(start + timedelta(hours=h)).astimezone(zone).strftime("%Y-%m-%d %H:%M") for h in range(24 * 225)]
 
 
+def _lines(path: Path, *lines: str) -> str:
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
 def _replaced(values: list[str], place: int, value: str) -> list[str]:
     return [*values[:place], value, *values[place + 1 :]]
 
@@ -42,7 +47,7 @@ BAD: dict[str, tuple[Callable[[Path], str], str, str]] = {
     "doubled later": (lambda p: write(p, _replaced(HOURS, 9, HOURS[4]), FLAT), ":11:", "same time as line 6"),
     "backwards": (lambda p: write(p, HOURS[::-1], FLAT), ":3:", "earlier than the row before"),
     "daylight saving": (
-        lambda p: write(p, (times := _naive_local_year()), ["300"] * len(times)), "line 28", "these are local times",
+        lambda p: write(p, (times := _naive_local_year()), ["300"] * len(times)), "line 27", "these are local times",
     ),
     "step changes": (
         lambda p: write(p, [*stamps(24, 30), *stamps(48, 15, START + timedelta(hours=12))], ["300"] * 72),
@@ -60,8 +65,13 @@ BAD: dict[str, tuple[Callable[[Path], str], str, str]] = {
     "words": (lambda p: write(p, HOURS, _replaced(FLAT, 3, "n/a")), ":5:", "expected a number"),
     "negative": (lambda p: write(p, HOURS, _replaced(FLAT, 3, "-1")), ":5:", "negative"),
     "filled with zero": (lambda p: write(p, HOURS, _replaced(FLAT, 3, "0")), ":5:", "is zero"),
-    "negative generation": (lambda p: write(p, HOURS, ["1,2"] * 3 + ["1,-2"] + ["1,2"] * 44, "timestamp,WND,NG"), ":5:", "negative"),
-    "no generation": (lambda p: write(p, HOURS, ["1,2"] * 3 + ["0,0"] + ["1,2"] * 44, "timestamp,WND,NG"), ":5:", "nothing is generated"),
+    "negative generation": (
+        lambda p: write(p, HOURS, ["1,2"] * 3 + ["1,-2"] + ["1,2"] * 44, "timestamp,WND,NG"), ":5:", "negative",
+    ),
+    "no generation": (
+        lambda p: write(p, HOURS, ["1,2"] * 3 + ["0,0"] + ["1,2"] * 44, "timestamp,WND,NG"),
+        ":5:", "nothing is generated",
+    ),
     "one fuel twice": (lambda p: write(p, HOURS, ["1,2"] * 48, "timestamp,WND,wind"), "wind", "two columns"),
     "mostly missing": (lambda p: write(p, HOURS, [""] * 30 + ["300"] * 18), "30 hours", "less than half"),
     "no value": (lambda p: write(p, HOURS, [""] * 48), "no value", "at least half"),
@@ -71,8 +81,9 @@ BAD: dict[str, tuple[Callable[[Path], str], str, str]] = {
     "no intensity": (lambda p: write(p, HOURS, FLAT, "timestamp,price"), "avg_ci_g_per_kwh", "--column"),
     "one row": (lambda p: write(p, HOURS[:1], FLAT[:1]), "single row", "two"),
     "no row": (lambda p: write(p, [], []), "no rows", "header"),
-    "too long": (lambda p: write(p, ["2022-01-01", "2022-01-02", "9999-01-01"], FLAT[:3]), "spans", "at most"),
+    "too long": (lambda p: write(p, ["2022-01-01", "2022-01-02", "2022-01-03", "9999-01-01"], FLAT[:4]), "spans", "at most"),
     "ragged": (lambda p: write(p, HOURS, _replaced(FLAT, 3, "300,1")), ":5:", "3 cells, expected 2"),
-    "semicolons": (lambda p: write(p, [], [], "timestamp;ci") if p.write_text("timestamp;ci\n2022;1\n") == 0 else str(p), "';'", "commas"),
+    "semicolons": (lambda p: _lines(p, "timestamp;ci", "2022-01-01;300"), "';'", "commas"),
+    "two columns of one name": (lambda p: _lines(p, "timestamp,ci,ci", "2022-01-01,1,2"), "'ci'", "rename"),
 }  # fmt: skip
 """What is wrong -> (writer, two texts that the message has to hold)."""

@@ -87,7 +87,8 @@ def test_every_grid_is_found_by_its_id_and_name(entry) -> None:  # type: ignore[
     ("text", "identity"),
     [
         ("us", "USA"), ("united states", "USA"), ("UK", "GBR"), ("Côte d'Ivoire", "CIV"), ("türkiye", "TUR"),
-        ("texas", "ERCO"), ("New York", "NYIS"), ("us-central1", "gcp:us-central1"), ("GCP:US-CENTRAL1", "gcp:us-central1"),
+        ("texas", "ERCO"), ("New York", "NYIS"), ("us-central1", "gcp:us-central1"),
+        ("GCP:US-CENTRAL1", "gcp:us-central1"),
         ("NO", "NOR"), ("georgia", "GEO"), ("me-cenrtal1", "gcp:me-central1"),
     ],
 )  # fmt: skip
@@ -106,8 +107,10 @@ def test_a_name_that_two_have_is_refused_or_noted() -> None:
     [
         ("frnace", "France"), ("us-centrl1", "gcp:us-central1"), ("ERCOO", "ERCO"), ("zzzz", "213 countries"),
         ("", "empty"), ("0.369", "0.369 kg/kWh"), ("-4", "0 to 2500"), ("2501", "0 to 2500"), ("nan", "not kg"),
-        ("inf", "not kg"), ("1e999", "not kg"), ("12 kg/kWh", "12000"), ("5 g", "unknown unit"), ("1,5", "unknown unit"),
-        ("400 furlongs", "unknown unit"), ("٣٠٠", "unknown grid"), ("x" * 5000, "too long"), ("nowhere.csv", "No such file"),
+        ("inf", "not kg"), ("1e999", "not kg"), ("12 kg/kWh", "12000"),
+        ("5 g", "unknown unit"), ("1,5", "unknown unit"),
+        ("400 furlongs", "unknown unit"), ("٣٠٠", "unknown grid"), ("x" * 5000, "too long"),
+        ("nowhere.csv", "No such file"),
     ],
 )  # fmt: skip
 def test_what_is_no_grid_says_what_to_do(text: str, words: str) -> None:
@@ -146,7 +149,7 @@ def test_any_text_is_a_grid_or_an_error_for_people(text: str) -> None:
     try:
         load_grid(text)
     except CodesignError as error:
-        assert error.message
+        assert error.message  # noqa: PT017
 
 
 def test_a_year_that_is_not_shipped_is_refused() -> None:
