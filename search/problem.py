@@ -90,12 +90,37 @@ class Command(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class Course(msgspec.Struct, frozen=True):
+    """One number over equal steps of time, and what it would be without the point where that is known."""
+
+    label: str
+    values: tuple[float, ...]
+    baseline: tuple[float, ...] = ()
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """What a point does over time: ``areas`` stack up in ``unit``, ``curve`` is drawn above in its own unit.
+
+    ``step`` is the length of a step ("h"), ``start`` the time of the first; ``limit`` bounds the sum of the areas.
+    """
+
+    title: str
+    unit: str
+    step: str
+    start: str
+    areas: tuple[Course, ...]
+    curve: Course
+    curve_unit: str
+    limit: float | None = None
+
+
 class Details(msgspec.Struct, frozen=True):
     """What a report shows when a point is chosen."""
 
     breakdowns: tuple[Breakdown, ...] = ()
     commands: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
+    timelines: tuple[Timeline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ FILES = (
     "trials.parquet",
     "front.csv",
     "front.json",
+    "plan.csv",
     "report.html",
     "profile.json",
     "analysis.json",

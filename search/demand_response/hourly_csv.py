@@ -13,7 +13,7 @@ import math
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,20 @@ TIMES = ("timestamp", "time", "datetime", "hour")
 
 
 class Hourly(NamedTuple):
-    """Values (N,) in file order, one an hour, and the time of the first row as the file writes it."""
+    """Values (N,) in file order, one an hour, and the time of the first of them as the file writes it."""
 
     values: NDArray[np.float64]
     start: str
 
 
-def read_hourly(path: Path, column: str, shown: str = "") -> Hourly:
-    """Return ``column`` of the CSV file at ``path``.
+def read_hourly(path: Path, column: str, first: int = 0, count: int = MOST_ROWS, shown: str = "") -> Hourly:
+    """Return hours ``first`` to ``first + count`` of ``column`` of the CSV file at ``path``, or what there is of them.
 
     Args:
         path: The file; ``.gz`` is decompressed up to ``MOST_BYTES``.
         column: Its header.
+        first: Rows to pass over; their times are checked, their values are not.
+        count: Rows to return at most.
         shown: How errors name the file; ``path`` where empty.
 
     Raises:
@@ -46,26 +48,35 @@ def read_hourly(path: Path, column: str, shown: str = "") -> Hourly:
     """
     name = shown or str(path)
     rows = csv.reader(io.StringIO(_text(path, name)))
-    head = next(rows, None)
-    if head is None:
-        raise DataError(f"{name}: the file is empty", "expected a header and a row an hour")
-    if column not in head:
-        raise DataError(f"{name}: no column {column!r}", nearest(column, head))
+    try:
+        head = next(rows, None)
+        if head is None:
+            raise DataError(f"{name}: the file is empty", "expected a header and a row an hour")
+        if column not in head:
+            raise DataError(f"{name}: no column {column[:60]!r}", nearest(column[:60], [h[:60] for h in head]))
+        return _column(rows, head, column, range(first, first + min(count, MOST_ROWS)), name)
+    except csv.Error as error:
+        raise DataError(f"{name}:{rows.line_num}: not a CSV file: {error}") from None
+
+
+def _column(rows: Any, head: list[str], column: str, window: range, name: str) -> Hourly:
     place = head.index(column)
     clock = next((head.index(time) for time in TIMES if time in head and time != column), None)
     values: list[float] = []
     start, before = "", None
-    for number, row in enumerate(rows, start=2):
-        if not row:
-            continue
-        if len(values) >= MOST_ROWS:
+    for hour, row in enumerate(row for row in rows if row):
+        if hour >= window.stop:
+            break
+        if hour >= MOST_ROWS:
             raise DataError(f"{name}: more than {MOST_ROWS:,} rows", "cut the file to the hours of the study")
-        where = f"{name}:{number}"
+        where = f"{name}:{rows.line_num}"
         if clock is not None:
             text = row[clock] if clock < len(row) else ""
-            start, before = start or text, _later(text, before, where)
-        values.append(_value(row[place] if place < len(row) else "", f"{where}: {column}"))
-    return Hourly(np.array(values), start)
+            before = _later(text, before, where)
+            start = text if hour == window.start else start
+        if hour in window:
+            values.append(_value(row[place] if place < len(row) else "", f"{where}: {column[:60]}"))
+    return Hourly(np.array(values), start[:40])
 
 
 def _text(path: Path, name: str) -> str:
@@ -102,7 +113,6 @@ def _later(text: str, before: datetime | None, where: str) -> datetime:
         now = datetime(1970, 1, 1) + timedelta(hours=int(text)) if text.isdigit() else datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise DataError(f"{where}: found {text[:40]!r}, expected an ISO 8601 time or a whole hour") from None
-    now = now.replace(tzinfo=None) if now.tzinfo is None else now
     if before is not None:
         try:
             step = now - before

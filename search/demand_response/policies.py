@@ -88,10 +88,11 @@ class Policies:
         """
         bound = float(budget / self.fleet.entitlement_mw.sum())
         plan = self.programme.solve(TIE_PRICE, most_each=bound * self.fleet.entitlement_mw)
-        if plan is None and self.programme.shortage() is None:
+        if plan is None:
+            self.check_capacity()
             idle = measure(self.fleet, np.zeros_like(self.fleet.baseline_mw))
             return Planned(idle, "the capacity asks more of a workload than its fair share", bound)
-        return Planned(measure(self.fleet, self._feasible(plan)), bound=bound)
+        return Planned(measure(self.fleet, plan), bound=bound)
 
     def fair_decentralised(self, price: float) -> Outcome:
         """Return the plans that every workload makes alone at a common ``price``; they may exceed the capacity."""
@@ -128,17 +129,21 @@ class Policies:
             return Planned(idle, "a uniform cap cannot keep the fleet below its capacity")
         return self._checked(measure(fleet, plan))
 
-    def _feasible(self, plan: Floats | None) -> Floats:
-        if plan is not None:
-            return plan
+    def check_capacity(self) -> None:
+        """Raise ``LimitCrossed``, naming hour and power missing, where no plan at all stays below the capacity."""
         short = self.programme.shortage()
-        if short is None:
+        if short is not None:
+            raise LimitCrossed(
+                f"no plan stays below the capacity of {self.fleet.capacity_mw:g} MW: "
+                f"hour {short.hour} lacks {short.missing_mw:.4g} MW",
+                "raise capacity_mw, or let workloads curtail more (max_curtail)",
+            )
+
+    def _feasible(self, plan: Floats | None) -> Floats:
+        if plan is None:
+            self.check_capacity()
             raise LimitCrossed("no plan meets the limits", "raise the bound on the penalty")
-        raise LimitCrossed(
-            f"no plan stays below the capacity of {self.fleet.capacity_mw:g} MW: "
-            f"hour {short.hour} lacks {short.missing_mw:.4g} MW",
-            "raise capacity_mw, or let workloads curtail more (max_curtail)",
-        )
+        return plan
 
     def _checked(self, outcome: Outcome, wrong: str = "") -> Planned:
         over = f"exceeds the capacity by {outcome.excess_mw:.4g} MW" if outcome.excess_mw > 0.0 else ""

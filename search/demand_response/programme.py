@@ -220,8 +220,8 @@ class Programme:
 
         The missing power is the least total excess over the hours that any plan can have.
         """
-        if not math.isfinite(self.fleet.capacity_mw):
-            return None
+        if self.fleet.capacity_mw >= self.fleet.peak_mw:
+            return None  # the baseline is a plan
         from scipy import sparse
         from scipy.optimize import linprog
 

@@ -1,0 +1,74 @@
+"""The public call of demand response: a spec in, a run directory out, every plan in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from codesign.errors import DataError
+from codesign.run import Run, write_file
+from codesign.run.directory import refuse_taken
+from codesign.search import driver
+from codesign.search.demand_response.plan_table import plan_csv
+from codesign.search.demand_response.problem import DemandResponse, prepared
+from codesign.search.demand_response.spec import DemandResponseSpec
+
+COMMAND = "carbon respond"
+PLAN = "plan.csv"
+
+
+def read_study(spec: Path | str) -> DemandResponseSpec:
+    """Return the study in a YAML file, its series and targets worked out.
+
+    Raises:
+        DataError: the file, a field or a series is wrong.
+        LimitCrossed: no plan stays below the capacity, or a target is out of reach.
+    """
+    from codesign.strict_yaml import decode_yaml, read_text
+
+    path = Path(spec)
+    if path.is_dir():
+        raise DataError(f"{path}: is a directory", "name the YAML file of a study")
+    asked = decode_yaml(read_text(path), DemandResponseSpec, str(spec))
+    return prepared(asked, path.parent, str(spec))[0]
+
+
+def respond(
+    spec: DemandResponseSpec | Mapping[str, Any] | Path | str,
+    *,
+    directory: Path | str | None = None,
+    force: bool = False,
+    workers: int = 1,
+    progress: Callable[[driver.Progress], None] | None = None,
+    argv: Sequence[str] = (),
+) -> Run:
+    """Plan a fleet's power under every policy and price of a study; return the run, plans included.
+
+    Args:
+        spec: A study, its plain data, or the path of a YAML file; paths in plain data start at the working directory.
+        directory: The run directory to make; None for ``runs/<time>-demand-response``.
+        force: Replace the run in ``directory``.
+        workers: Processes that solve.
+        progress: Called after each batch of plans.
+        argv: The command line, recorded in the run.
+
+    Raises:
+        DataError: a file, a field or a series is wrong.
+        UsageError: ``directory`` exists.
+        LimitCrossed: no plan stays below the capacity, or a target is out of reach.
+    """
+    if directory is not None:
+        refuse_taken(Path(directory), COMMAND, force)  # before the work
+    if isinstance(spec, Path | str):
+        spec = read_study(spec)
+    plain: Mapping[str, Any] = msgspec.to_builtins(spec) if isinstance(spec, DemandResponseSpec) else spec
+    problem = DemandResponse(**plain)
+    run = driver.run_search(
+        problem, engine="exhaustive", keep="all", directory=directory, force=force, workers=workers,
+        progress=progress, command=COMMAND, argv=argv,
+    )  # fmt: skip
+    write_file(run.path / PLAN, plan_csv(problem, run.trials().sort("id").to_dicts()))
+    return run
