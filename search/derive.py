@@ -72,7 +72,9 @@ def rebuild(run: Run, problem: Problem | None = None) -> Derived:
         best = int(main.ids[knee(main.values)]) if len(main) else -1
         columns["knee"] = [i == best for i in columns["id"]]
         details = _details(front, main.values, main.ids, best, meta, problem)
-        _write_trials(run, found, rows, front, meta, signs, space)
+        trials = _write_trials(run, found, rows, front, meta, signs, space)
+        for name, text in (problem.files(trials) if problem is not None else {}).items():
+            write_file(run.path / name, text)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "columns": columns,
@@ -214,8 +216,8 @@ def _write_trials(
     meta: dict[str, Any],
     signs: NDArray[np.float64],
     space: Space | None,
-) -> None:
-    """Write the rows that ``--keep`` asks for: the front, the baseline and the sample."""
+) -> dict[str, list[Any]]:
+    """Write, and return as columns, the rows that ``--keep`` asks for: the front, the baseline and the sample."""
     import io
 
     keep = np.isin(rows.ids, front.ids) | found.recorder.sampler.members(rows.ids)
@@ -232,6 +234,7 @@ def _write_trials(
     sink = io.BytesIO()
     _frame(columns).write_parquet(sink)
     write_file(run.path / "trials.parquet", sink.getvalue())
+    return columns
 
 
 def _frame(columns: dict[str, list[Any]]) -> polars.DataFrame:

@@ -340,6 +340,8 @@ class Problem:
     """Pairs of objectives or metrics to plot first."""
     sources: tuple[str, ...] = ()
     """Where the numbers come from, one line each."""
+    explained: bool = True
+    """Whether ``codesign explain`` takes points of this problem."""
 
     @property
     def dear(self) -> bool:
@@ -357,6 +359,10 @@ class Problem:
     def describe(self, point: Points) -> Details:
         """Return breakdowns, commands and notes of one point (1 row) for reports."""
         return Details()
+
+    def files(self, trials: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+        """Return further derived files of a run, name -> text, from its kept trials (columns of ``trials.parquet``)."""
+        return {}
 
     def nearest_miss(self) -> str:
         """Return what the design closest to feasible lacks, for the error that none is; empty where unknown."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def payload(sheet: Sheet) -> dict[str, Any]:
     intervals = {f.name: [pack(sheet.columns[f.name + s][:front]) for s in ("_low", "_high")] for f in objectives}
     return {
         "title": title(sheet),
+        "explained": sheet.problem.get("explained", True),
         "question": sheet.problem.get("question") or "",
         "header": header(sheet),
         "rows": len(rows),
@@ -145,7 +147,23 @@ def details(sheet: Sheet) -> dict[str, Any]:
             for c in known.get("commands") or ()
         ]
         packed[str(row)] = [breakdowns, commands, [word(n) for n in known.get("notes") or ()]]
+        if known.get("timelines"):
+            packed[str(row)].append([_timeline(t, word) for t in known["timelines"]])
     return {"details": packed, "words": list(words)}
+
+
+def _timeline(timeline: dict[str, Any], word: Callable[[Any], int]) -> dict[str, Any]:
+    """Return a timeline whose texts are in the table of words; what points share is packed once, as words too."""
+
+    def shared(values: Any) -> int:
+        return word(msgspec.json.encode(rounded(values)).decode())
+
+    return {
+        **{key: word(timeline[key]) for key in ("title", "unit", "step", "start", "curve_unit")},
+        "limit": timeline["limit"],
+        "curve": [word(timeline["curve"]["label"]), shared(timeline["curve"]["values"])],
+        "areas": [[word(a["label"]), shared(a["baseline"]), rounded(a["values"])] for a in timeline["areas"]],
+    }
 
 
 def _typed(value: Any) -> tuple[str, Any]:

@@ -184,7 +184,7 @@ def next_steps(sheet: Sheet, report_path: str = "") -> list[str]:
     knee, path = standing.knee_row(sheet), str(sheet.runs[0].path)
     lines = [same] if (same := _same(sheet)) else []
     lines += [f"report     {report_path}"] if report_path else [f"report     codesign report {path}"]
-    if knee is not None:
+    if knee is not None and sheet.problem.get("explained", True):
         lines.append(f"why        codesign explain '{sheet.ref(knee)}'")
     if sheet.runs[0].meta.get("status") != "finished":
         lines.append(f"resume     codesign search --resume {path}")

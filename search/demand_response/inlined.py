@@ -37,7 +37,7 @@ def inlined(asked: DemandResponseSpec, folder: Path, name: str) -> DemandRespons
             f"{name}: grid: the series ends after {hours.start + len(found.values):,} hours, expected {hours.stop:,}",
             "choose an earlier day or fewer days",
         )
-    source = asked.grid.source or asked.grid.series or (f"{asked.grid.csv}, {asked.grid.column}" if asked.grid.csv else "")
+    source = asked.grid.source or asked.grid.series or (f"{Path(asked.grid.csv).name}, {asked.grid.column}" if asked.grid.csv else "")
     grid = Grid(
         values=tuple(found.values.tolist()), days=asked.grid.days, source=source, start=asked.grid.start or found.start
     )

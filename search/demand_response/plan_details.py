@@ -24,7 +24,7 @@ def details(problem: DemandResponse, planned: Planned) -> Details:
         pairs = zip(fleet.names, values.tolist(), strict=True)
         return Breakdown(title, unit, tuple(Item(name, value) for name, value in pairs))
 
-    shed, moved = outcome.saved_t[fleet.online].sum(), outcome.saved_t[~fleet.online].sum()
+    shed, moved = (float(outcome.saved_t[mine].sum()) for mine in (fleet.online, ~fleet.online))
     breakdowns = (
         Breakdown("Carbon saved, by how", "gCO2e", (Item("work shed", shed * 1e6), Item("work moved", moved * 1e6))),
         by_workload("Carbon saved by workload", "gCO2e", outcome.saved_t * 1e6),

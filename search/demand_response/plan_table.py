@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ MOST_ROWS = 2_000_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def plan_csv(problem: DemandResponse, points: Iterable[dict[str, Any]]) -> str:
+def plan_csv(problem: DemandResponse, points: Iterable[Mapping[str, Any]]) -> str:
     """Return the plans of ``points`` (rows of a run: ``id``, ``policy``, ``lambda``, ``cut``) as CSV.
 
     ``level`` is the price (t CO2e per unit of penalty) or the share cut. Names that a spreadsheet would run as a

@@ -8,7 +8,7 @@ shed batch work are infeasible points, kept with their reason.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from codesign.search.demand_response.inlined import from_mapping, inlined
 from codesign.search.demand_response.outcome import Outcome
 from codesign.search.demand_response.policies import CUTTING, NOTHING, PRICED, Planned, Policies
 from codesign.search.demand_response.price import HIGHEST, LOWEST, price_of_penalty, price_of_saving
-from codesign.search.demand_response.spec import DemandResponseSpec, Target
+from codesign.search.demand_response.spec import DemandResponseSpec, Goal
 from codesign.search.parameters import Categorical, Ordinal, When
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Stage, Status
 from codesign.search.space import BoxSpace
@@ -55,6 +55,7 @@ class DemandResponse(Problem):
     )
     constraints = (Constraint("excess_mw <= 0 MW", "excess_mw", "<=", 0.0, "MW"),)
     views = (("penalty", "carbon"),)
+    explained = False
 
     def __init__(self, **spec: Any) -> None:
         self.asked, self.notes, self.policies = prepared(from_mapping(spec, "demand response spec"), Path())
@@ -131,6 +132,13 @@ class DemandResponse(Problem):
         """Return the point that changes nothing."""
         return self.space.enumerate(0, 1)
 
+    def files(self, trials: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+        """Return the plans of the points in ``trials`` hour by hour, as CSV."""
+        from codesign.search.demand_response.plan_table import plan_csv
+
+        points = [dict(zip(trials, row, strict=True)) for row in zip(*trials.values(), strict=True)]
+        return {"plan.csv": plan_csv(self, sorted(points, key=lambda point: int(point["id"])))}
+
     def describe(self, point: Points) -> Details:
         """Return the plan over the hours and what it costs whom."""
         from codesign.search.demand_response.plan_details import details
@@ -149,7 +157,7 @@ class DemandResponse(Problem):
         return built
 
 
-def level_of(row: dict[str, Any]) -> tuple[str, float]:
+def level_of(row: Mapping[str, Any]) -> tuple[str, float]:
     """Return (policy, its price or cut) of a decoded point; NaN for the policy without one."""
     level = row.get("lambda") if row["policy"] in PRICED else row.get("cut")
     return row["policy"], float("nan") if level is None else float(level)
@@ -158,11 +166,11 @@ def level_of(row: dict[str, Any]) -> tuple[str, float]:
 def prepared(
     asked: DemandResponseSpec, folder: Path, name: str = "demand response spec"
 ) -> tuple[DemandResponseSpec, tuple[str, ...], Policies]:
-    """Return a spec with its series written out and its targets' prices found, notes on the curves, the policies.
+    """Return a spec with its series written out and the prices of its goals found, notes on the curves, the policies.
 
     Raises:
         DataError: a field is wrong; names file, field, found and expected.
-        LimitCrossed: no plan stays below the capacity, or a target is out of reach.
+        LimitCrossed: no plan stays below the capacity, or a goal is out of reach.
     """
     _check_levels(asked, name)
     asked = inlined(asked, folder, name)
@@ -170,22 +178,22 @@ def prepared(
     policies = Policies(fleet)
     _check_cuts(asked, policies, name)
     policies.check_capacity()
-    targets = tuple(t if t.reached_at is not None else _reached(t, policies) for t in asked.targets)
-    return msgspec.structs.replace(asked, targets=targets), notes, policies
+    goals = tuple(g if g.reached_at is not None else _reached(g, policies) for g in asked.goals)
+    return msgspec.structs.replace(asked, goals=goals), notes, policies
 
 
-def _reached(target: Target, policies: Policies) -> Target:
-    if target.saved_pct is not None:
-        price = price_of_saving(policies, target.saved_pct / 100.0)
+def _reached(goal: Goal, policies: Policies) -> Goal:
+    if goal.saved_pct is not None:
+        price = price_of_saving(policies, goal.saved_pct / 100.0)
     else:
-        price = price_of_penalty(policies, target.penalty or 0.0)
-    return msgspec.structs.replace(target, reached_at=price)
+        price = price_of_penalty(policies, goal.penalty or 0.0)
+    return msgspec.structs.replace(goal, reached_at=price)
 
 
 def _parameters(asked: DemandResponseSpec) -> list[Any]:
     priced = tuple(p for p in PRICED if p in asked.policies)
     cutting = tuple(p for p in CUTTING if p in asked.policies)
-    prices = sorted({*asked.lambdas, *(t.reached_at for t in asked.targets if t.reached_at is not None)})
+    prices = sorted({*asked.lambdas, *(g.reached_at for g in asked.goals if g.reached_at is not None)})
     parameters: list[Any] = [Categorical("policy", (NOTHING, *priced, *cutting))]
     if priced:
         parameters.append(Ordinal("lambda", tuple(prices), "t/penalty", When("policy", priced)))
@@ -197,19 +205,19 @@ def _parameters(asked: DemandResponseSpec) -> list[Any]:
 def _check_levels(asked: DemandResponseSpec, name: str) -> None:
     for place, price in enumerate(asked.lambdas):
         _within(price, LOWEST, HIGHEST, f"{name}: lambdas[{place}]", " t CO2e per unit of penalty")
-    for place, target in enumerate(asked.targets):
-        where = f"{name}: targets[{place}]"
-        if (target.saved_pct is None) == (target.penalty is None):
+    for place, goal in enumerate(asked.goals):
+        where = f"{name}: goals[{place}]"
+        if (goal.saved_pct is None) == (goal.penalty is None):
             raise DataError(f"{where}: expected one of saved_pct and penalty")
-        if target.saved_pct is not None:
-            _within(target.saved_pct, 1e-6, 100.0, f"{where}.saved_pct", " %")
+        if goal.saved_pct is not None:
+            _within(goal.saved_pct, 1e-6, 100.0, f"{where}.saved_pct", " %")
         else:
-            _within(target.penalty, 0.0, 1e15, f"{where}.penalty")
-        if target.reached_at is not None:
-            _within(target.reached_at, LOWEST, HIGHEST, f"{where}.reached_at")
+            _within(goal.penalty, 0.0, 1e15, f"{where}.penalty")
+        if goal.reached_at is not None:
+            _within(goal.reached_at, LOWEST, HIGHEST, f"{where}.reached_at")
     if not asked.policies:
         raise DataError(f"{name}: policies: none given", f"for example [{PRICED[0]}]")
-    if set(asked.policies) & set(PRICED) and not (asked.lambdas or asked.targets):
+    if set(asked.policies) & set(PRICED) and not (asked.lambdas or asked.goals):
         raise DataError(f"{name}: lambdas: none given", "prices in t CO2e per unit of penalty, such as [0.05, 0.1]")
     if set(asked.policies) & set(CUTTING) and not asked.cuts:
         raise DataError(f"{name}: cuts: none given", "shares by which to cap, such as [0.02, 0.05]")

@@ -9,23 +9,21 @@ from typing import Any
 import msgspec
 
 from codesign.errors import DataError
-from codesign.run import Run, write_file
+from codesign.run import Run
 from codesign.run.directory import refuse_taken
 from codesign.search import driver
-from codesign.search.demand_response.plan_table import plan_csv
 from codesign.search.demand_response.problem import DemandResponse, prepared
 from codesign.search.demand_response.spec import DemandResponseSpec
 
 COMMAND = "carbon respond"
-PLAN = "plan.csv"
 
 
 def read_study(spec: Path | str) -> DemandResponseSpec:
-    """Return the study in a YAML file, its series and targets worked out.
+    """Return the study in a YAML file, its series and goals worked out.
 
     Raises:
         DataError: the file, a field or a series is wrong.
-        LimitCrossed: no plan stays below the capacity, or a target is out of reach.
+        LimitCrossed: no plan stays below the capacity, or a goal is out of reach.
     """
     from codesign.strict_yaml import decode_yaml, read_text
 
@@ -58,7 +56,7 @@ def respond(
     Raises:
         DataError: a file, a field or a series is wrong.
         UsageError: ``directory`` exists.
-        LimitCrossed: no plan stays below the capacity, or a target is out of reach.
+        LimitCrossed: no plan stays below the capacity, or a goal is out of reach.
     """
     if directory is not None:
         refuse_taken(Path(directory), COMMAND, force)  # before the work
@@ -66,9 +64,7 @@ def respond(
         spec = read_study(spec)
     plain: Mapping[str, Any] = msgspec.to_builtins(spec) if isinstance(spec, DemandResponseSpec) else spec
     problem = DemandResponse(**plain)
-    run = driver.run_search(
+    return driver.run_search(
         problem, engine="exhaustive", keep="all", directory=directory, force=force, workers=workers,
         progress=progress, command=COMMAND, argv=argv,
     )  # fmt: skip
-    write_file(run.path / PLAN, plan_csv(problem, run.trials().sort("id").to_dicts()))
-    return run

@@ -18,7 +18,7 @@ MOST_HOURS = 8784
 MOST_PIECES = 1_000_000
 """Workloads x hours x segments of one study: some 20 s a linear programme."""
 MOST_LEVELS = 200
-"""Prices, targets or cuts of one study."""
+"""Prices, goals or cuts of one study."""
 MOST_SAMPLES = 1000
 MOST_SEGMENTS = 64
 MOST_MW = 1e6
@@ -112,7 +112,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     max_backlog_h: float | None = None
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Goal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A saving or a penalty to reach, by bisection on the price of the efficient policy.
 
     Attributes:
@@ -141,7 +141,7 @@ class DemandResponseSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         workloads: What runs.
         fleet: Power of the whole fleet, where workloads state a share of it.
         lambdas: Prices: t CO2e saved that a unit of penalty must bring.
-        targets: Further prices, found by bisection.
+        goals: Savings or penalties to reach: further prices, found by bisection.
         policies: Policies compared; ``nothing`` is always among them.
         cuts: Shares by which the uniform policies cap.
         capacity_mw: Most power in an hour: MW, ``peak`` (largest baseline power of the fleet) or ``none``.
@@ -154,7 +154,7 @@ class DemandResponseSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     workloads: tuple[Workload, ...]
     fleet: FleetLoad | None = None
     lambdas: Levels = (0.02, 0.05, 0.1, 0.2, 0.3)
-    targets: Annotated[tuple[Target, ...], msgspec.Meta(max_length=MOST_LEVELS)] = ()
+    goals: Annotated[tuple[Goal, ...], msgspec.Meta(max_length=MOST_LEVELS)] = ()
     policies: tuple[Policy, ...] = (*PRICED, *CUTTING)
     cuts: Levels = (0.02, 0.05, 0.1)
     capacity_mw: float | Literal["peak", "none"] = "peak"

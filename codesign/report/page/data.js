@@ -42,12 +42,18 @@ function marks(row) {
 }
 // Details come with their texts in one table: labels and notes repeat from point to point.
 const word = i => P.words[i];
+const unpackTimeline = t => ({
+  title: word(t.title), unit: word(t.unit), step: word(t.step), start: word(t.start), limit: t.limit, curveUnit: word(t.curve_unit),
+  curve: {label: word(t.curve[0]), values: JSON.parse(word(t.curve[1]))},
+  areas: t.areas.map(([label, baseline, values]) => ({label: word(label), baseline: JSON.parse(word(baseline)), values})),
+});
 const detailsOf = row => {
-  const [breakdowns, commands, notes] = P.details[row] || [[], [], []];
+  const [breakdowns, commands, notes, timelines = []] = P.details[row] || [[], [], []];
   return {
     breakdowns: breakdowns.map(([title, unit, labels, values]) => ({title: word(title), unit: word(unit), items: labels.map((l, i) => ({label: word(l), value: values[i]}))})),
     commands: commands.map(([title, lines, more]) => ({title: word(title), text: lines.map(word).join('\n'), notes: more.map(word)})),
     notes: notes.map(word),
+    timelines: timelines.map(unpackTimeline),
   };
 };
 const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');

@@ -35,17 +35,18 @@ function commandBlock(title, text, notes = []) {
 }
 function drawCard() {
   const card = clear($('card')), row = S.picked;
-  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); return; }
+  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); return; }
   const more = detailsOf(row), nodes = configuration(row, false).slice(1);
   const box = make('div', {}, make('h3', {id: 'card-h'}, 'Point ' + label(row)), ...nodes);
   const origin = [...new Set(objectives.map(f => row < F && source[f.name][row]).filter(Boolean))];
   if (origin.length) box.append(make('p', {class: 'hint'}, 'Source of these numbers: ' + origin.join('; ')));
   for (const note of more.notes) box.append(make('p', {class: 'hint'}, note));
   for (const c of more.commands) box.append(commandBlock(c.title, c.text, c.notes));
-  box.append(commandBlock('why is it so', `codesign explain '${reference(row).replace(/'/g, "'\\''")}'`));
+  if (P.explained) box.append(commandBlock('why is it so', `codesign explain '${reference(row).replace(/'/g, "'\\''")}'`));
   card.append(box);
   if (document.body.dataset.ready) card.scrollTop = 0;
   drawBreakdowns(row);
+  drawTimelines(row);
 }
 function drawBreakdowns(row) {
   const section = $('inside'), list = row === null ? [] : detailsOf(row).breakdowns.filter(b => b.items.length), host = clear($('breakdowns'));
@@ -53,7 +54,7 @@ function drawBreakdowns(row) {
   section.hidden = !any;
   if (!any) return;
   $('inside-h').textContent = row === null ? 'What the chosen point is made of' : `What ${label(row)} is made of`;
-  if (!list.length) host.append(make('p', {class: 'hint'}, row === null ? 'Choose a point.' : 'No breakdown is stored for this point; `codesign explain` computes one.'));
+  if (!list.length) host.append(make('p', {class: 'hint'}, row === null ? 'Choose a point.' : 'No breakdown is stored for this point' + (P.explained ? '; `codesign explain` computes one.' : '.')));
   for (const b of list) {
     const items = b.items.filter(i => typeof i.value === 'number' && i.value > 0).sort((p, q) => q.value - p.value), total = items.reduce((a, i) => a + i.value, 0);
     const text = items.map(i => `${i.label} ${show(i.value, b.unit, 3)} (${i.value / total < 0.005 ? '<1' : (i.value / total * 100).toFixed(0)} %)`);

@@ -1,0 +1,11 @@
+"""``codesign carbon``: what computing emits, and what moving it saves."""
+
+from __future__ import annotations
+
+from codesign.cli.lazy import Entry, command_app, lazy_group
+
+KINDS = {  # adding a command is a line here and a file beside this one
+    "respond": Entry("codesign.cli.carbon_respond", "Plan a fleet's power against the carbon of its grid."),
+}
+
+app = command_app("Account for carbon, and plan against it.", cls=lazy_group(KINDS))
