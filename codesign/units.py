@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from codesign.errors import UsageError
 
 PREFIXES = dict(zip(("", *"pnumkMGTPE"), (1.0, 1e-12, 1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18), strict=True))
+TONNES = {"M": "", "G": "k", "T": "M", "P": "G", "E": "T"}
+"""Prefix of grams -> prefix of tonnes: a megagram of CO2e is written a tonne."""
 BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 
 
@@ -42,6 +44,8 @@ UNITS: dict[str, tuple[str, float]] = {
     "nm": ("nm", 1.0),
     **_family("gCO2e", "pnumkMGTPE"),
     "tCO2e": ("gCO2e", 1e6),
+    "ktCO2e": ("gCO2e", 1e9),
+    "MtCO2e": ("gCO2e", 1e12),
     "g": ("gCO2e", 1.0),
     "kg": ("gCO2e", 1e3),
     "t": ("gCO2e", 1e6),
@@ -135,6 +139,8 @@ def scale_of(value: float, unit: str) -> tuple[float, str]:
     small = [("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12)] if unit in ("s", "J", "W", "gCO2e") else []
     steps = [*large, ("", 1.0), *small]
     prefix, scale = next((step for step in steps if magnitude >= step[1] * 0.9995), steps[-1])
+    if unit == "gCO2e" and prefix in TONNES:
+        return scale, f"{TONNES[prefix]}tCO2e"
     return scale, f"{prefix}{unit}"
 
 

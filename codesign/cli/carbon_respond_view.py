@@ -27,17 +27,9 @@ def tables(summary: Summary) -> list[Table]:
     plans = summary.plans
     first = Table("", ("baseline", ">value", ""), _baseline_rows(summary))
     heads = ("policy", "level", ">saved %", ">by moving", ">penalty", ">shed MWh", ">moved MWh", ">over MW")
-    second = Table(
-        "Plans; saved: % of the carbon, in all and by moving batch work;\nlevel: price lambda in t CO2e per unit of penalty, or share cut",
-        heads,
-        [
-            (
-                p.policy + ("" if not p.wrong else " x" if p.excess_mw else " !"), _level(p), _fixed(p.saved_pct, 2),
-                _fixed(p.saved_by_moving_pct, 2), _figure(p.penalty), _fixed(p.shed_mwh, 1), _fixed(p.moved_mwh, 1), _fixed(p.excess_mw, 2),
-            )
-            for p in plans
-        ],
-    )  # fmt: skip
+    said = "Plans; saved: % of the carbon, in all and by moving batch work;\n"
+    said += "level: price lambda in t CO2e per unit of penalty, or share cut"
+    second = Table(said, heads, [_plan(p) for p in plans])
     third = Table(
         "Fairness; burden: penalty per MW of entitlement; Jain: 1 when all bear alike",
         ("policy", "level", ">worst burden", "borne by", ">Jain"),
@@ -67,6 +59,15 @@ def notes(run: Run, summary: Summary, page: Path) -> list[str]:
         f"export     codesign report {shlex.quote(str(run.path))} --format csv|json|parquet|md|tex",
     ]
     return lines
+
+
+def _plan(p: PlanRow) -> tuple[object, ...]:
+    mark = "" if not p.wrong else " x" if p.excess_mw else " !"
+    saved = (_fixed(p.saved_pct, 2), _fixed(p.saved_by_moving_pct, 2))
+    return (
+        p.policy + mark, _level(p), *saved, _figure(p.penalty), _fixed(p.shed_mwh, 1), _fixed(p.moved_mwh, 1),
+        _fixed(p.excess_mw, 2),
+    )  # fmt: skip
 
 
 def _baseline_rows(summary: Summary) -> list[tuple[object, ...]]:

@@ -6,7 +6,17 @@ from codesign.report.document import Asset, document
 from codesign.report.payload import encode, payload, title
 from codesign.report.sheet import Sheet
 
-SCRIPTS = ("numbers.js", "data.js", "draw.js", "scatter.js", "parallel.js", "table.js", "timeline.js", "panels.js", "report.js")
+SCRIPTS = (
+    "numbers.js",
+    "data.js",
+    "draw.js",
+    "scatter.js",
+    "parallel.js",
+    "table.js",
+    "timeline.js",
+    "panels.js",
+    "report.js",
+)
 """The scripts in the order they are joined; together they are one function."""
 
 

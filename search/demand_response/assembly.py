@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -66,11 +67,13 @@ def assemble(asked: DemandResponseSpec, name: str) -> Assembled:
     segments = asked.chords.segments
     if not 1 <= segments <= MOST_SEGMENTS:
         raise DataError(f"{name}: chords.segments: found {segments}, expected 1 to {MOST_SEGMENTS}")
-    if count * hours * segments > MOST_PIECES:
+    pieces = count * hours * segments
+    if pieces > MOST_PIECES:
         raise DataError(
-            f"{name}: {count} workloads x {hours:,} hours x {segments} segments are {count * hours * segments:,} pieces, "
-            f"expected at most {MOST_PIECES:,}", "study fewer days, or fewer segments",
-        )  # fmt: skip
+            f"{name}: {count} workloads x {hours:,} hours x {segments} segments: found {pieces:,} pieces, "
+            f"expected at most {MOST_PIECES:,}",
+            "study fewer days, or fewer segments",
+        )
     _check_names(asked.workloads, name)
     made = [_workload(asked, place, hours, f"{name}: workloads[{place}]") for place in range(count)]
     curves = [padded(m.curve, segments) for m in made]
@@ -91,8 +94,6 @@ def assemble(asked: DemandResponseSpec, name: str) -> Assembled:
 
 def _limited(fleet: Fleet, asked: DemandResponseSpec, name: str) -> Fleet:
     """Return the fleet under the stated capacity."""
-    from dataclasses import replace
-
     if asked.capacity_mw == "none":
         return fleet
     if asked.capacity_mw == "peak":
@@ -136,8 +137,8 @@ def _workload(asked: DemandResponseSpec, place: int, hours: int, where: str) -> 
 def _curtail_of(workload: Workload) -> float:
     """Return the default of ``max_curtail``: no further than the samples of online work reach."""
     default = CURTAIL[workload.kind]
-    return min([default, *([max(x for x, _ in workload.penalty.samples)] if workload.penalty.samples else [])]) \
-        if workload.kind == "online" else default  # fmt: skip
+    sampled = max((x for x, _ in workload.penalty.samples), default=default)
+    return min(default, sampled) if workload.kind == "online" else default
 
 
 def _power(asked: DemandResponseSpec, workload: Workload, hours: int, where: str) -> Floats:
@@ -161,7 +162,8 @@ def _power(asked: DemandResponseSpec, workload: Workload, hours: int, where: str
     if not values.mean() > 0.0:
         raise DataError(f"{place}.shape: 0 in every hour", "give relative power, such as 0.6 to 1")
     mean = _number(asked.fleet.mean_mw, 0.0, MOST_MW, f"{where.partition(':')[0]}: fleet.mean_mw", " MW")
-    return share * mean * values / values.mean()
+    power: Floats = share * mean * values / values.mean()
+    return power
 
 
 def _curve(asked: DemandResponseSpec, workload: Workload, largest: float, where: str) -> tuple[Curve, str]:

@@ -29,8 +29,8 @@ def respond(inputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         folder: Where the paths of the case start.
 
     Returns:
-        ``baseline_t``; ``rows``, one a lambda: saved % and penalty of the policies, theta (penalty per MW of entitlement
-        that the fair plan may use: the efficient penalty over the total entitlement), and the MW by which the
+        ``baseline_t``; ``rows``, one a lambda: saved % and penalty of the policies, theta (what the fair plan may use
+        of penalty per MW of entitlement: the efficient penalty over the total entitlement), and the MW by which the
         decentralised plan exceeds the capacity; ``uniform``, one a fraction: the cap that sheds batch work, and what
         the efficient plan saves at the same penalty.
 
@@ -74,9 +74,9 @@ def respond(inputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def shift_jobs(inputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the values of a case of kind ``shift_jobs``."""
-    from codesign.search.demand_response.shift_cases import shift_jobs as found
+    from importlib import import_module
 
-    values: dict[str, Any] = found(inputs, folder)
+    values: dict[str, Any] = import_module("codesign.search.demand_response.shift_cases").shift_jobs(inputs, folder)
     return values
 
 

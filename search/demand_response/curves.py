@@ -1,8 +1,8 @@
 """Penalty curves and the chords that replace them in a linear programme.
 
-Online work: ``k (x + 5 x^3)`` an hour at the curtailed share ``x = d / U``. Batch work: ``k x^2`` an hour at the backlog
-``x = b / E``, in hours of the entitlement. A chord lies above a convex curve between its knots, so a chord penalty is
-an upper bound of the curve's.
+Online work: ``k (x + 5 x^3)`` an hour at the curtailed share ``x = d / U``. Batch work: ``k x^2`` an hour at the
+backlog ``x = b / E``, in hours of the entitlement. A chord lies above a convex curve between its knots, so a chord
+penalty is an upper bound of the curve's.
 """
 
 from __future__ import annotations

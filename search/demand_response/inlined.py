@@ -37,7 +37,8 @@ def inlined(asked: DemandResponseSpec, folder: Path, name: str) -> DemandRespons
             f"{name}: grid: the series ends after {hours.start + len(found.values):,} hours, expected {hours.stop:,}",
             "choose an earlier day or fewer days",
         )
-    source = asked.grid.source or asked.grid.series or (f"{Path(asked.grid.csv).name}, {asked.grid.column}" if asked.grid.csv else "")
+    file = f"{Path(asked.grid.csv).name}, {asked.grid.column}" if asked.grid.csv else ""
+    source = asked.grid.source or asked.grid.series or file
     grid = Grid(
         values=tuple(found.values.tolist()), days=asked.grid.days, source=source, start=asked.grid.start or found.start
     )
@@ -75,7 +76,9 @@ def _shipped(series: str, hours: range, name: str) -> Hourly:
     try:
         load: Any = import_module("codesign.targets.grids").load_grid
     except ModuleNotFoundError:
-        raise DataError(f"{name}: grid.series: no series is shipped", "name a CSV file: grid.csv, grid.column") from None
+        raise DataError(
+            f"{name}: grid.series: no series is shipped", "name a CSV file: grid.csv, grid.column"
+        ) from None
     values = np.asarray(load(series).series.values, np.float64)
     return Hourly(values[hours.start : hours.stop], "")
 

@@ -64,9 +64,8 @@ class DemandResponse(Problem):
         fleet = self.policies.fleet
         count, hours, _ = fleet.shape
         self.title = f"Demand response of {count} workload{'s' * (count > 1)} over {hours} hours"
-        self.question = (
-            f"What does it cost the workloads to lower {fleet.baseline_t:.4g} t CO2e, "
-            + ("with batch work allowed to run early?" if fleet.advance else "no work running before its hour?")
+        self.question = f"What does it cost the workloads to lower {fleet.baseline_t:.4g} t CO2e, " + (
+            "with batch work allowed to run early?" if fleet.advance else "no work running before its hour?"
         )
         self.sources = (
             f"grid intensity: {self.asked.grid.source or 'given in the spec'}, g CO2e/kWh; "

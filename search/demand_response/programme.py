@@ -68,7 +68,9 @@ class Programme:
     def natural_limits(self) -> Limits:
         """The limits that the fleet itself states."""
         fleet = self.fleet
-        return Limits(-fleet.most_made_up[:, None] * fleet.baseline_mw, fleet.most_curtailed[:, None] * fleet.baseline_mw)
+        return Limits(
+            -fleet.most_made_up[:, None] * fleet.baseline_mw, fleet.most_curtailed[:, None] * fleet.baseline_mw
+        )
 
     @cached_property
     def _slopes(self) -> Floats:
@@ -83,10 +85,10 @@ class Programme:
         fleet, online, batch = self.fleet, np.flatnonzero(self.fleet.online), self._batch
         hours = fleet.shape[1]
         power, largest = fleet.baseline_mw / self._scale, fleet.entitlement_mw / self._scale
-        first = np.arange(len(online) * hours).reshape(len(online), hours)
-        second = first.size + np.arange(len(batch) * hours).reshape(len(batch), hours)
+        first: Places = np.arange(len(online) * hours).reshape(len(online), hours)
+        second: Places = first.size + np.arange(len(batch) * hours).reshape(len(batch), hours)
         third = second + second.size
-        entries = [
+        entries: list[tuple[Places, Places, float | Floats]] = [
             (first, self._d[online], 1.0),
             (first[..., None], self._s[online], -power[online][..., None]),
             (second, self._c, 1.0),

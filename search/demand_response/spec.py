@@ -6,12 +6,11 @@ Shares are of the baseline, power is MW, intensity g CO2e/kWh, prices t CO2e per
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from codesign.search.demand_response.curves import Spacing
-from codesign.search.demand_response.policies import CUTTING, PRICED
 
 MOST_WORKLOADS = 200
 MOST_HOURS = 8784
@@ -155,7 +154,7 @@ class DemandResponseSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     fleet: FleetLoad | None = None
     lambdas: Levels = (0.02, 0.05, 0.1, 0.2, 0.3)
     goals: Annotated[tuple[Goal, ...], msgspec.Meta(max_length=MOST_LEVELS)] = ()
-    policies: tuple[Policy, ...] = (*PRICED, *CUTTING)
+    policies: tuple[Policy, ...] = get_args(Policy)
     cuts: Levels = (0.02, 0.05, 0.1)
     capacity_mw: float | Literal["peak", "none"] = "peak"
     advance: bool = False

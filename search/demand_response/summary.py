@@ -153,5 +153,3 @@ def _row(problem: DemandResponse, row: dict[str, Any]) -> PlanRow:
         excess_mw=outcome.excess_mw,
         front=bool(row["front"]),
     )
-
-

@@ -10,6 +10,9 @@ function prefixOf(value, unit) {
   step = Math.min(Math.max(step, ['s', 'J', 'W', 'gCO2e'].includes(unit) ? -4 : 0), unit === 's' ? 0 : BIG.length - 1);
   return [Math.pow(1000, -step), step >= 0 ? BIG[step] : SMALL[-step]];
 }
+// A megagram of CO2e is written a tonne.
+const TONNES = {M: '', G: 'k', T: 'M', P: 'G', E: 'T'};
+const named = (prefix, unit) => unit === 'gCO2e' && prefix in TONNES ? TONNES[prefix] + 'tCO2e' : prefix + unit;
 // Thousands apart; by hand, because the locale's formatter costs more than everything else on this page.
 function grouped(text) {
   const [whole, rest] = String(text).split('.');
@@ -28,14 +31,14 @@ function show(value, unit = '', significant = 4) {
   if (typeof value !== 'number') return String(value);
   const [factor, prefix] = prefixOf(value, unit);
   const text = Number.isInteger(value) && factor === 1 ? grouped(value) : digits(value * factor, significant);
-  return unit === '$' ? '$' + text : (text + ' ' + prefix + unit).trim();
+  return unit === '$' ? '$' + text : (text + ' ' + named(prefix, unit)).trim();
 }
 // A tick carries its prefix, and its unit where that is short: the title has the unit too.
 function tickText(value, f) {
   const [factor, prefix] = prefixOf(value, f.unit);
   if (f.unit === '$') return show(value, '$', 3);
   const short = f.unit.length <= 5 && (PREFIXED.has(f.unit) || f.unit === 's');
-  return (digits(value * factor, 3) + ' ' + prefix + (short ? f.unit : '')).trim();
+  return (digits(value * factor, 3) + ' ' + (short ? named(prefix, f.unit) : prefix)).trim();
 }
 // A cell under a header that has the unit: counts stay bare.
 const cellText = (value, f, significant) => show(value, PREFIXED.has(f.unit) || ['s', '$'].includes(f.unit) ? f.unit : '', significant);
