@@ -49,6 +49,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "g": ("gCO2e", 1.0),
     "kg": ("gCO2e", 1e3),
     "t": ("gCO2e", 1e6),
+    **{name: (name, 1.0) for name in ("gCO2e s", "J s", "gCO2e J", "gCO2e2 J", "gCO2e J2", "gCO2e/EFLOP")},
     "gCO2e/kWh": ("gCO2e/kWh", 1.0),
     "kgCO2e/kWh": ("gCO2e/kWh", 1e3),
     "$": ("$", 1.0),

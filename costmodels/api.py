@@ -16,6 +16,7 @@ from codesign.costmodels.design import generates, price_design
 from codesign.costmodels.explain import Exclude, Explanation
 from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
+from codesign.costmodels.merit_columns import with_merits
 from codesign.costmodels.siting import check_site, site_at
 from codesign.errors import UsageError, nearest
 from codesign.models import Model, load_model
@@ -49,7 +50,7 @@ def estimate(model: str | Model, target: str | Target, *, overlay: str | None = 
     """
     loaded, machine = _loaded(model, target, overlay)
     structure, load, site = split(loaded, options)
-    return price_design(loaded, machine, structure, load, site)
+    return with_merits(price_design(loaded, machine, structure, load, site))
 
 
 def explain(

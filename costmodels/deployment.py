@@ -63,6 +63,8 @@ METRICS: dict[str, Metric] = {
         Metric("memory", "B", "device", title="peak memory"),
         Metric("energy_per_token", "J", "output token", title="energy"),
         Metric("carbon_per_million_tokens", "gCO2e", "1e6 output tokens", title="carbon"),
+        Metric("operational_carbon", "gCO2e", "1e6 output tokens", title="of it operational"),
+        Metric("embodied_carbon", "gCO2e", "1e6 output tokens", title="of it embodied"),
         Metric("cost_per_million_tokens", "$", "1e6 output tokens", title="cost"),
         Metric("power", "W", "device", title="mean power"),
         Metric("devices", "device", "deployment", title="devices"),
@@ -126,7 +128,8 @@ class Load(msgspec.Struct, frozen=True, eq=False):
 class Priced(msgspec.Struct, frozen=True, eq=False):
     """An estimate with the phase costs and memory parts behind it, for ``explain`` and the per-operator table.
 
-    ``executed_flop`` is the arithmetic of all devices for one functional unit of energy, shape (n,).
+    ``executed_flop`` is the arithmetic of all devices for one functional unit of energy, ``units_per_run`` how many
+    such units a run delivers (tokens of a request, samples of a pass); shape (n,).
     """
 
     estimate: Estimate
@@ -135,6 +138,7 @@ class Priced(msgspec.Struct, frozen=True, eq=False):
     machine: Machine
     cache: CacheCapacity | None = None
     executed_flop: Array | None = None
+    units_per_run: Array | float = 1.0
 
 
 def check_structure(structure: Structure, target: Target) -> str:
@@ -203,7 +207,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     estimate = _with_limits(columns, here, needed, service, structure, batch, target, notes)
     estimate = msgspec.structs.replace(estimate, factors=at_site(here.factors, site))
     executed = np.asarray(work.flops) * structure.devices / (batch * generate)
-    return Priced(estimate, (prefill, decode), memory, here, cache, executed)
+    return Priced(estimate, (prefill, decode), memory, here, cache, executed, generate)
 
 
 def _served(service: Service, added: Column, turn: Turn, step: Column, load: Load, batch: Array) -> Service:
@@ -365,11 +369,12 @@ def _columns(
         "power": joules * round_seconds.reciprocal(),
         "devices": Column.exact(devices * replicas, len(here.factors)),
     }
-    carbon = operational_grams(energy, site)
+    operational = operational_grams(energy, site) * 1e6
     embodied = embodied_grams(round_seconds, here, devices, site)
+    columns["carbon_per_million_tokens"] = columns["operational_carbon"] = operational
     if embodied is not None:
-        carbon = carbon + embodied * (1.0 / tokens)
-    columns["carbon_per_million_tokens"] = carbon * 1e6
+        columns["embodied_carbon"] = embodied * (1e6 / tokens)
+        columns["carbon_per_million_tokens"] = operational + columns["embodied_carbon"]
     paid = dollars(round_seconds, here, devices)
     if paid is not None:
         columns["cost_per_million_tokens"] = paid * (1e6 / tokens)

@@ -65,7 +65,8 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
     metrics = _metrics(unit)
     factors, notes = at_site(here.factors, site), (*facts, *grid_notes(site), *notes)
     estimate = Estimate({name: metrics[name] for name in columns}, columns, factors, code == 0, code, reasons, notes)
-    return Priced(estimate, tuple(costs), memory, here, None, whole.flops * float(structure.devices) / count)
+    executed = whole.flops * float(structure.devices) / count
+    return Priced(estimate, tuple(costs), memory, here, None, executed, count)
 
 
 def _workload(model: Model, structure: Structure, load: Load) -> Workload:
@@ -99,10 +100,12 @@ def _columns(
         "energy": joules * (1.0 / count),
         "power": joules * seconds.reciprocal() * (1.0 / devices),
     }
-    carbon = operational_grams(joules, site)
+    operational = operational_grams(joules, site) * (1.0 / count)
     embodied = embodied_grams(seconds, here, devices, site)
-    carbon = carbon if embodied is None else carbon + embodied
-    columns["carbon"] = carbon * (1.0 / count)
+    columns["carbon"] = columns["operational_carbon"] = operational
+    if embodied is not None:
+        columns["embodied_carbon"] = embodied * (1.0 / count)
+        columns["carbon"] = operational + columns["embodied_carbon"]
     paid = dollars(seconds, here, devices)
     if paid is not None:
         columns["cost"] = paid * (1.0 / count)
@@ -116,6 +119,8 @@ def _metrics(unit: str) -> dict[str, Metric]:
         "energy": Metric("energy", "J", unit, title="energy"),
         "power": Metric("power", "W", "device", title="mean power"),
         "carbon": Metric("carbon", "gCO2e", unit, title="carbon"),
+        "operational_carbon": Metric("operational_carbon", "gCO2e", unit, title="of it operational"),
+        "embodied_carbon": Metric("embodied_carbon", "gCO2e", unit, title="of it embodied"),
         "cost": Metric("cost", "$", unit, title="cost"),
         "memory": Metric("memory", "B", "device", title="peak memory"),
     }

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.deployment import MEMORY_SHARE, METRICS, Load, Structure, check_structure, price
+from codesign.costmodels.merit_columns import MERITS, with_merits
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline
@@ -32,9 +33,12 @@ from codesign.workload.structure import by_structure
 
 STRUCTURAL = ("target", "dtype", "tp", "pp", "ep", "nodes")
 
+KNOWN = {**METRICS, **MERITS}
+"""Everything that can be an objective or a limit."""
+
 SHOWN = (
     "ttft", "tpot", "request_latency", "throughput", "tokens_per_device", "tokens_per_user", "memory", "power",
-    "devices", "energy_per_token", "carbon_per_million_tokens", "cost_per_million_tokens",
+    "devices", "energy_per_token", "carbon_per_million_tokens", "embodied_carbon", "cost_per_million_tokens",
 )  # fmt: skip
 
 TABLE = 4096
@@ -86,9 +90,9 @@ class Deployment(Problem):
         self.objectives = tuple(self._objective(name) for name in self._wanted())
         chosen = {self._metric_of[o.name] for o in self.objectives}
         self.metrics = tuple(
-            Metric(name, METRICS[name].unit, METRICS[name].per) for name in SHOWN if name not in chosen
+            Metric(name, KNOWN[name].unit, KNOWN[name].per) for name in SHOWN if name not in chosen
         ) + ((Metric("quality", "", "score lost"),) if self.frees_dtype and "quality" not in chosen else ())
-        units = {name: METRICS[m].unit if m in METRICS else "" for name, m in objective_names().items()}
+        units = {name: KNOWN[m].unit if m in KNOWN else "" for name, m in objective_names().items()}
         units |= dict.fromkeys(COUNTS, "")
         self.constraints = tuple(parse_where(text, units) for text in asked.where)
         self.title = f"{self.model.name} on {', '.join(self.targets)}"
@@ -140,7 +144,7 @@ class Deployment(Problem):
         metric = known[name]
         if metric == "quality":
             return Objective("quality", "", "score lost")
-        entry = METRICS[metric]
+        entry = KNOWN[metric]
         return Objective(name, entry.unit, entry.per, entry.better)  # type: ignore[arg-type]
 
     @property
@@ -206,7 +210,9 @@ class Deployment(Problem):
         if misplaced:
             return refused(f"placement: {misplaced}")
         try:
-            estimate = price(self.model, target, structure, load, asked.site).estimate
+            priced = price(self.model, target, structure, load, asked.site)
+            # figures of merit cost a table as much again as the rest of its carbon: only where they are asked for
+            estimate = (with_merits(priced) if self._kept & MERITS.keys() else priced).estimate
         except CodesignError as error:
             return refused(error.message)
         # copies, not views: a view would keep everything that the estimate was computed from

@@ -10,6 +10,7 @@ import msgspec
 from codesign.costmodels.api import check_structure_values
 from codesign.costmodels.deployment import METRICS, Structure
 from codesign.costmodels.impact import Site, grid_notes
+from codesign.costmodels.merit_columns import MERITS
 from codesign.costmodels.siting import check_site, site_at
 from codesign.errors import UsageError, nearest
 from codesign.models.lengths import size
@@ -97,7 +98,7 @@ def grid_lines(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 def objective_names() -> dict[str, str]:
     """Return every accepted objective name with the metric it stands for."""
-    return {**{name: name for name in METRICS}, **ALIASES, "quality": "quality"}
+    return {**{name: name for name in (*METRICS, *MERITS)}, **ALIASES, "quality": "quality"}
 
 
 def checked(asked: DeploymentSpec) -> DeploymentSpec:

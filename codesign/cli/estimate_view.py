@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SHOWN_GROUPS = 8
 SHOWN_GRIDS = 4
 
-REPEATED = ("latency_per_token",)
-"""Metrics that repeat another one and are left to ``--json``."""
+REPEATED = ("latency_per_token", "operational_carbon", "edp", "cdp", "cep", "c2ep", "ce2p")
+"""Metrics that repeat others and are left to ``--json``."""
 
 SHORT = {"output token": "token", "1e6 output tokens": "Mtoken", "deployment": "", "run": "", "device": "", "user": ""}
 """Functional units as the table writes them."""
