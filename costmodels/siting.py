@@ -28,7 +28,7 @@ def site_at(given: Mapping[str, Any]) -> Site:
         UsageError: unknown grid, or a value that is no number.
         DataError: a series that is wrong.
     """
-    plain = {name: _number(name, value) for name, value in given.items() if name != "grid"}
+    plain: dict[str, Any] = {name: _number(name, value) for name, value in given.items() if name != "grid"}
     asked = given.get("grid")
     if asked is None:
         return Site(**plain)

@@ -38,7 +38,7 @@ def grids(
       codesign carbon grids france gcp:us-central1 mine.csv --json
     """
     from codesign.cli import carbon_grids_view as view
-    from codesign.targets.grids import list_grids, load_grid
+    from codesign.targets.grids import Kind, list_grids, load_grid
 
     if not name:
         entries = list_grids()
@@ -47,7 +47,7 @@ def grids(
         lines = ["one grid: codesign carbon grids NAME; hourly areas have a series behind them"]
         show(ctx, entries, [Table("", heads, rows)], as_json=json, units={"intensity": "gCO2e/kWh"}, notes=lines)
         return
-    kind = "marginal" if marginal else None
+    kind: Kind | None = "marginal" if marginal else None
     found = [load_grid(text, year=year, column=column, factors=factors, kind=kind) for text in name]
     results = [view.facts(grid, utc_offset, hours) for grid in found]
     show(ctx, results, view.tables(found, results, hours), as_json=json, units=view.UNITS)

@@ -177,7 +177,8 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
     """Price the designs of a CSV and write the rows as they come."""
     from codesign.costmodels.queries import price_file
 
-    targets, grids = {options["target"]} - {None}, set()
+    targets = {options["target"]} - {None}
+    grids: set[str] = set()
     frames = _noting(_noting(price_file(path, options, overlay), "target", targets), "grid", grids)
     _write_frames(ctx, frames, out, "designs priced")
     for line in (*unused_overlay(overlay, targets), *grid_lines(grids or {options.get("grid")})):

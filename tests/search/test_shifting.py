@@ -133,7 +133,8 @@ def test_the_case_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "one of two places"), ({"forecast_error": 0.1}, "belong together"), ({"forecast_eror": 0.1}, "forecast_error"),
+        ({}, "one of two places"), ({"forecast_error": 0.1}, "belong together"),
+        ({"forecast_eror": 0.1}, "forecast_error"),
         ({"forecast_columns": ["ci"], "forecast_error": 0.1, "forecast_seeds": 1}, "one of two places"),
         ({"forecast_columns": ["cj"]}, "did you mean ci"), ({"forecast_columns": ["ci"], "column": "cx"}, "ci"),
         ({"forecast_columns": ["ci"], "jobs": "none.csv"}, "No such file"),

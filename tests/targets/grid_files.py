@@ -81,7 +81,9 @@ BAD: dict[str, tuple[Callable[[Path], str], str, str]] = {
     "no intensity": (lambda p: write(p, HOURS, FLAT, "timestamp,price"), "avg_ci_g_per_kwh", "--column"),
     "one row": (lambda p: write(p, HOURS[:1], FLAT[:1]), "single row", "two"),
     "no row": (lambda p: write(p, [], []), "no rows", "header"),
-    "too long": (lambda p: write(p, ["2022-01-01", "2022-01-02", "2022-01-03", "9999-01-01"], FLAT[:4]), "spans", "at most"),
+    "too long": (
+        lambda p: write(p, ["2022-01-01", "2022-01-02", "2022-01-03", "9999-01-01"], FLAT[:4]), "spans", "at most",
+    ),
     "ragged": (lambda p: write(p, HOURS, _replaced(FLAT, 3, "300,1")), ":5:", "3 cells, expected 2"),
     "semicolons": (lambda p: _lines(p, "timestamp;ci", "2022-01-01;300"), "';'", "commas"),
     "two columns of one name": (lambda p: _lines(p, "timestamp,ci,ci", "2022-01-01,1,2"), "'ci'", "rename"),
