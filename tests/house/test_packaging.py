@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("profilers", "costmodels", "search", "targets")
-DATA = {".yaml", ".json", ".html", ".css", ".js"}
+DATA = {".yaml", ".json", ".html", ".css", ".js", ".npz"}
 
 
 def python(code: str) -> str:
