@@ -190,7 +190,7 @@ def test_validate_passes_and_a_miss_is_exit_4(run_codesign: Any, monkeypatch: py
     from codesign import validation
 
     missed = validation.Check(topic="t", name="n", expected=1.0, found=float("nan"), tolerance=0.5, source="s")
-    monkeypatch.setattr(validation, "run_checks", lambda names: [missed])
+    monkeypatch.setattr(validation, "run_topics", lambda names: ([missed], []))
     assert application.run(["validate"]) == 4
     assert "MISS" in capsys.readouterr().out
 
