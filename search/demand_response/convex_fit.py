@@ -43,12 +43,15 @@ def fit_convex(x: Floats, penalty: Floats, segments: int) -> Fit:
     Args:
         x: (N,) shares or hours of backlog, from 0, at least one above 0.
         penalty: (N,) penalty an hour at ``x``, from 0.
-        segments: Most segments of the curve; with more distinct samples, knots are taken evenly among them.
+        segments: Most segments of the curve; with more distinct samples, knots are taken evenly among them, the last
+            always.
     """
     from scipy.optimize import nnls
 
-    distinct = np.unique(x[x > 0.0])
-    picked = np.unique(np.linspace(0, len(distinct) - 1, min(segments, len(distinct))).round().astype(np.intp))
+    largest = float(x.max())
+    distinct = np.unique(np.round(x / largest, 9)) * largest  # closer knots would be one but for rounding
+    distinct = distinct[distinct > 0.0]
+    picked = np.unique(np.linspace(len(distinct) - 1, 0, min(segments, len(distinct))).round().astype(np.intp))
     knots = np.concatenate([[0.0], distinct[picked]])
     basis = np.maximum(0.0, x[:, None] - knots[None, :-1])
     bends, _ = nnls(basis, penalty)
