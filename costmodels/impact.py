@@ -1,7 +1,8 @@
 """From joules and seconds to grams and dollars.
 
-Operational carbon is energy x PUE x grid intensity; embodied carbon is amortised over the time reserved,
-``M = TE * TiR / EL`` (SCI, ISO/IEC 21031), where reserved time counts utilisation. Years have 365 days.
+The arithmetic is that of ``carbon.accounting`` (SCI, ISO/IEC 21031): operational carbon is energy x PUE x grid
+intensity; embodied carbon is amortised over the time reserved, ``M = TE * TiR / EL``, where reserved time counts
+utilisation. Years have 365 days.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from codesign.costmodels.carbon.accounting import (
+    DAYS_PER_YEAR,
+    HOURS_PER_DAY,
+    JOULES_PER_KWH,
+    SECONDS_PER_HOUR,
+    amortised_grams,
+    facility_grams,
+)
 from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.costmodels.machine import Machine
 from codesign.quantity import Column, Factor, Method, Origin
-
-JOULES_PER_KWH = 3.6e6
-SECONDS_PER_YEAR = 365 * 24 * 3600.0
-
 
 DEFAULT_GRID = 369.473
 """Grid intensity of a site that names none, gCO2e per kWh: the mean of the United States in 2023 (country USA)."""
@@ -65,16 +70,18 @@ def grid_notes(site: Site) -> tuple[str, ...]:
 
 def operational_grams(joules: Column, site: Site) -> Column:
     """Return operational grams of CO2e."""
-    grid = Column.of_factor(site.grid / JOULES_PER_KWH, F.GRID, COUNT)
-    pue = Column.of_factor(site.pue, F.PUE, COUNT)
-    return joules * grid * pue
+    grid, pue = Column.of_factor(site.grid, F.GRID, COUNT), Column.of_factor(site.pue, F.PUE, COUNT)
+    grams: Column = facility_grams(joules * (1.0 / JOULES_PER_KWH), grid, pue)
+    return grams
 
 
 def embodied_grams(seconds: Column, machine: Machine, devices: float, site: Site) -> Column | None:
     """Return the embodied grams that ``seconds`` on ``devices`` carry, or None where nothing is declared."""
     if machine.embodied_grams is None:
         return None
-    rate = machine.embodied_grams * devices / (site.lifetime_years * SECONDS_PER_YEAR * site.utilisation)
+    second_reserved_h = 1.0 / (SECONDS_PER_HOUR * site.utilisation)
+    life_h = site.lifetime_years * DAYS_PER_YEAR * HOURS_PER_DAY
+    rate = amortised_grams(machine.embodied_grams * devices, second_reserved_h, life_h)
     return seconds * Column.of_factor(rate, F.EMBODIED, COUNT)
 
 

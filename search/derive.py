@@ -230,7 +230,7 @@ def _write_trials(
     columns["status"] = [Status(s).name.lower() for s in chosen.results.status.tolist()]
     columns["reason"] = [reasons[i] if i >= 0 else None for i in chosen.results.reason.tolist()]
     columns["front"] = np.isin(chosen.ids, front.ids).tolist()
-    columns["batch"] = batch.tolist()
+    columns["search_batch"] = batch.tolist()  # not "batch": parameters have that name
     sink = io.BytesIO()
     _frame(columns).write_parquet(sink)
     write_file(run.path / "trials.parquet", sink.getvalue())

@@ -25,7 +25,7 @@ def validate(
     overlay: Annotated[str | None, typer.Option(help="Of machine: its overlay; default: as calibrated here.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Check our numbers against references, this machine, or a file of cases.
+    """Check our numbers against references, this machine, or your cases.
 
     Exits 4 when a number is outside its tolerance; machine has none, and shows errors and intervals. Of a case file all
     cases are shown, and it exits 2 when one cannot be computed.

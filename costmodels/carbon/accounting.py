@@ -15,12 +15,13 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from codesign.costmodels.carbon.domains import non_negative, positive, share
-from codesign.costmodels.impact import JOULES_PER_KWH
+from codesign.costmodels.carbon.domains import at_least, non_negative, positive, share
 from codesign.errors import UsageError
 from codesign.quantity import Array
 
+JOULES_PER_KWH = 3.6e6
 HOURS_PER_DAY = 24.0
+SECONDS_PER_HOUR = 3600.0
 DAYS_PER_YEAR = 365.0
 
 EnergyMethod = Literal["measured", "estimated", "modelled"]
@@ -37,6 +38,7 @@ __all__ = [
     "DAYS_PER_YEAR",
     "HOURS_PER_DAY",
     "JOULES_PER_KWH",
+    "SECONDS_PER_HOUR",
     "Footprint",
     "amortised_grams",
     "energy_kwh",
@@ -81,8 +83,8 @@ def energy_kwh(power_w: Any, hours: Any, duty: Any = 1.0) -> Array:
     return np.asarray(non_negative("power_w", power_w) * share("duty", duty) * non_negative("hours", hours) / 1e3)
 
 
-def facility_grams(it_kwh: Any, ci: Any, pue: Any = 1.0) -> Array:
-    """Return operational carbon, g.
+def facility_grams(it_kwh: Any, ci: Any, pue: Any = 1.0) -> Any:
+    """Return operational carbon, g; columns of an estimate keep their errors.
 
     Args:
         it_kwh: Energy of the equipment, kWh.
@@ -92,10 +94,7 @@ def facility_grams(it_kwh: Any, ci: Any, pue: Any = 1.0) -> Array:
     Raises:
         UsageError: an argument lies outside its domain.
     """
-    overhead = positive("pue", pue)
-    if not (overhead >= 1.0).all():
-        raise UsageError(f"pue: found {float(overhead.min()):g}, expected 1 or above")
-    return np.asarray(non_negative("energy_kwh", it_kwh) * overhead * non_negative("ci", ci))
+    return non_negative("energy_kwh", it_kwh) * at_least("pue", pue, 1.0) * non_negative("ci", ci)
 
 
 def amortised_grams(

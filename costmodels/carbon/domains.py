@@ -31,6 +31,15 @@ def non_negative(name: str, values: Any) -> Array:
     return _checked(name, values, 0.0, np.inf, "0 or above")
 
 
+def at_least(name: str, values: Any, least: float) -> Array:
+    """Return ``values`` as float64.
+
+    Raises:
+        UsageError: one is below ``least`` or not finite.
+    """
+    return _checked(name, values, least, np.inf, f"{least:g} or above")
+
+
 def share(name: str, values: Any) -> Array:
     """Return ``values`` as float64.
 

@@ -18,6 +18,7 @@ from codesign.costmodels.carbon.accounting import (
     DAYS_PER_YEAR,
     HOURS_PER_DAY,
     JOULES_PER_KWH,
+    SECONDS_PER_HOUR,
     amortised_grams,
     facility_grams,
     footprint,
@@ -32,7 +33,6 @@ from codesign.errors import UsageError
 from codesign.quantity import Array, Quantity
 from codesign.targets.grids import Grid
 
-SECONDS_PER_HOUR = 3600.0
 UNITS = {
     "operational": "gCO2e", "embodied": "gCO2e", "sci": "gCO2e", "embodied_share": "", "tcdp": "gCO2e s",
     "cdp": "gCO2e s", "cep": "gCO2e J", "c2ep": "gCO2e2 J", "ce2p": "gCO2e J2", "edp": "J s",

@@ -110,6 +110,16 @@ def test_a_point_without_a_price_says_so() -> None:
     assert "price" in results.reasons[results.reason[0]]
 
 
+def test_kept_rows_have_their_own_parameters(tmp_path: Path) -> None:
+    problem = Deployment(**SMALL)
+    run = run_search(problem, engine="exhaustive", directory=tmp_path / "run", keep="all")
+    trials = run.trials()
+    decoded = problem.box.rows(problem.box.enumerate(0, problem.box.size or 0))
+    assert len(trials) == len(decoded)
+    for name in problem.box.names:
+        assert [decoded[i][name] for i in trials["id"].to_list()] == trials[name].to_list(), name
+
+
 def test_a_target_named_twice_is_one(tmp_path: Path) -> None:
     problem = Deployment(**{**SMALL, "targets": ["l4", "L4"]})
     assert list(problem.targets) == ["l4"]
