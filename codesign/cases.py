@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -141,6 +142,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+@lru_cache(maxsize=1)
 def kinds() -> Registry[Kind]:
     """Return the registry of kinds; other packages add theirs under the entry-point group ``codesign.cases``."""
     return Registry("kind of case", {name: _thunk(home) for name, home in HOMES.items()}, group="codesign.cases")
@@ -201,6 +203,7 @@ def run_case(case: Case, folder: Path) -> Outcome:
         return Outcome(**about, status="skipped", error=case.note or "marked as not runnable")
     try:
         _check_finite(case.inputs, "inputs")
+        _check_paths(case.inputs)
         function = kinds().get(case.kind)
         with np.errstate(all="ignore"):  # what overflows is refused below, by name
             given = function(case.inputs, folder)
@@ -231,15 +234,31 @@ def file_beside(folder: Path, name: str, field: str) -> Path:
         DataError: the path is absolute, leaves the folder, or names no regular file.
     """
     shown = printable(name, 100)
-    written = Path(name)
-    if "\0" in name or written.is_absolute() or ".." in written.parts:
-        raise DataError(f"inputs: {field}: found {shown!r}, expected a path inside the folder of the case file")
-    path = (folder / written).resolve()
+    if _leaves_the_folder(name):
+        raise _outside(name, field)
+    path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise DataError(f"inputs: {field}: {shown!r} leads out of the folder of the case file", "copy the file there")
     if not path.is_file():
         raise DataError(f"inputs: {field}: there is no file {shown!r}", "paths are relative to the case file")
     return path
+
+
+def _leaves_the_folder(name: str) -> bool:
+    return "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts
+
+
+def _outside(name: str, field: str) -> DataError:
+    shown = printable(name, 100)
+    return DataError(f"inputs: {field}: found {shown!r}, expected a path inside the folder of the case file")
+
+
+def _check_paths(value: Any, field: str = "") -> None:
+    """Refuse any text that would lead out of the folder, whatever the kind does with it."""
+    if isinstance(value, str) and _leaves_the_folder(value):
+        raise _outside(value, field)
+    for key, entry in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        _check_paths(entry, f"{field}.{key}" if field else str(key))
 
 
 def plain(value: Any) -> Any:

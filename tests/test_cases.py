@@ -155,6 +155,12 @@ BAD = {
         "metrics, inputs: {embodied_g: 1.0e+200, delay_s: 1.0e+200, energy_j: 1, ci: 1, runs_in_life: 1}",
         ("values", "tcdp_gs", "too large"),
     ),
+    "outside": (
+        "power_cap, inputs: {train: ../t.csv, probes: [{group: a, power_limit_w: 1, time_per_epoch_s: 1, "
+        "average_power_w: 1}], limits_w: [1]}",
+        ("train", "'../t.csv'", "inside the folder"),
+    ),
+    "absolute": ("grid_mix, inputs: {file: /etc/hostname}", ("file", "'/etc/hostname'", "inside the folder")),
     "gone": ("power_cap, inputs: {train: no.csv, probes: [], limits_w: [1]}", ("probes",)),
 }
 
