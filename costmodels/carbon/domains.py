@@ -67,11 +67,12 @@ def between(name: str, values: Any, low: float, high: float) -> Array:
     return _checked(name, values, low, high, f"{low:g} to {high:g}")
 
 
-def _checked(name: str, values: Any, low: float, high: float, expected: str, open_low: bool = False) -> Any:
+def _checked(name: str, values: Any, low: float, high: float, expected: str, open_low: bool = False) -> Array:
     column = isinstance(values, Column)  # of an estimate: its value is checked, and its errors stay with it
     array = np.asarray(values.value if column else values, np.float64)
     fine = np.isfinite(array) & (array <= high) & ((array > low) if open_low else (array >= low))
     if not fine.all():
         found = float(array[~fine].flat[0])
         raise UsageError(f"{name}: found {found:g}, expected {expected}")
-    return values if column else array
+    checked: Array = values if column else array
+    return checked

@@ -42,6 +42,9 @@ UNITS = {
 
 COMPARED = ("sci", "tcdp")
 
+_SOURCES = {"energy": "{}", "delay": "{}", "edp": "{}", "embodied": "analytical"}
+"""Figure -> its source, given that of the energy."""
+
 
 class PartFootprint(msgspec.Struct, frozen=True):
     """What a part adds to the embodied carbon of a whole system."""
@@ -153,7 +156,7 @@ def footprints(asked: Asked) -> Result:
         for grid in grids:
             nominal, spread = (evaluate(asked, system, operated, grid, take) for take in (Nominal(), draws))
             drawn[system.name, _id(grid)] = spread
-            rows.append(_row(system.name, _id(grid), nominal, spread))
+            rows.append(_row(system.name, _id(grid), nominal, spread, operated.source))
     names = [system.name for system in asked.spec.systems]
     parts = {s.name: _parts(s, o, draws) for s, o in zip(asked.spec.systems, asked.operated, strict=True)}
     wholes = {s.name: _whole(s, o, draws) for s, o in zip(asked.spec.systems, asked.operated, strict=True)}
@@ -189,9 +192,9 @@ def evaluate(
     whole = embodied_grams(system, operated, take)
     life = take("lifetime", asked.lifetime_years) if years is None else years
     used = take("utilisation", asked.utilisation)
-    embodied = None if whole is None else amortised_grams(
-        whole, use.reserved_s * size / SECONDS_PER_HOUR / used, life * DAYS_PER_YEAR * HOURS_PER_DAY
-    )  # fmt: skip
+    # by the hour: a functional unit may take more than a life, and then carries more than one system
+    hours = use.reserved_s * size / SECONDS_PER_HOUR / used
+    embodied = None if whole is None else hours * amortised_grams(whole, 1.0, life * DAYS_PER_YEAR * HOURS_PER_DAY)
     operational = None if grid is None else facility_grams(
         use.energy_j * size / JOULES_PER_KWH, take(f"grid {grid.id}", _of_grid(grid)), take("PUE", asked.pue)
     )  # fmt: skip
@@ -253,14 +256,16 @@ def _terms(system: System, operated: Operated, take: Take) -> list[tuple[str, An
     return terms + [(part_name(p), part_grams(p, take, f"{where}: beside[{n}]")) for n, p in enumerate(system.beside)]
 
 
-def _row(system: str, grid: str, nominal: Evaluated, spread: Evaluated) -> SystemFootprint:
+def _row(system: str, grid: str, nominal: Evaluated, spread: Evaluated, source: str) -> SystemFootprint:
     figures = {}
     for name, value in nominal.figures.items():
         middle = float(np.ravel(value)[0])
         # the value is the nominal one, the interval that of the draws
         ends = summary(np.ravel(spread.figures[name]), UNITS[name], "")
         low, high = min(ends.low, middle), max(ends.high, middle)
-        figures[name] = Quantity(middle, low, high, UNITS[name], "analytical")
+        figures[name] = Quantity(
+            middle, low, high, UNITS[name], _SOURCES.get(name, "analytical; energy {}").format(source)
+        )
     return SystemFootprint(system, grid, figures, nominal.reasons, nominal.label)
 
 

@@ -70,6 +70,7 @@ class Operated(NamedTuple):
         use: Function of what answers for uncertain inputs.
         unit: Natural unit that it delivers.
         method: How the energy came about.
+        source: Where energy and time come from, as a number's source.
         target: Hardware, where it is of the catalogue.
         devices: How many of it.
         notes: For people.
@@ -78,6 +79,7 @@ class Operated(NamedTuple):
     use: Any
     unit: str
     method: EnergyMethod
+    source: str
     target: Target | None
     devices: float
     notes: tuple[str, ...]
@@ -106,7 +108,7 @@ def stated(run: Run, where: str) -> Operated:
         work = None if flop is None else take(f"{where}.flop", flop) / run.units
         return Use(joules / run.units, held / run.units, seconds, work)
 
-    return Operated(use, "unit", run.method, None, 1.0, ())
+    return Operated(use, "unit", run.method, f"as stated, {run.method}", None, 1.0, ())
 
 
 def estimated(options: dict[str, Any], where: str) -> Operated:
@@ -156,7 +158,7 @@ def _of_estimate(priced: Priced, where: str) -> Operated:
     if priced.executed_flop is not None:
         flop = float(np.ravel(priced.executed_flop)[0])
     unit = found.metrics[energy].per
-    return Operated(use, unit, "modelled", target, devices, found.notes)
+    return Operated(use, unit, "modelled", found.quantity(energy).source, target, devices, found.notes)
 
 
 def drawn_column(column: Column, found: Any, target: str, own: str, take: Take) -> Any:

@@ -188,7 +188,7 @@ def _package(part: Packaging, take: Take, where: str) -> Any:
 
 
 def _board(part: Board, take: Take, where: str) -> Any:
-    low, value, high = (board_coefficient(part.layers, end) for end in ("low", "value", "high"))  # type: ignore[arg-type]
+    low, value, high = (board_coefficient(part.layers, end) for end in ("low", "value", "high"))
     return board_grams(_plain(part.area, "mm2", f"{where}.area") / 1e6, take("board", Uncertain(low, value, high)))
 
 
