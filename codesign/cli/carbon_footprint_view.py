@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from codesign.costmodels.carbon.footprints import Result
     from codesign.quantity import Quantity
 
+MOST_PAIRED = 3
+"""Systems that are compared pair by pair in the terminal; of more it is shown how often each is the best."""
+
 FIGURES = {"sci": "SCI", "tcdp": "tCDP"}
 
 
@@ -19,7 +22,7 @@ def tables(result: Result) -> list[Table]:
     """Return the tables of a footprint: carbon, merit, embodied parts, comparisons, crossovers."""
     found = [_carbon(result), _merit(result), _embodied(result)]
     if result.comparisons:
-        found.append(_comparisons(result))
+        found.append(_comparisons(result) if len(result.embodied) <= MOST_PAIRED else _best(result))
     if len(result.crossovers) > 1:
         found.append(_crossovers(result))
     return [table for table in found if table.rows]
@@ -86,6 +89,18 @@ def _comparisons(result: Result) -> Table:
     ]
     heads = ("in how many draws", "grid", *(f">by {name}" for name in FIGURES.values()))
     return Table("Compared with the same draws", heads, rows)
+
+
+def _best(result: Result) -> Table:
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in result.best:
+        found.setdefault((row.system, row.grid), {})[row.figure] = row.share
+    rows = [
+        (system, grid or "-", *(_share(shares.get(name)) for name in FIGURES))
+        for (system, grid), shares in sorted(found.items(), key=lambda item: item[0][1])
+    ]
+    heads = ("best in how many draws", "grid", *(f">by {name}" for name in FIGURES.values()))
+    return Table("Compared with the same draws (pairs: --json)", heads, rows)
 
 
 def _crossovers(result: Result) -> Table:

@@ -81,6 +81,15 @@ class Comparison(msgspec.Struct, frozen=True):
     share: float
 
 
+class Best(msgspec.Struct, frozen=True):
+    """In which share of the draws a system has the least of a figure of merit, of all systems that have it."""
+
+    grid: str
+    figure: str
+    system: str
+    share: float
+
+
 class Crossover(msgspec.Struct, frozen=True):
     """A system that has the least tCDP from some use on; the first from none.
 
@@ -107,6 +116,7 @@ class Result(msgspec.Struct, frozen=True):
         parts: System -> what its embodied carbon is made of.
         footprints: One for each system and grid.
         comparisons: Of every pair.
+        best: Of every system, where there are two or more.
         crossovers: The carbon hull, where two systems or more declare both carbons.
         lines: System -> tCDP over years of life, for each grid: what is plotted.
         years: Of the lines.
@@ -125,6 +135,7 @@ class Result(msgspec.Struct, frozen=True):
     parts: Mapping[str, tuple[PartFootprint, ...]]
     footprints: tuple[SystemFootprint, ...]
     comparisons: tuple[Comparison, ...]
+    best: tuple[Best, ...]
     crossovers: tuple[Crossover, ...]
     lines: Mapping[str, Mapping[str, tuple[float, ...]]]
     years: tuple[float, ...]
@@ -166,6 +177,7 @@ def footprints(asked: Asked) -> Result:
         title=asked.spec.title, boundary=asked.spec.boundary or "not declared",
         functional_unit=_unit_name(asked), method={s: o.method for s, o in zip(names, asked.operated, strict=True)},
         embodied=wholes, parts=parts, footprints=tuple(rows), comparisons=_comparisons(names, grids, drawn),
+        best=_best(names, grids, drawn),
         crossovers=_crossovers(asked, hull), lines=_lines(asked, years), years=tuple(years.tolist()),
         grids=tuple(grid.line() for grid in asked.grids), assumed=asked.assumed,
         notes=tuple(dict.fromkeys(note for o in asked.operated for note in o.notes)), draws=draws.count,
@@ -281,6 +293,24 @@ def _comparisons(
                     if pair[0] is not None and pair[1] is not None:
                         share = share_below(np.ravel(pair[0]), np.ravel(pair[1]))
                         found.append(Comparison(_id(grid), figure, one, other, share))
+    return tuple(found)
+
+
+def _best(
+    names: list[str], grids: tuple[Grid | None, ...], drawn: dict[tuple[str, str], Evaluated]
+) -> tuple[Best, ...]:
+    found = []
+    for grid in grids:
+        for figure in COMPARED:
+            known = [name for name in names if figure in drawn[name, _id(grid)].figures]
+            if len(known) < 2:
+                continue
+            rows = np.stack(np.broadcast_arrays(*(np.ravel(drawn[name, _id(grid)].figures[figure]) for name in known)))
+            counts = np.bincount(rows.argmin(axis=0), minlength=len(known))
+            found += [
+                Best(_id(grid), figure, name, float(count) / rows.shape[1])
+                for name, count in zip(known, counts.tolist(), strict=True)
+            ]
     return tuple(found)
 
 

@@ -57,24 +57,28 @@ function bars() {
   $('bars-legend').append(...[['operational', 'operational'], ['embodied', 'embodied share of the life']].map(([kind, text]) =>
     make('li', {}, make('span', {class: 'swatch', style: `background:var(--${kind === 'operational' ? 'c0' : 'c1'})`}), text)), make('li', {}, '⊢⊣ 90 % interval of the sum'));
 }
-function life(grid) {
-  const lines = Object.entries(data.lines).filter(([, found]) => found[grid]);
+const chosen = {grid: null, relative: false};
+function life() {
+  const grid = chosen.grid, named = Object.entries(data.lines).filter(([, found]) => found[grid]).map(([name, found]) => [name, found[grid]]);
+  const least = data.years.map((_, at) => Math.min(...named.map(([, found]) => found[at])));
+  const lines = named.map(([name, found]) => [name, chosen.relative ? found.map((value, at) => value / least[at]) : found]);
   const width = 860, height = 380, left = 84, right = 150, top = 12, bottom = 46;
-  const values = lines.flatMap(([, found]) => found[grid]);
-  const x = scaleOf(data.years, left, width - right, true, 7), y = scaleOf(values, height - bottom, top, true, 6);
+  const values = lines.flatMap(([, found]) => found);
+  const x = scaleOf(data.years, left, width - right, true, 7), y = scaleOf(values, height - bottom, top, wantsLog(values) || !chosen.relative, 6);
   const svg = shape('svg', {class: 'chart', width, height, role: 'img', 'aria-label': 'total carbon times delay of each system over years of life'});
   for (const tick of x.ticks) svg.append(shape('line', {class: 'grid', x1: x(tick), x2: x(tick), y1: top, y2: height - bottom}), shape('text', {class: 'soft', x: x(tick), y: height - bottom + 18, 'text-anchor': 'middle'}, String(tick)));
   for (const tick of y.ticks) svg.append(shape('line', {class: 'grid', x1: left, x2: width - right, y1: y(tick), y2: y(tick)}), shape('text', {class: 'soft', x: left - 8, y: y(tick) + 4, 'text-anchor': 'end'}, digits(tick, 3)));
   svg.append(shape('text', {class: 'soft', x: (left + width - right) / 2, y: height - 8, 'text-anchor': 'middle'}, 'years of life'),
-    shape('text', {class: 'soft', transform: `translate(16 ${(top + height - bottom) / 2}) rotate(-90)`, 'text-anchor': 'middle'}, 'tCDP of a functional unit, gCO2e s'));
+    shape('text', {class: 'soft', transform: `translate(16 ${(top + height - bottom) / 2}) rotate(-90)`, 'text-anchor': 'middle'}, chosen.relative ? 'tCDP over the least of all systems' : 'tCDP of a functional unit, gCO2e s'));
   const best = new Set(data.crossovers.map(row => row.system));
   const ends = [];
   for (const [name, found] of lines) {
-    const place = systems.indexOf(name), points = found[grid].map((value, at) => `${x(data.years[at]).toFixed(1)} ${y(value).toFixed(1)}`);
+    const place = systems.indexOf(name), points = found.map((value, at) => `${x(data.years[at]).toFixed(1)} ${y(value).toFixed(1)}`);
     const path = shape('path', {class: 'line' + (best.has(name) ? '' : ' never'), d: 'M' + points.join('L'), style: `stroke:${color(place)}`});
-    tipOn(path, `${name} in ${grid}: ${number(found[grid][0], 'gCO2e s')} at ${digits(data.years[0], 2)} years, ${number(found[grid].at(-1), 'gCO2e s')} at ${digits(data.years.at(-1), 3)}`);
+    const whole = data.lines[name][grid];
+    tipOn(path, `${name} in ${grid}: ${number(whole[0], 'gCO2e s')} at ${digits(data.years[0], 2)} years, ${number(whole.at(-1), 'gCO2e s')} at ${digits(data.years.at(-1), 3)}`);
     svg.append(path);
-    ends.push([y(found[grid].at(-1)), name, place]);
+    ends.push([y(found.at(-1)), name, place]);
   }
   ends.sort((a, b) => a[0] - b[0]);
   let below = -Infinity;
@@ -86,7 +90,7 @@ function life(grid) {
     const before = data.crossovers[place - 1].system;
     told.push(`${row.system} is below ${before} from ${digits(years, 3)} years on`);
     if (years < data.years[0] || years > data.years.at(-1)) return;
-    const found = data.lines[row.system]?.[grid];
+    const found = lines.find(([name]) => name === row.system)?.[1];
     const at = data.years.findIndex(v => v >= years), mark = shape('circle', {class: 'cross', cx: x(years), cy: y(found[at]), r: 5});
     tipOn(mark, told.at(-1));
     svg.append(mark, shape('text', {class: 'halo', x: x(years) + 8, y: y(found[at]) - 9}, digits(years, 2) + ' years'));
@@ -104,6 +108,13 @@ function tables() {
   if (parts.length) { $('made').hidden = false; $('made-body').append(table(['system', 'part', '>carbon'], parts)); }
   if (data.comparisons.length) {
     $('compared').hidden = false;
+    if (systems.length > 2) {
+      const heads = [...new Map(data.best.map(row => [row.grid + row.figure, row])).values()];
+      const found = (system, head) => data.best.find(row => row.system === system && row.grid === head.grid && row.figure === head.figure);
+      const share = row => row ? (row.share * 100).toFixed(1) + ' %' : '–';
+      $('compared-best').append(table(['best in how many draws', ...heads.map(row => `>${row.grid} · ${TITLES[row.figure]}`)],
+        systems.map(system => [system, ...heads.map(head => share(found(system, head)))])));
+    }
     $('compared-body').append(table(['first', 'second', 'grid', 'by', '>share of draws'], data.comparisons.map(row =>
       [row.one, row.other, row.grid, TITLES[row.figure], (row.share * 100).toFixed(1) + ' %'])));
   }
@@ -113,7 +124,12 @@ bars();
 const drawn = grids.filter(grid => Object.values(data.lines).some(found => found[grid]));
 if (drawn.length) {
   $('life').hidden = false;
-  if (drawn.length > 1) $('life-controls').append(choice('grid ', drawn.map(grid => [grid, grid]), drawn[0], life));
-  life(drawn[0]);
+  chosen.grid = drawn[0];
+  if (drawn.length > 1) $('life-controls').append(choice('grid ', drawn.map(grid => [grid, grid]), drawn[0], grid => { chosen.grid = grid; life(); }));
+  if (Object.keys(data.lines).length > 1) {
+    chosen.relative = true;
+    $('life-controls').append(check('relative to the best', true, on => { chosen.relative = on; life(); }));
+  }
+  life();
 }
 tables();
