@@ -17,7 +17,7 @@ function drawScatter() {
   const limits = f => P.constraints.filter(c => c.metric === f.name).map(c => c.limit);
   const xs = rows.map(r => fx.values[r]), ys = rows.map(r => fy.values[r]);
   const logX = S.logX ?? wantsLog(xs), logY = S.logY ?? wantsLog(ys);
-  const box = {left: 78, right: width - 16, top: 14, bottom: height - 50};
+  const box = {left: 88, right: width - 16, top: 14, bottom: height - 50};
   const near = (values, list) => {  // a limit far outside the data would squeeze it: left out of the scale
     let a = Infinity, b = -Infinity;
     for (const v of values) { if (v < a) a = v; if (v > b) b = v; }
