@@ -133,3 +133,4 @@ if (drawn.length) {
   life();
 }
 tables();
+document.body.dataset.ready = 'true';
