@@ -1,0 +1,196 @@
+"""How mappings are varied, whole batches at once: moving primes, swapping loops, changing what a level keeps.
+
+Every operator returns mappings that fit arrays and memories: where a change makes a tile too large, primes move out of
+it, to loops further outside, until it fits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codesign.search.mapping.genome import Genome, Integers
+from codesign.search.mapping.loop_factors import MOST_TURNS, Divisors, draw, shift, tighten
+from codesign.search.mapping.skeleton import Skeletons
+from codesign.search.mapping.tiles import Tiles
+
+SPATIAL_WEIGHT = 0.1
+"""How readily a repair takes a prime out of an array, against one out of a temporal loop: arrays are to be filled."""
+
+PRIME, SWAP, KEEP = 0.6, 0.9, 1.0
+"""Cumulative shares of the mutations: move a prime, swap two loops, change the levels that keep a tensor."""
+
+
+class Moves:
+    """The operators of one space."""
+
+    def __init__(self, skeletons: Skeletons, divisors: Divisors, limits: Integers, tiles: Tiles, ragged: bool) -> None:
+        self.skeletons, self.divisors, self.limits, self.tiles, self.ragged = skeletons, divisors, limits, tiles, ragged
+        self.temporal = np.asarray(skeletons.temporal)
+        self.usable = np.flatnonzero(limits != 1)
+        self.ranks = len(skeletons.ranks)
+        self.choices = np.array([len(options) for options in skeletons.options])
+        self.changeable = np.flatnonzero(self.choices > 1)
+        self.weights = np.where(limits == 0, 1.0, SPATIAL_WEIGHT)[:, None, None].astype(np.float32)
+
+    # --- drawing ------------------------------------------------------------------------------------------------
+
+    def sample(self, generator: np.random.Generator, count: int) -> Genome:
+        """Return ``count`` random mappings that fit."""
+        options = np.stack([generator.integers(most, size=count) for most in self.choices.tolist()])
+        factors = draw(self.divisors, self.limits, self.temporal.tolist(), count, generator)
+        keys = generator.random((len(self.temporal), self.ranks, count), dtype=np.float32)
+        genome = Genome(options, factors, np.argsort(keys, axis=1))
+        if self.ragged and count:
+            half = np.flatnonzero(generator.random(count) < 0.5)
+            genome.put(half, self._kick(generator, genome.take(half)))
+        return self.fit(generator, genome)
+
+    def mutate(self, generator: np.random.Generator, genome: Genome, rate: float | None = None) -> Genome:
+        """Return mappings changed by one step each, or more where ``rate`` (share of the primes) asks for more."""
+        genome = genome.copy()
+        steps = 1 if rate is None else max(1, round(rate * sum(map(len, self.divisors.primes))))
+        everywhere = np.arange(genome.count)
+        for turn in range(steps):
+            chance = generator.random(genome.count)
+            prime = everywhere[(chance < PRIME) | (turn > 0)]
+            self._move_primes(generator, genome, prime)
+            if not turn:
+                self._swap(generator, genome, everywhere[(chance >= PRIME) & (chance < SWAP)])
+                self._change_keeping(generator, genome, everywhere[chance >= SWAP])
+        return self.fit(generator, genome)
+
+    def crossover(self, generator: np.random.Generator, first: Genome, second: Genome) -> Genome:
+        """Return one child a pair: bounds by rank, orders by slot, kept levels by tensor, each of either parent."""
+        sides = [generator.random((size, first.count)) < 0.5 for size in
+                 (len(self.choices), self.ranks, len(self.temporal))]  # fmt: skip
+        child = Genome(
+            np.where(sides[0], first.options, second.options),
+            np.where(sides[1][None], first.factors, second.factors),
+            np.where(sides[2][:, None], first.orders, second.orders),
+        )
+        return self.fit(generator, child)
+
+    # --- single changes, in place -------------------------------------------------------------------------------
+
+    def _move_primes(self, generator: np.random.Generator, genome: Genome, at: Integers) -> None:
+        if not len(at):
+            return
+        if self.ragged:
+            some = generator.random(len(at)) < 0.3
+            genome.put(at[some], self._kick(generator, genome.take(at[some])))
+            at = at[~some]
+        factors = genome.factors[..., at]
+        slot, rank, found = _draw_cell(generator, factors > 1)
+        at, slot, rank = at[found], slot[found], rank[found]
+        step = generator.integers(1, max(2, len(self.usable)), size=len(at))
+        place = np.searchsorted(self.usable, slot)
+        target = self.usable[(place + step) % len(self.usable)]
+        prime = self.divisors.pick(generator, rank, genome.factors[slot, rank, at])
+        shift(genome, at, rank, slot, target, prime)
+        if self.ragged:
+            genome.factors[..., at] = tighten(genome.factors[..., at], self.divisors.extents)
+
+    def _kick(self, generator: np.random.Generator, genome: Genome) -> Genome:
+        """Set one bound to any number; another slot of the rank takes up what is left, rounded up."""
+        factors, at = genome.factors.copy(), np.arange(genome.count)
+        rank = generator.integers(self.ranks, size=genome.count)
+        slot = self.usable[generator.integers(len(self.usable), size=genome.count)]
+        extent = self.divisors.extents[rank]
+        most = np.where(self.limits[slot] > 0, np.minimum(self.limits[slot], extent), extent)
+        factors[slot, rank, at] = np.floor(np.exp(generator.random(genome.count) * np.log(most + 1.0))).astype(np.int64)
+        other = self.temporal[generator.integers(len(self.temporal), size=genome.count)]
+        apart = other != slot
+        at, rank, other = at[apart], rank[apart], other[apart]
+        factors[other, rank, at] = 1
+        factors[other, rank, at] = -(-extent[apart] // factors[:, rank, at].prod(axis=0))
+        return Genome(genome.options, tighten(factors, self.divisors.extents), genome.orders)
+
+    def _swap(self, generator: np.random.Generator, genome: Genome, at: Integers) -> None:
+        if not len(at):
+            return
+        orders = genome.orders[..., at]
+        bounds = np.take_along_axis(genome.factors[self.temporal][..., at], orders, axis=1)
+        runs = bounds > 1
+        slot, first, _ = _draw_cell(generator, runs & (runs.sum(axis=1, keepdims=True) > 1))
+        columns = np.arange(len(at))
+        rest = runs[slot, :, columns].T.copy()
+        rest[first, columns] = False
+        keys = generator.random(rest.shape, dtype=np.float32) + rest
+        second = keys.argmax(axis=0)
+        genome.orders[slot, first, at] = orders[slot, second, columns]
+        genome.orders[slot, second, at] = orders[slot, first, columns]
+
+    def _change_keeping(self, generator: np.random.Generator, genome: Genome, at: Integers) -> None:
+        if not len(self.changeable) or not len(at):
+            self._move_primes(generator, genome, at)
+            return
+        tensor = self.changeable[generator.integers(len(self.changeable), size=len(at))]
+        most = self.choices[tensor]
+        step = 1 + np.floor(generator.random(len(at)) * (most - 1)).astype(np.int64)
+        genome.options[tensor, at] = (genome.options[tensor, at] + step) % most
+
+    # --- repair -------------------------------------------------------------------------------------------------
+
+    def fit(self, generator: np.random.Generator, genome: Genome) -> Genome:
+        """Return mappings that fit arrays and memories; what cannot fit, whatever its bounds, stays as it is."""
+        genome = genome.copy()
+        self._fit_arrays(generator, genome)
+        waiting = np.arange(genome.count)
+        part = genome
+        for _ in range(MOST_TURNS):
+            over = self.tiles.overflow(part)
+            bad = over.any(axis=0)
+            if not bad.any():
+                break
+            waiting, part = waiting[bad], part.take(bad)
+            if not self._move_out(generator, part, over[:, bad]):
+                break
+            genome.put(waiting, part)
+        return genome
+
+    def _fit_arrays(self, generator: np.random.Generator, genome: Genome) -> None:
+        for slot in np.flatnonzero(self.limits > 0).tolist():
+            for _ in range(MOST_TURNS):
+                at = np.flatnonzero(genome.factors[slot].prod(axis=0) > self.limits[slot])
+                if not len(at):
+                    break
+                keys = generator.random((self.ranks, len(at))) * (genome.factors[slot][:, at] > 1)
+                rank = keys.argmax(axis=0)
+                target = self.temporal[generator.integers(len(self.temporal), size=len(at))]
+                prime = self.divisors.pick(generator, rank, genome.factors[slot, rank, at])
+                shift(genome, at, rank, np.full(len(at), slot), target, prime)
+                if self.ragged:
+                    genome.factors[..., at] = tighten(genome.factors[..., at], self.divisors.extents)
+
+    def _move_out(self, generator: np.random.Generator, part: Genome, over: np.ndarray) -> bool:  # type: ignore[type-arg]
+        """Move one prime out of the innermost memory that overflows, in every mapping; say whether any could."""
+        innermost = len(over) - 1 - over[::-1].argmax(axis=0)
+        cut = np.zeros(part.count, dtype=np.int64)
+        for place in range(len(over)):
+            chosen = innermost == place
+            if chosen.any():
+                cut[chosen] = self.tiles.first_cut(place, part.take(chosen))
+        inside = np.arange(len(self.limits))[:, None, None] >= cut
+        slot, rank, found = _draw_cell(generator, (part.factors > 1) & inside, self.weights)
+        at = np.flatnonzero(found)
+        if not len(at):
+            return False
+        slot, rank = slot[at], rank[at]
+        outside = np.searchsorted(self.temporal, cut[at])
+        target = self.temporal[np.floor(generator.random(len(at)) * np.maximum(outside, 1)).astype(np.int64)]
+        prime = self.divisors.pick(generator, rank, part.factors[slot, rank, at])
+        shift(part, at, rank, slot, target, prime)
+        if self.ragged:
+            part.factors[..., at] = tighten(part.factors[..., at], self.divisors.extents)
+        return True
+
+
+def _draw_cell(
+    generator: np.random.Generator, allowed: np.ndarray, weights: np.ndarray | float = 1.0  # type: ignore[type-arg]
+) -> tuple[Integers, Integers, np.ndarray]:  # type: ignore[type-arg]
+    """Return (row, column, whether there is one) of a random allowed cell of each (rows, columns, B)."""
+    keys = (generator.random(allowed.shape, dtype=np.float32) + np.float32(1e-6)) * allowed * np.float32(1.0) * weights
+    flat = keys.reshape(-1, allowed.shape[-1])
+    best = flat.argmax(axis=0)
+    row, column = np.divmod(best, allowed.shape[1])
+    return row, column, flat[best, np.arange(allowed.shape[-1])] > 0

@@ -1,0 +1,110 @@
+"""All mappings one step away from a mapping, as batches.
+
+A step moves one prime of a rank to another slot, gives a slot another class of orders, or changes one level of one
+tensor: kept or passed by, or its tile cut one slot further in or out. Ragged spaces also raise and lower bounds by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codesign.search.mapping.genome import Genome, Mask
+from codesign.search.mapping.loop_factors import tighten
+from codesign.search.mapping.loop_orders import classes
+from codesign.search.mapping.numbering import seen
+from codesign.search.mapping.skeleton import Option
+
+if TYPE_CHECKING:
+    from codesign.search.mapping.space import MappingSpace
+
+
+def neighbours(space: MappingSpace, genome: Genome) -> list[Genome]:
+    """Return batches of the mappings around those of ``genome``, each of which fits arrays and memories.
+
+    The mappings themselves may be among them; equal ones may occur twice.
+    """
+    parts = [*_primes(space, genome), *_orders(space, genome), *_keeping(space, genome)]
+    if space.ragged:
+        parts += _nudges(space, genome)
+    return [genome, *(part.take(_fits(space, part)) for part in parts if part.count)]
+
+
+def _fits(space: MappingSpace, genome: Genome) -> Mask:
+    limits = space.limits[:, None]
+    arrays = ((genome.factors.prod(axis=1) <= limits) | (limits == 0)).all(axis=0)
+    fits: Mask = arrays & ~space.tiles.overflow(genome).any(axis=0)
+    return fits
+
+
+def _primes(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
+    """Yield the mappings in which one prime of a rank stands in another slot."""
+    usable = space.moves.usable.tolist()
+    for rank, table in enumerate(space.divisors.table.tolist()):
+        for prime in {one for one in table if one > 1}:
+            for source in usable:
+                at = np.flatnonzero(genome.factors[source, rank] % prime == 0)
+                if not len(at):
+                    continue
+                targets = [slot for slot in usable if slot != source]
+                found = genome.take(np.tile(at, len(targets)))
+                slots = np.repeat(targets, len(at))
+                found.factors[source, rank] //= prime
+                found.factors[slots, rank, np.arange(found.count)] *= prime
+                yield found
+
+
+def _nudges(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
+    """Yield the mappings in which one bound is one higher or lower and another takes up the rest."""
+    for rank, extent in enumerate(space.divisors.extents.tolist()):
+        for slot in space.moves.usable.tolist():
+            for step in (-1, 1):
+                for other in space.moves.temporal.tolist():
+                    bound = genome.factors[slot, rank] + step
+                    at = np.flatnonzero((bound >= 1) & (bound <= extent))
+                    if other == slot or not len(at):
+                        continue
+                    found = genome.take(at)
+                    found.factors[slot, rank] += step
+                    found.factors[other, rank] = 1
+                    found.factors[other, rank] = -(-extent // found.factors[:, rank].prod(axis=0))
+                    factors = tighten(found.factors, space.divisors.extents)
+                    yield Genome(found.options, factors, found.orders)
+
+
+def _orders(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
+    """Yield the mappings in which one slot has another class of orders."""
+    powers = 1 << np.arange(len(space.skeletons.ranks), dtype=np.int64)
+    for place, slot in enumerate(space.skeletons.temporal):
+        tensors = seen(space.sees, genome.options, place)
+        running = ((genome.factors[slot] > 1) * powers[:, None]).sum(axis=0)
+        for index in range(genome.count):  # a handful of mappings: those that a local search stands on
+            orders = [one.order for one in classes(space.relevance, int(tensors[index]), int(running[index]))]
+            if len(orders) > 1:
+                found = genome.take(np.full(len(orders), index))
+                found.orders[place] = np.array(orders).T
+                yield found
+
+
+def _keeping(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
+    """Yield the mappings in which one level of one tensor is kept differently."""
+    for tensor, options in enumerate(space.skeletons.options):
+        for index in range(genome.count):
+            mine = options[genome.options[tensor, index]]
+            others = [place for place, option in enumerate(options) if _adjacent(mine, option)]
+            if others:
+                found = genome.take(np.full(len(others), index))
+                found.options[tensor] = others
+                yield found
+
+
+def _adjacent(first: Option, second: Option) -> bool:
+    """Say whether two ways to keep a tensor differ in one level only, and in its cut by one slot at most."""
+    one, two = ({holding.level: holding.cut for holding in option} for option in (first, second))
+    apart = [level for level in {*one, *two} if one.get(level) != two.get(level)]
+    if len(apart) != 1:
+        return False
+    level = apart[0]
+    return level not in one or level not in two or abs(one[level] - two[level]) == 1
