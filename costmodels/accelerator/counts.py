@@ -17,7 +17,7 @@ from codesign.costmodels.accelerator.costs import Array, Costs
 from codesign.costmodels.accelerator.mapping import Mappings, Slots
 from codesign.costmodels.accelerator.nest import Nest, View, product
 from codesign.costmodels.accelerator.problem import Problem
-from codesign.errors import DataError, UsageError, nearest
+from codesign.errors import UsageError, nearest
 from codesign.targets.spatial import Architecture, Fanout, Spine
 from codesign.targets.target import Value
 
@@ -41,7 +41,6 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
 
     Raises:
         UsageError: no mapping, or a compute unit that lacks the problem's operation.
-        DataError: an energy that is needed is not given.
     """
     if not len(mappings):
         raise UsageError("no mapping to price", "give at least one")
@@ -50,7 +49,6 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
     if problem.operation not in operations:
         message = f"{architecture.id}: {spine.compute.name} has no operation {problem.operation!r}"
         raise UsageError(message, nearest(problem.operation, operations))
-    _check_energies(spine, mappings.slots, architecture.id)
     pricing = _Pricing(problem, architecture, spine, mappings.slots)
     parts = [pricing.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
     joined = {
@@ -63,16 +61,21 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
         slots=mappings.slots,
         levels=tuple(storage.name for storage in spine.storages),
         entries=pricing.entries,
+        unpriced=_unpriced(spine, mappings.slots, problem.operation),
         **joined,
     )
 
 
-def _check_energies(spine: Spine, slots: Slots, name: str) -> None:
+def _unpriced(spine: Spine, slots: Slots, operation: str) -> tuple[str, ...]:
+    """Return the levels and units whose energy is not known."""
     used = {holding.level for holdings in slots.holdings for holding in holdings}
-    for storage in spine.storages:
-        if storage.name in used and (storage.read is None or storage.write is None):
-            hint = f"add read and write energies to {storage.name}"
-            raise DataError(f"{name}: {storage.name}: the energy of an access is not known", hint)
+    levels = [
+        storage.name
+        for storage in spine.storages
+        if storage.name in used and (storage.read is None or storage.write is None)
+    ]
+    compute = [spine.compute.name] if spine.compute.operations[operation].energy is None else []
+    return (*levels, *compute)
 
 
 def ends(value: Value | None) -> tuple[float, float, float]:
