@@ -41,11 +41,10 @@ def import_problem(document: Section) -> Problem:
     if len(outputs) != 1:
         raise shape.at("data_spaces").fail(f"found {len(outputs)} read-write data spaces, expected one")
     name = shape.get("name")
+    label = name.text() if name is not None and name.data != "" else "problem"
     try:
         return checked(
-            Problem(
-                name=name.text() if name is not None else "problem", ranks=extents, inputs=tuple(inputs), output=outputs[0]
-            )
+            Problem(name=label, ranks=extents, inputs=tuple(inputs), output=outputs[0])
         )
     except UsageError as error:
         raise DataError(f"{document.file}: {error.message}", error.hint) from None
