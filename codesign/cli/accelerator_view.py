@@ -40,14 +40,19 @@ def estimate_accelerator(
         Table(
             "Accesses, in words of each instance",
             ("level", "tensor", ">tile", ">reads", ">fills", ">updates"),
-            [(e["level"], e["tensor"], *(_words(e[k]) for k in ("tile", "reads", "fills", "updates"))) for e in _entries(costs)],
+            [
+                (e["level"], e["tensor"], *(_words(e[k]) for k in ("tile", "reads", "fills", "updates")))
+                for e in _entries(costs)
+            ],
         ),
         Table("", ("loop nest",), [(line,) for line in nest]),
     ]
     results = {**_totals(costs), "levels": _level_rows(costs), "accesses": _entries(costs), "nest": nest}
     notes = list(priced.notes)
     if costs.unpriced:
-        notes.append(f"no energy known for {', '.join(costs.unpriced)}: energies are left out (--tables, or the target)")
+        notes.append(
+            f"no energy known for {', '.join(costs.unpriced)}: energies are left out (--tables, or the target)"
+        )
     show(ctx, results, shown, as_json=as_json, units=UNITS, notes=notes)
 
 

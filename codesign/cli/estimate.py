@@ -54,10 +54,13 @@ def estimate_command(
         str | None, typer.Option(help="What predicts --ops: trees (default), network, analytical, roofline.")
     ] = None,
     problem: Annotated[
-        str | None, typer.Option(help="Of an accelerator: a file, or a line: gemm:64x64x64, conv:K8C8P7Q7R3S3,stride=2.")
+        str | None,
+        typer.Option(help="Of an accelerator: a file, or a line: gemm:64x64x64, conv:K8C8P7Q7R3S3,stride=2."),
     ] = None,
     mapping: Annotated[str | None, typer.Option(help="Of --problem: its mapping, our form or Timeloop's.")] = None,
-    tables: Annotated[str | None, typer.Option(help="Of a Timeloop target: its ERT and ART files, comma between.")] = None,
+    tables: Annotated[
+        str | None, typer.Option(help="Of a Timeloop target: its ERT and ART files, comma between.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -98,7 +101,9 @@ def estimate_command(
         from codesign.cli.accelerator_view import estimate_accelerator
 
         if model is not None or queries is not None or ops is not None or where:
-            raise UsageError("--problem takes no model, --queries, --ops or --where", "it is mapped onto --target alone")
+            raise UsageError(
+                "--problem takes no model, --queries, --ops or --where", "it is mapped onto --target alone"
+            )
         estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, json)
         return
     if ops is not None:

@@ -35,7 +35,7 @@ def check_cover(problem: Problem, mappings: Mappings, index: int = 0) -> None:
             inside //= bound
             if (bound - 1) * inside >= extent:
                 raise UsageError(
-                    f"mapping: rank {rank}: factors multiply to {reached:,}, {reached - extent:,} more than {extent:,}; "
+                    f"mapping: rank {rank}: factors multiply to {reached:,}, {reached - extent:,} over {extent:,}; "
                     f"the loop of {bound} runs empty at its end",
                     f"at most {-(-extent // inside)} there",
                 )
@@ -54,7 +54,9 @@ def check_arrays(spine: Spine, mappings: Mappings, index: int = 0) -> None:
         asked = int(np.prod(mappings.factors[slot, :, index]))
         there = arrays[place.node].x if place.direction == "x" else arrays[place.node].y
         if asked > there:
-            message = f"mapping: {place.node} spreads over {asked:,} copies along {place.direction}, there are {there:,}"
+            message = (
+                f"mapping: {place.node} spreads over {asked:,} copies along {place.direction}, there are {there:,}"
+            )
             raise UsageError(message, "move a factor into time")
 
 

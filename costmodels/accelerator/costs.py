@@ -1,6 +1,7 @@
 """What mappings cost: arrays over levels, tensors and mappings.
 
-Counts are words per instance over the whole run; energies J; cycles are cycles of the clock. The mapping is the last axis.
+Counts are words per instance over the whole run; energies J; cycles are cycles of the clock. The mapping is the last
+axis.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def feasible(self) -> NDArray[np.bool_]:
         """Return (B,) whether loops cover the problem, fit the arrays, and tiles fit the memories."""
-        fits: NDArray[np.bool_] = (self.overflow_words <= 0.0).all(axis=0) & (self.idle <= 0.0) & (self.uncovered <= 0.0)
+        fits: NDArray[np.bool_] = (
+            (self.overflow_words <= 0.0).all(axis=0) & (self.idle <= 0.0) & (self.uncovered <= 0.0)
+        )
         return fits
 
     @property

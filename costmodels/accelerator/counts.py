@@ -1,8 +1,8 @@
 """The loop-nest cost model: accesses, energy and cycles of thousands of mappings in one array computation.
 
-The rules are those that reproduce Timeloop's published outputs (``docs/accelerators.md`` states them one by one). Counts
-are words per instance over the whole run. A level serves its tensors to the next level inside that keeps them; between
-the two stand arrays whose networks multicast what copies share and reduce partial sums.
+The rules are those that reproduce Timeloop's published outputs (``docs/accelerators.md`` states them one by one).
+Counts are words per instance over the whole run. A level serves its tensors to the next level inside that keeps them;
+between the two stand arrays whose networks multicast what copies share and reduce partial sums.
 
 Energy is J, leakage J per cycle and instance, bandwidth words per cycle and instance.
 """
@@ -10,6 +10,7 @@ Energy is J, leakage J per cycle and instance, bandwidth words per cycle and ins
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
         raise UsageError(message, nearest(problem.operation, operations))
     pricing = _Pricing(problem, architecture, spine, mappings.slots)
     parts = [pricing.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
-    joined = {
+    joined: dict[str, Any] = {
         name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts], axis=-1)
         for name in parts[0]
     }
@@ -269,4 +270,3 @@ class _Pricing:
             return np.zeros(nest.count)
         reached = product(list(nest.largest(0)), nest.count)
         return float(self.problem.operations) - reached
-

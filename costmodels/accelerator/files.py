@@ -93,9 +93,7 @@ def parse_problem_file(text: str, name: str) -> Problem:
 
     inputs = tuple(tensor(label, axes) for label, axes in written.inputs.items())
     (output,) = (tensor(label, axes) for label, axes in written.output.items())
-    found = Problem(
-        name=written.name, ranks=written.ranks, inputs=inputs, output=output, operation=written.operation
-    )
+    found = Problem(name=written.name, ranks=written.ranks, inputs=inputs, output=output, operation=written.operation)
     try:
         return checked(found, name)
     except UsageError as error:

@@ -83,7 +83,9 @@ def read_problem(text: str) -> Problem:
     """
     if is_problem_text(text) or not is_path(text):
         if ":" not in text and text not in KINDS:
-            raise UsageError(f"problem {text[:60]!r}: no file, and no line such as {KINDS['gemm'].example}", nearest(text, KINDS))
+            raise UsageError(
+                f"problem {text[:60]!r}: no file, and no line such as {KINDS['gemm'].example}", nearest(text, KINDS)
+            )
         return parse_problem(text)
     if is_timeloop(text):
         return import_problem(read_document(text))

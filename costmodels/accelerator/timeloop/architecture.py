@@ -1,8 +1,8 @@
 """Architectures of Timeloop: the tagged tree of v0.4 files, and the flattened tree of its own dumps.
 
-A container with a ``spatial`` mesh is an array; its children follow it in the list, and inherit its attributes. In a dump
-every level carries its instance count and mesh, and arrays are levels of class ``dummy_storage``. Energies come from
-an ERT, areas from an ART; both may be in files of their own.
+A container with a ``spatial`` mesh is an array; its children follow it in the list, and inherit its attributes. In a
+dump every level carries its instance count and mesh, and arrays are levels of class ``dummy_storage``. Energies come
+from an ERT, areas from an ART; both may be in files of their own.
 """
 
 from __future__ import annotations
@@ -96,15 +96,20 @@ def import_architecture(document: Section, tables: Iterable[Section] = ()) -> Im
     compound = _compound_classes(document)
     flat = section.get("subtree") is not None
     keeps: dict[str, list[str]] = {}
-    notes = notes_of(document)
-    parts = list(_flattened(section, compound) if flat else _tagged(section, compound, keeps, notes))
+    unused: list[str] = []
+    parts = list(_flattened(section, compound) if flat else _tagged(section, compound, keeps, unused))
     nodes = _assembled(parts, known, sizes)
     check_tree(nodes, document.file)
     clock = _clock(parts)
     stem = re.sub(r"[^a-z0-9.+-]+", "-", document.file.rpartition("/")[2].removesuffix(".yaml").lower()).strip("-")
     architecture = Architecture(
-        id=stem or "timeloop", name=f"architecture of {document.file}", nodes=nodes, clock=clock, origin=document.file
+        id=stem or "timeloop", name=document.file.rpartition("/")[2], nodes=nodes, clock=clock, origin=document.file
     )
+    notes = notes_of(document)
+    if unused:
+        notes.append(f"{document.file}: constraints of a search, not used here: {', '.join(unused)}")
+    if known:
+        notes.append("energies of reference tables are shown without an interval: the tables state none")
     return Imported(architecture, keeps, notes)
 
 
@@ -141,7 +146,9 @@ def _flattened(section: Section, compound: list[str]) -> Iterator[Level | Fanout
     if more:
         raise section.at("subtree").fail("several trees", "expected one")
     root.keys(("name", "attributes", "local"), ("version",))
-    given = root.data.get("attributes") or {}  # levels repeat what they inherit: other names here are variables of the user
+    given = (
+        root.data.get("attributes") or {}
+    )  # levels repeat what they inherit: other names here are variables of the user
     shared = {key: value for key, value in given.items() if key in USED}
     levels = []
     for entry in root.at("local").items():
@@ -212,7 +219,7 @@ def _array(node: Section) -> Iterator[Fanout]:
 
 
 def _constraints(node: Section, keeps: dict[str, list[str]], notes: list[str]) -> None:
-    """Read which tensors a level keeps; all other constraints steer a search and are said to be unused."""
+    """Read which tensors a level keeps; all other constraints steer a search and are noted as unused."""
     given = node.get("constraints")
     if given is None:
         return
@@ -226,7 +233,7 @@ def _constraints(node: Section, keeps: dict[str, list[str]], notes: list[str]) -
             keeps[name] = keep.names()
     unused = [key for key in data if key != "dataspace"]
     if unused:
-        notes.append(f"{node.file}: {name}: constraints of a search, not used here: {', '.join(unused)}")
+        notes.append(f"{name} ({', '.join(unused)})")
 
 
 def _assembled(parts: list[Level | Fanout], known: Energies, sizes: dict[str, Value]) -> tuple[Node, ...]:

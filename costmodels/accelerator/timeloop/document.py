@@ -1,7 +1,7 @@
 """Timeloop files: the sections that are read, those that change nothing, and those that would.
 
-A file holds one or several of ``architecture``, ``problem``, ``mapping``, ``ERT``, ``ART``; the dump that Timeloop writes
-(``parsed-processed-input.yaml``) holds most of them. Templates (Jinja2) have to be rendered before.
+A file holds one or several of ``architecture``, ``problem``, ``mapping``, ``ERT``, ``ART``; the dump that Timeloop
+writes (``parsed-processed-input.yaml``) holds most of them. Templates (Jinja2) have to be rendered before.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def read_document(path: str) -> Section:
 def parse_document(text: str, name: str) -> Section:
     """Return the sections of the Timeloop document ``text``; ``name`` is the file named in errors."""
     if "{{" in text or "{%" in text:
-        raise DataError(f"{name}: a Jinja2 template", "render it first: Timeloop's dump parsed-processed-input.yaml is plain")
+        raise DataError(
+            f"{name}: a Jinja2 template", "render it first: Timeloop's dump parsed-processed-input.yaml is plain"
+        )
     whole = Section(load_yaml(text, name, TAGS), name)
     whole.keys((*READ, *NOTED), (*SILENT, *REFUSED))
     for key, reason in REFUSED.items():

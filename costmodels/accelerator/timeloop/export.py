@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from codesign.costmodels.accelerator.mapping import Mappings, loops_of
+from codesign.costmodels.accelerator.mapping import Direction, Mappings, Slot, loops_of
 from codesign.costmodels.accelerator.problem import Problem
 from codesign.errors import UsageError
+
+DIRECTIONS: tuple[Direction, ...] = ("x", "y")
 
 
 def mapping_text(problem: Problem, mappings: Mappings, index: int = 0) -> str:
@@ -34,8 +36,13 @@ def mapping_text(problem: Problem, mappings: Mappings, index: int = 0) -> str:
         lines.append(f"  - {{target: {level}, type: dataspace, keep: {_list(kept[level])}, bypass: {_list(bypassed)}}}")
     for node in list(dict.fromkeys(slot.node for slot in slots.slots)):
         if node in arrays:
-            x, y = ([(r, b) for s, r, b in loops if slots.slots[s] == _slot(node, d)] for d in ("x", "y"))
-            permutation = _permutation([rank for rank, _ in reversed(x)], [rank for rank, _ in reversed(y)], slots.ranks)
+            x, y = (
+                [(rank, bound) for slot, rank, bound in loops if slots.slots[slot] == Slot(node, direction)]
+                for direction in DIRECTIONS
+            )
+            permutation = _permutation(
+                [rank for rank, _ in reversed(x)], [rank for rank, _ in reversed(y)], slots.ranks
+            )
             factors = _factors([*x, *y], slots.ranks)
             split = len(slots.ranks) if not y else len(x)
             lines.append(
@@ -44,16 +51,9 @@ def mapping_text(problem: Problem, mappings: Mappings, index: int = 0) -> str:
         else:
             own = [(rank, bound) for slot, rank, bound in loops if slots.slots[slot].node == node]
             permutation = _permutation([rank for rank, _ in reversed(own)], [], slots.ranks)
-            lines.append(
-                f"  - {{target: {node}, type: temporal, factors: {_factors(own, slots.ranks)}, permutation: {permutation}}}"
-            )
+            factors = _factors(own, slots.ranks)
+            lines.append(f"  - {{target: {node}, type: temporal, factors: {factors}, permutation: {permutation}}}")
     return "\n".join(lines) + "\n"
-
-
-def _slot(node: str, direction: str) -> object:
-    from codesign.costmodels.accelerator.mapping import Slot
-
-    return Slot(node, "x" if direction == "x" else "y")
 
 
 def _list(names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """Mappings of Timeloop: reading and writing.
 
-The leftmost rank of a ``permutation`` is the innermost loop. ``split: n`` sends the first n ranks of a spatial permutation
-to the X direction and the others to Y. ``R=0`` stands for all that the other levels leave of R. Every level keeps
-every tensor unless it is told otherwise.
+The leftmost rank of a ``permutation`` is the innermost loop. ``split: n`` sends the first n ranks of a spatial
+permutation to the X direction and the others to Y. ``R=0`` stands for all that the other levels leave of R. Every
+level keeps every tensor unless it is told otherwise.
 """
 
 from __future__ import annotations

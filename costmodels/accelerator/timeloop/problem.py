@@ -1,4 +1,4 @@
-"""Problems of Timeloop: a shape (dimensions, coefficients, data spaces) and an instance (extents, coefficient values)."""
+"""Problems of Timeloop: a shape (dimensions, coefficients, data spaces) and an instance (extents, coefficients)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def import_problem(document: Section) -> Problem:
         if rank not in given:
             raise instance.fail(f"rank {rank!r} has no extent", f"add {rank}: and its size")
     extents = {rank: instance.at(rank).integer() for rank in ranks}
-    inputs, outputs = [], []
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
     for space in shape.at("data_spaces").items():
         space.keys(("name", "projection"), ("read_write",))
         written = space.get("read_write")
@@ -43,9 +44,7 @@ def import_problem(document: Section) -> Problem:
     name = shape.get("name")
     label = name.text() if name is not None and name.data != "" else "problem"
     try:
-        return checked(
-            Problem(name=label, ranks=extents, inputs=tuple(inputs), output=outputs[0])
-        )
+        return checked(Problem(name=label, ranks=extents, inputs=tuple(inputs), output=outputs[0]))
     except UsageError as error:
         raise DataError(f"{document.file}: {error.message}", error.hint) from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from codesign.costmodels.accelerator import evaluate
+from codesign.costmodels.accelerator.published import cases
 from codesign.costmodels.accelerator.timeloop import (
     import_architecture,
     import_mapping,
@@ -15,16 +16,16 @@ from codesign.costmodels.accelerator.timeloop import (
     parse_document,
     read_document,
 )
-from tests.costmodels.accelerator.cases import CASES
 
+EXPECTED = {case.name: case.expected for case in cases()}
 FOLDER = Path(__file__).parents[5] / "shared" / "data" / "accelerators" / "timeloop"
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the reference files of Timeloop are not here")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_dump_prices_as_published(name: str) -> None:
-    folder, expected = FOLDER / name, CASES[name]["expected"]
+    folder, expected = FOLDER / name, EXPECTED[name]
     dump = read_document(str(folder / "parsed-processed-input.yaml"))
     tables = [read_document(str(next(folder.glob(f"*.{kind}.yaml")))) for kind in ("ERT", "ART")]
     imported = import_architecture(dump, tables)
@@ -53,7 +54,7 @@ def test_a_dump_prices_as_published(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["00-conv1d-1level", "02-conv1d+oc-2level-tiling", "03-conv1d+oc-3level-bypass"])
 def test_files_that_a_user_writes_price_as_published(name: str) -> None:
-    folder, expected = FOLDER / name, CASES[name]["expected"]
+    folder, expected = FOLDER / name, EXPECTED[name]
     architecture = read_document(str(next((folder / "input").glob("*.arch.yaml"))))
     problem = import_problem(read_document(str(next((folder / "input").glob("*.prob.yaml")))))
     imported = import_architecture(architecture, [read_document(str(next(folder.glob("*.ERT.yaml"))))])
@@ -65,7 +66,7 @@ def test_files_that_a_user_writes_price_as_published(name: str) -> None:
 
 
 def test_the_tagged_eyeriss_and_its_mapping_price_as_published() -> None:
-    folder, expected = FOLDER / "eyeriss_like", CASES["eyeriss_like"]["expected"]
+    folder, expected = FOLDER / "eyeriss_like", EXPECTED["eyeriss_like"]
     imported = import_architecture(
         read_document(str(folder / "input" / "arch.yaml")), [read_document(str(next(folder.glob("*.ERT.yaml"))))]
     )
