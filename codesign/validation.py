@@ -83,6 +83,7 @@ def topics() -> Registry[Topic]:
             "models": _topic("codesign.models.validation", "checks"),
             "costmodels": _topic("codesign.costmodels.validation", "checks"),
             "carbon": _topic("codesign.costmodels.carbon.validation", "checks"),
+            "accelerators": _topic("codesign.costmodels.accelerator.validation", "checks"),
         },
         group="codesign.validation",
     )

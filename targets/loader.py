@@ -87,6 +87,11 @@ def load_target(name: str, overlay: str | None = None) -> Target:
 
 
 def _find(name: str) -> Target:
+    from codesign.targets.spatial.loader import is_spatial
+
+    if is_spatial(name):
+        hint = "give it a problem and a mapping: codesign estimate --target A --problem P --mapping M"
+        raise UsageError(f"{name} is a spatial accelerator, and a device is needed here", hint)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return parse_target(read_text(name), name)
     if name not in shipped() and normal(name) in aliases():

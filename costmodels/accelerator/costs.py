@@ -1,6 +1,7 @@
 """What mappings cost: arrays over levels, tensors and mappings.
 
-Counts are words per instance over the whole run; energies J; cycles are cycles of the clock. The mapping is the last axis.
+Counts are words per instance over the whole run; energies J; cycles are cycles of the clock. The mapping is the last
+axis.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator.mapping import Slots
 from codesign.costmodels.accelerator.problem import Problem
-from codesign.errors import UsageError, nearest
+from codesign.errors import DataError, UsageError, nearest
 from codesign.targets.spatial import Architecture
 
 Array = NDArray[np.float64]
@@ -26,6 +27,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         slots: Skeleton of the mappings.
         levels: Names of the L memory levels, outermost first.
         entries: The K pairs (level, tensor) that a level keeps, by tensor, outermost first.
+        unpriced: Levels and units whose energies are not known; their joules below are 0 and must not be shown.
         tile: (K, B) words of the largest tile.
         reads: (K, B) words read.
         fills: (K, B) words written from the level above.
@@ -51,6 +53,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     slots: Slots
     levels: tuple[str, ...]
     entries: tuple[tuple[str, str], ...]
+    unpriced: tuple[str, ...]
     tile: Array
     reads: Array
     fills: Array
@@ -94,7 +97,14 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def energy(self) -> Array:
-        """Return (3, B) J of the whole run: low, value, high; all parts at their low or high ends at once."""
+        """Return (3, B) J of the whole run: low, value, high; all parts at their low or high ends at once.
+
+        Raises:
+            DataError: the energy of a part is not known.
+        """
+        if self.unpriced:
+            hint = "add read and write energies, or the operation's: with Timeloop files, an ERT"
+            raise DataError(f"{self.architecture.id}: no energy known for {', '.join(self.unpriced)}", hint)
         accesses = self.entry_energy.sum(axis=0) + self.leak_energy.sum(axis=0)
         levels = np.stack([self.level_low.sum(axis=0), accesses, self.level_high.sum(axis=0)])
         whole: Array = levels + self.network_energy + self.compute_energy
@@ -111,7 +121,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def feasible(self) -> NDArray[np.bool_]:
         """Return (B,) whether loops cover the problem, fit the arrays, and tiles fit the memories."""
-        fits: NDArray[np.bool_] = (self.overflow_words <= 0.0).all(axis=0) & (self.idle <= 0.0) & (self.uncovered <= 0.0)
+        fits: NDArray[np.bool_] = (
+            (self.overflow_words <= 0.0).all(axis=0) & (self.idle <= 0.0) & (self.uncovered <= 0.0)
+        )
         return fits
 
     @property

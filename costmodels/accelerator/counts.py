@@ -1,8 +1,8 @@
 """The loop-nest cost model: accesses, energy and cycles of thousands of mappings in one array computation.
 
-The rules are those that reproduce Timeloop's published outputs (``docs/accelerators.md`` states them one by one). Counts
-are words per instance over the whole run. A level serves its tensors to the next level inside that keeps them; between
-the two stand arrays whose networks multicast what copies share and reduce partial sums.
+The rules are those that reproduce Timeloop's published outputs (``docs/accelerators.md`` states them one by one).
+Counts are words per instance over the whole run. A level serves its tensors to the next level inside that keeps them;
+between the two stand arrays whose networks multicast what copies share and reduce partial sums.
 
 Energy is J, leakage J per cycle and instance, bandwidth words per cycle and instance.
 """
@@ -10,6 +10,7 @@ Energy is J, leakage J per cycle and instance, bandwidth words per cycle and ins
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from codesign.costmodels.accelerator.costs import Array, Costs
 from codesign.costmodels.accelerator.mapping import Mappings, Slots
 from codesign.costmodels.accelerator.nest import Nest, View, product
 from codesign.costmodels.accelerator.problem import Problem
-from codesign.errors import DataError, UsageError, nearest
+from codesign.errors import UsageError, nearest
 from codesign.targets.spatial import Architecture, Fanout, Spine
 from codesign.targets.target import Value
 
@@ -41,7 +42,6 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
 
     Raises:
         UsageError: no mapping, or a compute unit that lacks the problem's operation.
-        DataError: an energy that is needed is not given.
     """
     if not len(mappings):
         raise UsageError("no mapping to price", "give at least one")
@@ -50,10 +50,9 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
     if problem.operation not in operations:
         message = f"{architecture.id}: {spine.compute.name} has no operation {problem.operation!r}"
         raise UsageError(message, nearest(problem.operation, operations))
-    _check_energies(spine, mappings.slots, architecture.id)
     pricing = _Pricing(problem, architecture, spine, mappings.slots)
     parts = [pricing.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
-    joined = {
+    joined: dict[str, Any] = {
         name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts], axis=-1)
         for name in parts[0]
     }
@@ -63,16 +62,21 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
         slots=mappings.slots,
         levels=tuple(storage.name for storage in spine.storages),
         entries=pricing.entries,
+        unpriced=_unpriced(spine, mappings.slots, problem.operation),
         **joined,
     )
 
 
-def _check_energies(spine: Spine, slots: Slots, name: str) -> None:
+def _unpriced(spine: Spine, slots: Slots, operation: str) -> tuple[str, ...]:
+    """Return the levels and units whose energy is not known."""
     used = {holding.level for holdings in slots.holdings for holding in holdings}
-    for storage in spine.storages:
-        if storage.name in used and (storage.read is None or storage.write is None):
-            hint = f"add read and write energies to {storage.name}"
-            raise DataError(f"{name}: {storage.name}: the energy of an access is not known", hint)
+    levels = [
+        storage.name
+        for storage in spine.storages
+        if storage.name in used and (storage.read is None or storage.write is None)
+    ]
+    compute = [spine.compute.name] if spine.compute.operations[operation].energy is None else []
+    return (*levels, *compute)
 
 
 def ends(value: Value | None) -> tuple[float, float, float]:
@@ -266,4 +270,3 @@ class _Pricing:
             return np.zeros(nest.count)
         reached = product(list(nest.largest(0)), nest.count)
         return float(self.problem.operations) - reached
-

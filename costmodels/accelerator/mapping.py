@@ -1,10 +1,10 @@
 """Mappings of a problem onto the spine of an accelerator, thousands at a time.
 
-A *skeleton* (``Slots``) is what all mappings of one batch share: an outermost-first list of slots that loops may stand in,
-and for every tensor the levels that keep it, each with a *cut*: the first slot that lies inside its tile. A temporal
-slot belongs to a memory level, an ``x`` or ``y`` slot to an array. Where all tensors of a level are cut at the same slot
-the mapping is even (as in Timeloop); a level with several temporal slots lets tensors be cut at different ones, which
-is the general, uneven case. Levels that a tensor bypasses are simply absent from its list.
+A *skeleton* (``Slots``) is what all mappings of one batch share: an outermost-first list of slots that loops may
+stand in, and for every tensor the levels that keep it, each with a *cut*: the first slot that lies inside its tile. A
+temporal slot belongs to a memory level, an ``x`` or ``y`` slot to an array. Where all tensors of a level are cut at
+the same slot the mapping is even (as in Timeloop); a level with several temporal slots lets tensors be cut at
+different ones, which is the general, uneven case. Levels that a tensor bypasses are simply absent from its list.
 
 The *numbers* (``Mappings``) are integer arrays with the mapping as the last axis:
 
@@ -125,9 +125,7 @@ def make_slots(
             slots += [Slot(node.name, "x"), Slot(node.name, "y")]
         else:
             slots += [Slot(node.name)] * splits.get(node.name, 1)
-    holdings = tuple(
-        _holdings(problem, spine, tensor.name, keeps, starts, cuts, slots) for tensor in problem.tensors
-    )
+    holdings = tuple(_holdings(problem, spine, tensor.name, keeps, starts, cuts, slots) for tensor in problem.tensors)
     return Slots(spine.compute.name, tuple(problem.ranks), tuple(slots), holdings)
 
 

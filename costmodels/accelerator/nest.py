@@ -1,12 +1,12 @@
 """The loops of a batch of mappings in nest order, and what moves through them.
 
-Everything here follows the counting rules of ``docs/accelerators.md``. All arrays have the mapping as their last axis,
-so every operation runs over thousands of mappings at once.
+Everything here follows the counting rules of ``docs/accelerators.md``. All arrays have the mapping as their last
+axis, so every operation runs over thousands of mappings at once.
 
-*Mean tiles.* Factors may be imperfect: the bounds of a rank may multiply to more than its extent. The last tile is then
-short. Extents of tiles are means, ``extent / product of the bounds outside``: summed over a nest they give exactly the
-operations and the data there are, and they are the true extents where factors are perfect. Loops run to their bounds, so
-a ragged nest takes the cycles of the padded one, and its lost cycles show in the utilisation.
+*Mean tiles.* Factors may be imperfect: the bounds of a rank may multiply to more than its extent. The last tile is
+then short. Extents of tiles are means, ``extent / product of the bounds outside``: summed over a nest they give
+exactly the operations and the data there are, and they are the true extents where factors are perfect. Loops run to
+their bounds, so a ragged nest takes the cycles of the padded one, and its lost cycles show in the utilisation.
 """
 
 from __future__ import annotations
@@ -163,9 +163,10 @@ class Nest:
         return whole
 
     def _slide(
-        self, view: View, rows: NDArray[np.intp], at: NDArray[np.intp], extents: Sequence[Array], tile: Array, whole: Array
+        self, view: View, rows: NDArray[np.intp], at: NDArray[np.intp], extents: Sequence[Array], tile: Array,
+        whole: Array,
     ) -> None:  # fmt: skip
-        """Credit the overlap of neighbouring windows to the mappings ``at``, whose innermost loop stands in ``rows``."""
+        """Credit what neighbouring windows share to the mappings ``at``, whose innermost loop stands in ``rows``."""
         ranks = self.rank_at[rows, at]
         slots = np.asarray(self.slots.temporal)[rows // self.rank_count]
         for rank, (axis, step) in view.slides.items():
@@ -218,7 +219,8 @@ class Nest:
     def largest(self, cut: int) -> Array:
         """Return the extents (ranks, B) of the largest tile inside ``cut``."""
         size: Array = np.prod(self.bounds[cut:], axis=0)
-        return np.minimum(size, self.extents[:, None])
+        tiles: Array = np.minimum(size, self.extents[:, None])
+        return tiles
 
     def perfect(self) -> bool:
         """Say whether all factors multiply to the extents."""
@@ -229,4 +231,5 @@ def last_row(numbered: NDArray[np.unsignedinteger], count: int) -> NDArray[np.in
     """Return the largest number of every column (rows, B): the last row that is set; 0 for none."""
     if not len(numbered):
         return np.zeros(count, dtype=np.intp)
-    return numbered.max(axis=0).astype(np.intp)
+    last: NDArray[np.intp] = numbered.max(axis=0).astype(np.intp)
+    return last

@@ -1,8 +1,8 @@
 """What an accelerator computes: one Einsum over integer ranks.
 
-A problem is the vocabulary of ``codesign.workload`` (tensors with affine axes) with exact extents and one output that is
-reduced into. The extent of an axis over a tile is its bounding box, ``1 + sum(coefficient * (extent - 1))``: with a
-stride larger than the kernel the holes count, and padding counts as data, as in Timeloop. (``Axis.extent`` of the
+A problem is the vocabulary of ``codesign.workload`` (tensors with affine axes) with exact extents and one output that
+is reduced into. The extent of an axis over a tile is its bounding box, ``1 + sum(coefficient * (extent - 1))``: with
+a stride larger than the kernel the holes count, and padding counts as data, as in Timeloop. (``Axis.extent`` of the
 workload counts what is visited instead.)
 """
 

@@ -34,7 +34,10 @@ def _bmm(given: Mapping[str, int], bits: Bits) -> Problem:
 
 def _conv(given: Mapping[str, int], bits: Bits) -> Problem:
     sizes = {name.lower(): value for name, value in given.items()}
-    return conv2d(**sizes, bits=bits)
+    return conv2d(
+        k=sizes["k"], c=sizes["c"], p=sizes["p"], q=sizes["q"], r=sizes["r"], s=sizes["s"], n=sizes.get("n", 1),
+        stride=sizes.get("stride", 1), dilation=sizes.get("dilation", 1), groups=sizes.get("groups", 1), bits=bits,
+    )  # fmt: skip
 
 
 def _scores(given: Mapping[str, int], bits: Bits) -> Problem:

@@ -1,13 +1,13 @@
 """What a spatial accelerator is: an ordered tree of memories and arrays that ends in compute units.
 
-The nodes of a tree run from the outermost memory to the compute unit. A *storage* node holds tiles of tensors; a *fanout*
-replicates everything below it in two directions; a *parallel* group holds memories beside each other that keep
-different tensors; *branches* split the tree between compute units of several kinds. An Einsum runs on one compute
-unit and sees one *spine*: the storages and fanouts between the root and that unit.
+The nodes of a tree run from the outermost memory to the compute unit. A *storage* node holds tiles of tensors; a
+*fanout* replicates everything below it in two directions; a *parallel* group holds memories beside each other that
+keep different tensors; *branches* split the tree between compute units of several kinds. An Einsum runs on one
+compute unit and sees one *spine*: the storages and fanouts between the root and that unit.
 
 Units: energy in J per action (an access moves one row of ``width_bits``), leakage in J per cycle and instance, area
-in mm2 per instance, bandwidth in words per cycle and instance (a word has ``word_bits``, 8 bits where tensors decide),
-clock in Hz. What is not known is absent, never zero.
+in mm2 per instance, bandwidth in words per cycle and instance (a word has ``word_bits``, 8 bits where tensors
+decide), clock in Hz. What is not known is absent, never zero.
 """
 
 from __future__ import annotations

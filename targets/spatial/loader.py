@@ -10,6 +10,7 @@ from importlib.resources import files
 from codesign.errors import DataError, UsageError, nearest
 from codesign.registry import Registry
 from codesign.strict_yaml import read_text
+from codesign.targets.loader import aliases, normal, shipped
 from codesign.targets.spatial.architecture import Architecture
 from codesign.targets.spatial.schema import parse_architecture
 
@@ -46,6 +47,9 @@ def load_architecture(name: str) -> Architecture:
     if is_path(name):
         return parse_architecture(read_text(name), name)
     if name not in _registry():
+        if name in shipped() or normal(name) in aliases():
+            hint = f"accelerators: {', '.join(list_architectures())}, or a YAML file"
+            raise UsageError(f"{name} is a device, and a spatial accelerator is needed here", hint)
         hint = f"{nearest(name, list_architectures())} (a path of a YAML file works too)"
         raise UsageError(f"unknown accelerator {name!r}", hint)
     found = _registry().get(name)
@@ -59,9 +63,7 @@ def load_architecture(name: str) -> Architecture:
 def _registry() -> Registry[object]:
     folder = files("codesign.targets.spatial").joinpath("catalog")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return Registry(
-        "accelerator", {file.removesuffix(".yaml"): _thunk(file) for file in names}, ENTRY_POINTS
-    )
+    return Registry("accelerator", {file.removesuffix(".yaml"): _thunk(file) for file in names}, ENTRY_POINTS)
 
 
 def _thunk(file: str) -> Callable[[], Architecture]:

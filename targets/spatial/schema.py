@@ -181,7 +181,9 @@ def _check_ends(nodes: tuple[Node, ...], name: str, place: str) -> None:
         if isinstance(node, ComputeUnit | Branches) and not last:
             lost = getattr(nodes[position + 1], "name", "a group")
             hint = "nodes run from the outermost memory to the compute unit"
-            raise DataError(f"{name}: {place}[{position + 1}]: disconnected: {lost} stands behind the compute unit", hint)
+            raise DataError(
+                f"{name}: {place}[{position + 1}]: disconnected: {lost} stands behind the compute unit", hint
+            )
         if last and not isinstance(node, ComputeUnit | Branches):
             hint = "end the list with a compute node, or with branches"
             raise DataError(f"{name}: {place}: disconnected architecture: no compute unit below {_label(node)}", hint)

@@ -61,7 +61,9 @@ def tile_at(tensor: Tensor, inside: dict[str, int], base: dict[str, int]) -> Til
     return frozenset(itertools.product(*spans))
 
 
-def arrivals(tensor: Tensor, nest: list[Loop], cut: int, spatial: tuple[int, ...], ranks: list[str]) -> Iterator[Arrival]:
+def arrivals(
+    tensor: Tensor, nest: list[Loop], cut: int, spatial: tuple[int, ...], ranks: list[str]
+) -> Iterator[Arrival]:
     """Yield what comes into one instance; ``spatial`` are its indices in the spatial loops outside of ``cut``."""
     outside = [loop for loop in nest if loop.slot < cut]
     inside = {rank: prod(loop.bound for loop in nest if loop.slot >= cut and loop.rank == rank) for rank in ranks}

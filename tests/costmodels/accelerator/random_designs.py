@@ -71,9 +71,7 @@ def designs(draw: st.DrawFn, count: int = 1) -> tuple[Problem, Architecture, Map
     levels = [storage.name for storage in spine.storages]
     keeps = {level: [name for name in names if level == "M0" or draw(st.booleans())] for level in levels}
     splits = {level: draw(st.integers(1, 2)) for level in levels}
-    cuts = {
-        (name, level): draw(st.integers(0, splits[level])) for level in levels[1:] for name in keeps[level]
-    }
+    cuts = {(name, level): draw(st.integers(0, splits[level])) for level in levels[1:] for name in keeps[level]}
     try:
         slots = make_slots(problem, spine, keeps, splits, cuts)
     except UsageError:  # a cut behind the cut of an inner level

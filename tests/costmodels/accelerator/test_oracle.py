@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,7 +54,7 @@ def test_what_leaves_a_level_arrives_at_the_next(design: Design) -> None:
     for place, tensor in enumerate(problem.tensors[:-1]):
         rows = [row for row, (_, name) in enumerate(costs.entries) if name == tensor.name]
         assert len(rows) == len(mappings.slots.holdings[place])
-        for outer, inner in zip(rows, rows[1:]):
+        for outer, inner in pairwise(rows):
             parent = costs.reads[outer] * costs.instances[costs.levels.index(costs.entries[outer][0])]
             child = costs.fills[inner] * costs.instances[costs.levels.index(costs.entries[inner][0])]
             assert (child >= parent).all(), "multicast delivers each word at least once"
