@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codesign.search.mapping.genome import Genome, Mask
+from codesign.search.mapping.genome import Genome, Mask, join
 from codesign.search.mapping.loop_factors import tighten
 from codesign.search.mapping.loop_orders import classes
 from codesign.search.mapping.numbering import seen
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from codesign.search.mapping.space import MappingSpace
 
 
-def neighbours(space: MappingSpace, genome: Genome) -> list[Genome]:
-    """Return batches of the mappings around those of ``genome``, each of which fits arrays and memories.
+def neighbours(space: MappingSpace, genome: Genome) -> Genome:
+    """Return the mappings around those of ``genome``, each of which fits arrays and memories.
 
     The mappings themselves may be among them; equal ones may occur twice.
     """
-    parts = [*_primes(space, genome), *_orders(space, genome), *_keeping(space, genome)]
+    parts = [genome, _primes(space, genome), *_orders(space, genome), *_keeping(space, genome)]
     if space.ragged:
         parts += _nudges(space, genome)
-    return [genome, *(part.take(_fits(space, part)) for part in parts if part.count)]
+    around = join(parts)
+    return around.take(_fits(space, around))
 
 
 def _fits(space: MappingSpace, genome: Genome) -> Mask:
@@ -39,21 +40,20 @@ def _fits(space: MappingSpace, genome: Genome) -> Mask:
     return fits
 
 
-def _primes(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
-    """Yield the mappings in which one prime of a rank stands in another slot."""
+def _primes(space: MappingSpace, genome: Genome) -> Genome:
+    """Return the mappings in which one prime of a rank stands in another slot."""
     usable = space.moves.usable.tolist()
-    for rank, table in enumerate(space.divisors.table.tolist()):
-        for prime in {one for one in table if one > 1}:
-            for source in usable:
-                at = np.flatnonzero(genome.factors[source, rank] % prime == 0)
-                if not len(at):
-                    continue
-                targets = [slot for slot in usable if slot != source]
-                found = genome.take(np.tile(at, len(targets)))
-                slots = np.repeat(targets, len(at))
-                found.factors[source, rank] //= prime
-                found.factors[slots, rank, np.arange(found.count)] *= prime
-                yield found
+    steps = np.array([
+        (rank, prime, source, target)
+        for rank, primes in enumerate(space.divisors.primes) for prime in sorted(set(primes))
+        for source in usable for target in usable if source != target
+    ], dtype=np.int64).reshape(-1, 4)  # fmt: skip
+    rank, prime, source, target = steps.T
+    step, at = np.nonzero(genome.factors[source, rank] % prime[:, None] == 0)
+    found, columns = genome.take(at), np.arange(len(at))
+    found.factors[source[step], rank[step], columns] //= prime[step]
+    found.factors[target[step], rank[step], columns] *= prime[step]
+    return found
 
 
 def _nudges(space: MappingSpace, genome: Genome) -> Iterator[Genome]:

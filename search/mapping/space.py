@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from codesign.costmodels.accelerator import Mappings, Problem
 from codesign.costmodels.accelerator.mapping import loops_of
 from codesign.errors import LimitCrossed, UsageError
-from codesign.search.mapping.genome import Genome, Integers, by_skeleton, from_rows, join, width
+from codesign.search.mapping.genome import Genome, Integers, by_skeleton, from_rows, width
 from codesign.search.mapping.loop_factors import (
     Divisors,
     count_perfect,
@@ -202,7 +202,7 @@ class MappingSpace:
     def neighbours(self, point: Rows) -> Rows:
         """Return the distinct mappings one step away: every prime moved, every class of orders, every level toggled."""
         point = np.atleast_2d(point)
-        around = self.rows_of(join(neighbours(self, self.genome(point))))
+        around = self.rows_of(neighbours(self, self.genome(point)))
         keys, first = np.unique(self.key(around), return_index=True)
         others: Rows = around[np.sort(first[keys != self.key(point)[0]])]
         return others
