@@ -124,10 +124,10 @@ class Moves:
         if not len(self.changeable) or not len(at):
             self._move_primes(generator, genome, at)
             return
-        tensor = self.changeable[generator.integers(len(self.changeable), size=len(at))]
-        most = self.choices[tensor]
-        step = 1 + np.floor(generator.random(len(at)) * (most - 1)).astype(np.int64)
-        genome.options[tensor, at] = (genome.options[tensor, at] + step) % most
+        # one change for all of a batch: mappings of one skeleton are priced together, so fewer skeletons are faster
+        tensor = int(generator.choice(self.changeable))
+        step = int(generator.integers(1, self.choices[tensor]))
+        genome.options[tensor, at] = (genome.options[tensor, at] + step) % self.choices[tensor]
 
     # --- repair -------------------------------------------------------------------------------------------------
 

@@ -178,8 +178,8 @@ class MappingSpace:
         return self.at(np.arange(start, stop if self.size is None else min(stop, self.size), dtype=np.int64))
 
     def key(self, points: NDArray[Any]) -> NDArray[np.uint64]:
-        """Return a 64-bit hash of each canonical row."""
-        return hash_rows(self.repair(points).astype(np.float64))
+        """Return a 64-bit hash of each row; all rows that the space gives are canonical."""
+        return hash_rows(points.astype(np.float64))
 
     # --- variation ----------------------------------------------------------------------------------------------
 
