@@ -22,7 +22,7 @@ from codesign.errors import UsageError, nearest
 from codesign.targets.spatial import Architecture, Fanout, Spine
 from codesign.targets.target import Value
 
-CHUNK = 4096
+CHUNK = 8192
 """Mappings priced at once: what fits the caches of a core."""
 
 ROUNDING = 1e-9
@@ -130,6 +130,7 @@ class _Pricing:
             "overflow_words": overflow,
             "network_energy": network,
             "compute_energy": np.array([end * operations for end in ends(held.energy)])[:, None] * np.ones(nest.count),
+            "units": nest.copies(0, len(self.slots.slots)),
             "ideal_cycles": ideal,
             "cycles": cycles,
             "limiting": limiting,

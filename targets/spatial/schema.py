@@ -170,7 +170,8 @@ def _positive_fields(part: Storage | Fanout | ComputeUnit) -> list[tuple[str, fl
         return [(f"operations.{name}.cycles", operation.cycles) for name, operation in part.operations.items()]
     named = (
         ("width", part.width_bits), ("word", part.word_bits), ("depth", part.depth), ("cluster", part.cluster),
-        ("buffers", part.buffers), ("banks", part.banks), ("ports", part.ports), ("read_bandwidth", part.read_bandwidth),
+        ("buffers", part.buffers), ("banks", part.banks), ("ports", part.ports),
+        ("read_bandwidth", part.read_bandwidth),
         ("write_bandwidth", part.write_bandwidth), ("shared_bandwidth", part.shared_bandwidth),
     )  # fmt: skip
     return [(field, value) for field, value in named if value is not None]

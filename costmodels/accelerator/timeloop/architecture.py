@@ -285,7 +285,8 @@ def _storage(level: Level, actions: dict[str, Value], area: Value | None) -> Sto
     return Storage(
         name=level.name, kind=kind, width_bits=width, word_bits=word, depth=integer("depth"), cluster=cluster,
         buffers=integer("multiple_buffering") or 1, banks=integer("n_banks") or 1,
-        read_bandwidth=bandwidth("read_bandwidth"), write_bandwidth=bandwidth("write_bandwidth"), shared_bandwidth=bandwidth("shared_bandwidth"),
+        read_bandwidth=bandwidth("read_bandwidth"),
+        write_bandwidth=bandwidth("write_bandwidth"), shared_bandwidth=bandwidth("shared_bandwidth"),
         read=actions.get("read"), write=actions.get("write"), update=actions.get("update"), leak=actions.get("leak"),
         area=area, source=level.section.file,
     )  # fmt: skip
