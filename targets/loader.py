@@ -108,7 +108,10 @@ def _find(name: str) -> Target:
 
 def _nearest(name: str) -> str:
     """Return a hint naming the ids whose name or alias is nearest to ``name``."""
-    spelled = {**aliases(), **{normal(identity): identity for identity in list_targets()}}
+    from codesign.targets.spatial.loader import list_architectures
+
+    names = (*list_targets(), *list_architectures())
+    spelled = {**aliases(), **{normal(identity): identity for identity in names}}
     close = get_close_matches(normal(name), spelled, n=6, cutoff=0.7)
     ids = list(dict.fromkeys(spelled[found] for found in close))[:3]
     return "did you mean " + " or ".join(ids) + "?" if ids else nearest(name, list_targets())

@@ -48,11 +48,7 @@ def estimate_accelerator(
         Table("", ("loop nest",), [(line,) for line in nest]),
     ]
     results = {**_totals(costs), "levels": _level_rows(costs), "accesses": _entries(costs), "nest": nest}
-    notes = list(priced.notes)
-    if costs.unpriced:
-        notes.append(
-            f"no energy known for {', '.join(costs.unpriced)}: energies are left out (--tables, or the target)"
-        )
+    notes = [*priced.notes, *(f"{name}: {reason}" for name, reason in results["reasons"].items())]
     show(ctx, results, shown, as_json=as_json, units=UNITS, notes=notes)
 
 
@@ -107,8 +103,7 @@ def _summary(costs: Costs) -> list[tuple[str, str]]:
     if totals["limited_by"] is not None:
         rows.insert(2, ("cycles without bandwidth limits", f"{totals['ideal_cycles']:,}"))
         rows.insert(3, ("bandwidth limited by", totals["limited_by"]))
-    if totals["latency"] is not None:
-        rows.append(("latency", number(totals["latency"], "s", 4)))
+    rows.append(("latency", "-" if totals["latency"] is None else number(totals["latency"], "s", 4)))
     rows.append(("energy", "-" if energy is None else quantity(energy, 4)))
     if energy is not None:
         rows.append(("energy of an operation", number(energy.value / totals["operations"], "J", 4)))
@@ -141,7 +136,7 @@ def _level_rows(costs: Costs) -> list[dict[str, Any]]:
         known = name not in costs.unpriced
         low, value, high = (float(end[0]) if known else None for end in energy)
         copies = spine.compute_instances
-        used = round(costs.problem.operations / float(costs.ideal_cycles[0]))
+        used = int(costs.units[0])
         row = {"level": name, "energy": value, "low": low, "high": high, "leakage": None, "occupancy": None}
         rows.append({**row, "used_instances": used if name != "network" else None,
                      "instances": copies if name != "network" else None})  # fmt: skip

@@ -41,6 +41,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         level_high: (L, B) J of a level, high end.
         network_energy: (3, B) J of the networks: low, value, high.
         compute_energy: (3, B) J of the operations: low, value, high.
+        units: (B,) compute units that are used.
         ideal_cycles: (B,) cycles without limits of bandwidth.
         cycles: (B,) cycles with them.
         limiting: (B,) index of the level whose bandwidth limits most; -1 for none.
@@ -67,6 +68,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     level_high: Array
     network_energy: Array
     compute_energy: Array
+    units: Array
     ideal_cycles: Array
     cycles: Array
     limiting: NDArray[np.int64]

@@ -22,7 +22,7 @@ from codesign.errors import UsageError, nearest
 from codesign.targets.spatial import Architecture, Fanout, Spine
 from codesign.targets.target import Value
 
-CHUNK = 1024
+CHUNK = 8192
 """Mappings priced at once: what fits the caches of a core."""
 
 ROUNDING = 1e-9
@@ -130,6 +130,7 @@ class _Pricing:
             "overflow_words": overflow,
             "network_energy": network,
             "compute_energy": np.array([end * operations for end in ends(held.energy)])[:, None] * np.ones(nest.count),
+            "units": nest.copies(0, len(self.slots.slots)),
             "ideal_cycles": ideal,
             "cycles": cycles,
             "limiting": limiting,
@@ -171,17 +172,20 @@ class _Pricing:
                     reads[:] = served
                     if place:
                         fills[:] = inflows[place]
-                self._deliver(nest, view, (cut, inner), flow * (2.0 if writes and not innermost else 1.0), network)
+                if any(array.energy is not None for array in self.fanouts.values()):
+                    back = np.maximum(flow - nest.distinct(view, inner), 0.0) if writes else 0.0
+                    self._deliver(nest, view, (cut, inner), flow + back, network)
                 row += 1
         return counts, network
 
     def _deliver(self, nest: Nest, view: View, span: tuple[int, int], flow: Array, network: Array) -> None:
-        """Add the energy of the arrays between two keepers: every word to every copy that takes it."""
+        """Add the energy of the arrays between two keepers: every word to every copy that takes it, or sends it."""
+        shared = self.reduction if view is self.views[-1] else self.multicast
         for slot in nest.spread:
             array = self.fanouts[self.slots.slots[slot].node]
             if array.energy is None or not span[0] <= slot < span[1] or self.slots.slots[slot].direction == "y":
                 continue
-            words = flow * nest.streams(view, slot + 2, span[1], self.multicast) * nest.copies(0, slot + 2)
+            words = flow * nest.streams(view, slot + 2, span[1], shared) * nest.copies(0, slot + 2)
             network += np.array(ends(array.energy))[:, None] * words
 
     def _cycles(self, counts: Array, ideal: Array) -> tuple[Array, Array]:
@@ -251,6 +255,7 @@ class _Pricing:
                 if level == storage.name:
                     smallest = storage.element_bits(self.bits[tensor])
                     taken += tiles[row] * smallest
+            taken *= storage.buffers
             occupancy[place] = taken / storage.capacity_bits
             overflow[place] = np.maximum(taken - storage.capacity_bits, 0.0) / smallest
         return occupancy, overflow

@@ -34,6 +34,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
         word_bits: Bits of one tensor element here; None where the tensors themselves decide.
         depth: Rows of an instance; None where the capacity is not limited.
         cluster: Instances that share one physical row, and therefore one access.
+        buffers: Copies of every tile that are held at once; 2 fetches the next tile while this one is used.
         banks: Banks of an instance.
         ports: Ports of an instance.
         read_bandwidth: Words that can be read per cycle; None where not limited.
@@ -54,6 +55,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     word_bits: int | None = None
     depth: int | None = None
     cluster: int = 1
+    buffers: int = 1
     banks: int = 1
     ports: int = 1
     read_bandwidth: float | None = None

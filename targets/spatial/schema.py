@@ -49,6 +49,7 @@ class WrittenStorage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     word: int | None = None
     depth: int | None = None
     cluster: int = 1
+    buffers: int = 1
     banks: int = 1
     ports: int = 1
     read_bandwidth: float | None = None
@@ -169,7 +170,8 @@ def _positive_fields(part: Storage | Fanout | ComputeUnit) -> list[tuple[str, fl
         return [(f"operations.{name}.cycles", operation.cycles) for name, operation in part.operations.items()]
     named = (
         ("width", part.width_bits), ("word", part.word_bits), ("depth", part.depth), ("cluster", part.cluster),
-        ("banks", part.banks), ("ports", part.ports), ("read_bandwidth", part.read_bandwidth),
+        ("buffers", part.buffers), ("banks", part.banks), ("ports", part.ports),
+        ("read_bandwidth", part.read_bandwidth),
         ("write_bandwidth", part.write_bandwidth), ("shared_bandwidth", part.shared_bandwidth),
     )  # fmt: skip
     return [(field, value) for field, value in named if value is not None]
@@ -256,6 +258,7 @@ def _storage(written: WrittenStorage, name: str, place: str) -> Storage:
         word_bits=written.word,
         depth=written.depth,
         cluster=written.cluster,
+        buffers=written.buffers,
         banks=written.banks,
         ports=written.ports,
         read_bandwidth=written.read_bandwidth,

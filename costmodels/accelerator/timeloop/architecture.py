@@ -34,11 +34,12 @@ ARRAY = "dummy_storage"
 
 USED = (
     "width", "depth", "datawidth", "word-bits", "n_banks", "cluster_size", "cluster-size", "block_size", "block-size",
-    "read_bandwidth", "write_bandwidth", "shared_bandwidth", "meshX", "meshY", "technology", "global_cycle_seconds",
+    "multiple_buffering", "read_bandwidth", "write_bandwidth", "shared_bandwidth", "meshX", "meshY",
+    "technology", "global_cycle_seconds",
 )  # fmt: skip
 
 FIXED: dict[str, tuple[Any, ...]] = {
-    "has_power_gating": (False,), "power_gated_at": (None,), "reduction_supported": (True,), "multiple_buffering": (1,),
+    "has_power_gating": (False,), "power_gated_at": (None,), "reduction_supported": (True,),
     "allow_overbooking": (False,),
 }  # fmt: skip
 """Attributes of which only the value that changes nothing is supported."""
@@ -283,7 +284,8 @@ def _storage(level: Level, actions: dict[str, Value], area: Value | None) -> Sto
     kind = STORAGES.get(level.kind, "sram")
     return Storage(
         name=level.name, kind=kind, width_bits=width, word_bits=word, depth=integer("depth"), cluster=cluster,
-        banks=integer("n_banks") or 1, read_bandwidth=bandwidth("read_bandwidth"),
+        buffers=integer("multiple_buffering") or 1, banks=integer("n_banks") or 1,
+        read_bandwidth=bandwidth("read_bandwidth"),
         write_bandwidth=bandwidth("write_bandwidth"), shared_bandwidth=bandwidth("shared_bandwidth"),
         read=actions.get("read"), write=actions.get("write"), update=actions.get("update"), leak=actions.get("leak"),
         area=area, source=level.section.file,

@@ -13,7 +13,8 @@ def mapping_text(problem: Problem, mappings: Mappings, index: int = 0) -> str:
     """Return one mapping of a batch as the YAML text of a Timeloop mapping file.
 
     Raises:
-        UsageError: the mapping is uneven: Timeloop tiles all tensors of a level alike.
+        UsageError: the mapping is uneven (Timeloop tiles all tensors of a level alike), or loops twice over one rank at
+            one level or array (Timeloop has one factor there).
     """
     slots = mappings.slots
     levels = list(dict.fromkeys(slot.node for slot in slots.slots if slot.direction == "temporal"))
@@ -29,6 +30,7 @@ def mapping_text(problem: Problem, mappings: Mappings, index: int = 0) -> str:
                     f"the tile of {tensor.name} at {holding.level} leaves out loops that others hold",
                     "an uneven mapping has no Timeloop form; search with even tiles to export",
                 )
+    _check_once(mappings, loops)
     lines = ["mapping:"]
     names = [tensor.name for tensor in problem.tensors]
     for level in levels:
@@ -54,6 +56,15 @@ def mapping_text(problem: Problem, mappings: Mappings, index: int = 0) -> str:
             factors = _factors(own, slots.ranks)
             lines.append(f"  - {{target: {node}, type: temporal, factors: {factors}, permutation: {permutation}}}")
     return "\n".join(lines) + "\n"
+
+
+def _check_once(mappings: Mappings, loops: list[tuple[int, str, int]]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for slot, rank, _ in loops:
+        node = mappings.slots.slots[slot].node
+        if (node, rank) in seen:
+            raise UsageError(f"rank {rank} has two loops at {node}", "Timeloop's mappings hold one factor there")
+        seen.add((node, rank))
 
 
 def _list(names: list[str]) -> str:
