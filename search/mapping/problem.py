@@ -1,7 +1,7 @@
 """The mapping problem: how the loops of one Einsum run best on a spatial accelerator.
 
 Objectives are the energy (J), the latency (s, or cycles where the design states no clock), their product, and the
-memory that tiles take on the chip. A batch of points is priced by one array computation for each skeleton in it.
+memory that tiles take on the chip. A batch of points is priced by one array computation.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator import Costs, Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.inputs import read_architecture
+from codesign.costmodels.accelerator.mixed import evaluate_mixed
 from codesign.errors import DataError, UsageError, nearest
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
@@ -99,22 +100,26 @@ class MappingProblem(base.Problem):
     # --- evaluation ---------------------------------------------------------------------------------------------
 
     def costs(self, mappings: Mappings) -> Costs:
-        """Return what mappings cost."""
+        """Return what mappings of one skeleton cost."""
         return evaluate(self.einsum, self.architecture, mappings)
+
+    def mixed_costs(self, points: Points) -> Costs:
+        """Return what mappings of any skeletons cost; rows of levels that one passes by are zero."""
+        genome = self.space.genome(points)
+        skeletons = self.space.skeletons
+        mappings = Mappings(skeletons.skeleton([0] * len(skeletons.options)), genome.factors, genome.orders)
+        return evaluate_mixed(self.einsum, self.architecture, mappings, skeletons.options, genome.options)
 
     def evaluate(self, points: Points, stage: int = 0) -> Results:
         """Return the results of mappings; those that overflow a memory or an array are infeasible and say where."""
-        columns = {name: np.empty(len(points)) for name in (*self._units(), "energy_low", "energy_high")}
         why = np.full(len(points), -1, np.int32)
         reasons: dict[str, int] = {}
-        for places, mappings in self.space.mappings(points):
-            costs = self.costs(mappings)
-            if costs.unpriced:
-                missing = ", ".join(costs.unpriced)
-                raise DataError(f"{self.architecture.id}: the energy of {missing} is not known", "add it to the target")
-            for name, column in self._columns(costs).items():
-                columns[name][places] = column
-            self._refuse(costs, places, why, reasons)
+        costs = self.mixed_costs(points)
+        if costs.unpriced:
+            missing = ", ".join(costs.unpriced)
+            raise DataError(f"{self.architecture.id}: the energy of {missing} is not known", "add it to the target")
+        columns = self._columns(costs)
+        self._refuse(costs, why, reasons)
         names = [objective.name for objective in self.objectives]
         values = np.stack([columns[name] for name in names], axis=1)
         low, high = (np.stack([_end(columns, name, end) for name in names], axis=1) for end in ("low", "high"))
@@ -163,17 +168,15 @@ class MappingProblem(base.Problem):
         """Bits that an instance of every level holds; 0 where that is not limited."""
         return np.array([storage.capacity_bits or 0.0 for storage in self.spine.storages])
 
-    def _refuse(
-        self, costs: Costs, places: NDArray[np.intp], why: NDArray[np.int32], reasons: dict[str, int]
-    ) -> None:  # fmt: skip
+    def _refuse(self, costs: Costs, why: NDArray[np.int32], reasons: dict[str, int]) -> None:
         """Note why mappings of a batch cannot run."""
         for level, over in zip(costs.levels, costs.overflow_words, strict=True):
             if (over > 0.0).any():
                 text = LEVEL_OVERFLOWS.format(level=level, words=float(over.max()))
-                why[places[over > 0.0]] = reasons.setdefault(text, len(reasons))
+                why[over > 0.0] = reasons.setdefault(text, len(reasons))
         for bad, text in ((costs.idle, "spreads beyond an array"), (costs.uncovered, "loops do not cover the problem")):
             if (bad > 0.0).any():
-                why[places[bad > 0.0]] = reasons.setdefault(text, len(reasons))
+                why[bad > 0.0] = reasons.setdefault(text, len(reasons))
 
     # --- what reports ask ---------------------------------------------------------------------------------------
 

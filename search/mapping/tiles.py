@@ -24,7 +24,7 @@ class Tiles:
         self.views = [View(tensor, skeletons.ranks, place) for place, tensor in enumerate(problem.tensors)]
         self.extents = np.array([float(problem.ranks[rank]) for rank in skeletons.ranks])[:, None]
         self.limited = [storage for storage in spine.storages if storage.capacity_bits is not None]
-        self.capacities = np.array([storage.capacity_bits or 0.0 for storage in self.limited])
+        self.capacities = np.array([(storage.capacity_bits or 0.0) / storage.buffers for storage in self.limited])
         self.bits = [
             [storage.element_bits(int(tensor.bits)) for tensor in problem.tensors] for storage in self.limited
         ]
