@@ -113,7 +113,7 @@ def _baseline(problem: DemandResponse) -> Baseline:
         load_weighted_g_per_kwh=fleet.baseline_t * 1000.0 / energy if energy else None,
         min_g_per_kwh=float(intensity.min()),
         max_g_per_kwh=float(intensity.max()),
-        grid=problem.asked.grid.source or "given in the spec",
+        grid=f"{problem.asked.grid.source or 'given in the spec'}, {problem.asked.grid.kind} intensity",
         advance=fleet.advance,
     )
 
