@@ -89,9 +89,9 @@ class Summary(msgspec.Struct, frozen=True):
     units: dict[str, str]
 
 
-def summarise(run: Run) -> Summary:
-    """Return the numbers of a finished run; plans are solved again from its spec."""
-    problem = DemandResponse(**run.meta["spec"]["spec"])
+def summarise(run: Run, problem: DemandResponse | None = None) -> Summary:
+    """Return the numbers of a finished run; without its ``problem``, plans are solved again from its spec."""
+    problem = problem if problem is not None else DemandResponse(**run.meta["spec"]["spec"])
     rows = [row for row in run.trials().sort("id").to_dicts() if row["id"] != run.meta["problem"]["baseline"]]
     goals: tuple[dict[str, float], ...] = tuple(msgspec.to_builtins(g) for g in problem.asked.goals)
     return Summary(_baseline(problem), tuple(_row(problem, row) for row in rows), goals, problem.notes, UNITS)
