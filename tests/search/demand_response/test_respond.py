@@ -47,6 +47,7 @@ def test_json_states_everything(tmp_path: Path, run_codesign: Any) -> None:
     assert policies == {"nothing", "efficient", "fair-centralised", "fair-decentralised", "uniform-made-up",
                         "uniform-shed"}  # fmt: skip
     for p in plans:
+        assert p["saved_t_low"] <= p["saved_t"] <= p["saved_t_high"]
         assert p["saved_t"] == pytest.approx(base["carbon_t"] - p["carbon_t"])
         assert p["saved_pct"] == pytest.approx(p["saved_by_shedding_pct"] + p["saved_by_moving_pct"])
         assert p["penalty"] == pytest.approx(sum(p["penalty_by_workload"].values()))
@@ -172,6 +173,11 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"grid": {}}, 2, "found 0 sources"),
     ({"grid": {"csv": "nowhere.csv"}}, 2, "nowhere.csv: cannot be read"),
     ({"grid": {"csv": "gap.csv", "column": "ci"}}, 2, "gap.csv:4"),
+    (
+        {"grid": {"values": HOURS * 366}, "workloads": [{**WEB, "name": f"w{i}", "share": 0.1} for i in range(10)]},
+        2,
+        "1,405,440 pieces",
+    ),
     ({"chords": {"segments": 1_000_000}}, 2, "chords.segments"),
     ({"fleet": None}, 2, "no fleet to share"),
     ({"advanced": True}, 2, "advance"),
