@@ -125,6 +125,28 @@ def show_limits(path: Path) -> None:
         print(f"power limits, {f'{out} left out' if out else 'all fitted'}: mean error of time {errors[0]:.1%}, "
               f"power {errors[1]:.1%}, energy {errors[2]:.1%}; {form}")  # fmt: skip
 
+    for name in np.unique(gpu).tolist():
+        mine = [values[gpu == name] for values in columns]
+        own_form(name, mine, data["network"].to_numpy()[gpu == name])
+
+
+def own_form(name: str, columns: list[Any], network: Any) -> None:
+    """Print the numbers of one GPU and their errors on networks left out, one after the other."""
+    power, limit, rated, slowdown, drawn = columns
+    ours = np.empty((2, len(power)))
+    for out in np.unique(network):
+        kept = network != out
+        form = fit_cap(*(values[kept] for values in columns), table().power.cap)
+        found = capped(power[~kept], limit[~kept], rated[~kept], form=form)
+        ours[:, ~kept] = found.slowdown, found.energy
+    errors = np.log(ours / np.stack([slowdown, slowdown * drawn]))
+    form = fit_cap(*columns, table().power.cap)
+    deep = capped(power, limit, rated, form=form).power < form.deep * power
+    spreads = [float(np.quantile(np.abs(errors[:, at]), 0.9)) if at.any() else np.nan for at in (~deep, deep)]
+    time, energy = (float(np.mean(np.abs(np.expm1(part)))) for part in errors)
+    print(f"{name} alone, networks left out: mean error of time {time:.1%}, energy {energy:.1%}; "
+          f"spread {spreads[0]:.3f}, deep {spreads[1]:.3f}; {form}")  # fmt: skip
+
 
 def main() -> None:
     """Print the errors of the shipped power model."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from codesign.search.api import run_search as run_search
     from codesign.targets import detect as detect
     from codesign.targets import load_target as load_target
+    from codesign.targets.grids import load_grid as load_grid
     from codesign.workload import Mesh as Mesh
     from codesign.workload import Workload as Workload
     from codesign.workload import shard as shard
@@ -37,6 +38,7 @@ _HOMES = {
     "detect": "codesign.targets",
     "estimate": "codesign.costmodels.api",
     "explain": "codesign.costmodels.api",
+    "load_grid": "codesign.targets.grids",
     "load_model": "codesign.models",
     "load_run": "codesign.run",
     "load_target": "codesign.targets",

@@ -98,6 +98,11 @@ class PowerDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     other_sigma: float
     serving: ServingPower
     cap: PowerCap
+    cap_of_device: dict[str, PowerCap]
+
+    def capping(self, target: str) -> PowerCap:
+        """Return the numbers of a target whose limits were measured, else those of all that were."""
+        return self.cap_of_device.get(target, self.cap)
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

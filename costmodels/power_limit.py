@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from codesign.costmodels.efficiency import table
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.latency import PhaseCost
 from codesign.costmodels.machine import Machine
@@ -55,7 +56,8 @@ def limited(cost: PhaseCost, machine: Machine, limit: Array) -> tuple[PhaseCost,
     """
     seconds = cost.seconds
     joules = device_energy(cost, seconds, machine).value
-    found = capped(joules / seconds.value, limit, machine.thermal_power)
+    form = table().power.capping(machine.target.id)
+    found = capped(joules / seconds.value, limit, machine.thermal_power, form=form)
     idle = machine.idle_power * seconds.value
     above = np.maximum((found.energy * joules - idle * found.slowdown) / np.maximum(joules - idle, 1e-30), 0.0)
     sigma = np.log(found.slowdown_high / found.slowdown) / Z90
@@ -79,4 +81,6 @@ def sentence(limit: Array, machine: Machine, effects: dict[str, Capped]) -> str:
         value, low, high = (float(np.reshape(end, -1)[0]) for end in found[1:4])
         told.append(f"{name} {value:.2f} times as long" + (f" ({low:.2f} to {high:.2f})" if high > value else ""))
     watts = f"{float(limit[0]):.0f} W of {machine.thermal_power:.0f} W"
-    return f"power limit {watts}: {', '.join(told)}; kernels are shown without it"
+    own = machine.target.id in table().power.cap_of_device
+    fitted = "runs of this card" if own else "runs of older cards"
+    return f"power limit {watts}: {', '.join(told)}, by {fitted}; kernels are shown without it"

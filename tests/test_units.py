@@ -104,3 +104,10 @@ def test_display_of_the_absent() -> None:
     assert format_si(math.nan, "s") == "-"
     assert format_si(math.inf, "s") == "inf"
     assert format_si(0.0, "s") == "0 s"
+
+
+def test_carbon_above_a_megagram_is_shown_in_tonnes() -> None:
+    assert format_si(67.8e6, "gCO2e") == "67.8 tCO2e"
+    assert format_si(3.2e9, "gCO2e") == "3.20 ktCO2e"
+    assert format_si(940e3, "gCO2e") == "940 kgCO2e"
+    assert parse_quantity("3.2 ktCO2e", "gCO2e") == pytest.approx(3.2e9)

@@ -18,7 +18,6 @@ app = command_app()
 def respond_command(
     ctx: typer.Context,
     spec: Annotated[str, typer.Argument(help="A study: grid, workloads, policies, prices (YAML).")],
-    workers: Annotated[int, typer.Option(help="Processes that solve.")] = 1,
     out: Annotated[str | None, typer.Option(help="Run directory; default runs/<time>-demand-response.")] = None,
     force: s.Force = False,
     json: JsonFlag = False,
@@ -41,9 +40,9 @@ def respond_command(
     from codesign.search.demand_response.summary import summarise
 
     with s.watched(ctx) as progress:
-        run = respond(spec, directory=out, force=force, workers=workers, progress=progress, argv=sys.argv)
+        run, problem = respond(spec, directory=out, force=force, progress=progress, argv=sys.argv)
     page = report(run)
-    summary = summarise(run)
+    summary = summarise(run, problem)
     show(
         ctx, results(run, summary, page), () if json else tables(summary), as_json=json,
         units=summary.units, notes=() if json else notes(run, summary, page),

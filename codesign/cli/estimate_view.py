@@ -61,7 +61,7 @@ def metric_table(title: str, estimate: Any) -> Table:
     """Return the metrics of the first point, value and interval in one unit, 80 columns wide."""
     rows = []
     single = "devices" in estimate.columns and float(estimate.columns["devices"].value.reshape(-1)[0]) == 1.0
-    for name, q in estimate.quantities().items():
+    for name, q in sorted(estimate.quantities().items(), key=lambda entry: entry[0] == "memory"):  # memory last
         if name in REPEATED or (single and name in ("devices", "tokens_per_device")):
             continue
         metric = estimate.metrics[name]

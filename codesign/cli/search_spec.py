@@ -36,12 +36,12 @@ def spec_command(
     """
     from pathlib import Path
 
+    from codesign.cli.search import KINDS
     from codesign.errors import UsageError, nearest
-    from codesign.search.problems import PROBLEMS
     from codesign.search.specs import search_from_spec
 
     if not Path(spec).exists() and not spec.endswith((".yaml", ".yml", ".json")):
-        raise UsageError(f"unknown kind of search {spec!r}", f"{nearest(spec, PROBLEMS)}; or give a spec file")
+        raise UsageError(f"unknown kind of search {spec!r}", f"{nearest(spec, KINDS)}; or give a spec file")
     with s.watched(ctx) as progress:
         run = search_from_spec(
             spec, directory=out, force=force, workers=workers, progress=progress, argv=tuple(sys.argv),

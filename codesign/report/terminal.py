@@ -101,7 +101,8 @@ def _design(sheet: Sheet, rows: list[int]) -> tuple[str, list[str]]:
     cells = []
     for row in rows:
         values = [(f.name, sheet.columns[f.name][row]) for f in fields]
-        cells.append(" ".join(v if isinstance(v, str) else f"{name} {shown(v)}" for name, v in values))
+        told = [v if isinstance(v, str) else f"{name} {shown(v)}" for name, v in values if v is not None]
+        cells.append(" ".join(told))
     return "design", [_cut(cell, WIDEST_DESIGN) for cell in cells]
 
 

@@ -20,7 +20,9 @@ from codesign.search.demand_response.spec import (
     MOST_PIECES,
     MOST_SEGMENTS,
     MOST_WORKLOADS,
+    Column,
     DemandResponseSpec,
+    Numbers,
     Workload,
 )
 
@@ -75,7 +77,10 @@ def assemble(asked: DemandResponseSpec, name: str) -> Assembled:
             "study fewer days, or fewer segments",
         )
     _check_names(asked.workloads, name)
-    made = [_workload(asked, place, hours, f"{name}: workloads[{place}]") for place in range(count)]
+    shared = sum(w.share or 0.0 for w in asked.workloads)
+    if shared > 1.0 + 1e-6:
+        raise DataError(f"{name}: workloads: shares sum to {shared:g}, expected at most 1", "they share fleet.mean_mw")
+    made = [_workload(asked, place, hours, name) for place in range(count)]
     curves = [padded(m.curve, segments) for m in made]
     fleet = Fleet(
         names=tuple(w.name for w in asked.workloads),
@@ -112,9 +117,9 @@ def _check_names(workloads: tuple[Workload, ...], name: str) -> None:
         seen.add(workload.name)
 
 
-def _workload(asked: DemandResponseSpec, place: int, hours: int, where: str) -> _Made:
-    workload = asked.workloads[place]
-    power = _power(asked, workload, hours, where)
+def _workload(asked: DemandResponseSpec, place: int, hours: int, name: str) -> _Made:
+    workload, where = asked.workloads[place], f"{name}: workloads[{place}]"
+    power = _power(asked, workload, hours, name, where)
     if not power.max() > 0.0:
         raise DataError(f"{where}: the baseline is 0 MW in every hour", "leave the workload out")
     curtail = workload.max_curtail if workload.max_curtail is not None else _curtail_of(workload)
@@ -141,7 +146,7 @@ def _curtail_of(workload: Workload) -> float:
     return min(default, sampled) if workload.kind == "online" else default
 
 
-def _power(asked: DemandResponseSpec, workload: Workload, hours: int, where: str) -> Floats:
+def _power(asked: DemandResponseSpec, workload: Workload, hours: int, name: str, where: str) -> Floats:
     """Return the baseline of a workload, (H,) MW."""
     if (workload.baseline_mw is None) == (workload.share is None):
         raise DataError(f"{where}: expected one of baseline_mw and share", "share is of the fleet's load")
@@ -155,15 +160,21 @@ def _power(asked: DemandResponseSpec, workload: Workload, hours: int, where: str
     if asked.fleet is None:
         raise DataError(f"{where}.share: the spec has no fleet to share", "add fleet: {mean_mw: ..., shape: ...}")
     share = _number(workload.share, 0.0, 1.0, f"{where}.share")
-    place, shape = (where, workload.shape) if workload.shape is not None else (where.partition(":")[0] + ": fleet",
-                                                                              asked.fleet.shape)  # fmt: skip
-    assert isinstance(shape, tuple)
-    values = repeated(tuple(_number(v, 0.0, 1e12, f"{place}.shape[{i}]") for i, v in enumerate(shape)), hours, place)
-    if not values.mean() > 0.0:
-        raise DataError(f"{place}.shape: 0 in every hour", "give relative power, such as 0.6 to 1")
-    mean = _number(asked.fleet.mean_mw, 0.0, MOST_MW, f"{where.partition(':')[0]}: fleet.mean_mw", " MW")
-    power: Floats = share * mean * values / values.mean()
-    return power
+    mean = _number(asked.fleet.mean_mw, 0.0, MOST_MW, f"{name}: fleet.mean_mw", " MW")
+    if workload.shape is not None:
+        return share * mean * _relative(workload.shape, hours, f"{where}.shape")
+    return share * mean * _relative(asked.fleet.shape, hours, f"{name}: fleet.shape")
+
+
+def _relative(shape: Column | Numbers, hours: int, where: str) -> Floats:
+    """Return a load shape over the hours, (H,), its mean 1."""
+    assert isinstance(shape, tuple)  # an inlined spec has no columns
+    checked = tuple(_number(value, 0.0, 1e12, f"{where}[{place}]") for place, value in enumerate(shape))
+    values = repeated(checked, hours, where)
+    mean = float(values.mean())
+    if not mean > 0.0:
+        raise DataError(f"{where}: 0 in every hour", "give relative power, such as 0.6 to 1")
+    return values / mean
 
 
 def _curve(asked: DemandResponseSpec, workload: Workload, largest: float, where: str) -> tuple[Curve, str]:

@@ -96,15 +96,18 @@ def _policies(inputs: Mapping[str, Any], folder: Path) -> Policies:
             raise DataError(f"respond: {name}: expected a list, one entry a workload as in share")
     if not all(isinstance(flag, bool) for flag in lists["batch"]):
         raise DataError("respond: batch: expected true or false for each workload")
+    shares = [_number(share, f"share[{place}]") for place, share in enumerate(inputs["share"])]
+    total = max(1.0, sum(shares))  # a study's shares are of its fleet; a case may state a fleet of more
+    mean = _number(inputs["fleet_mean_mw"], "fleet_mean_mw")
     workloads = [
-        {"name": f"workload {place}", "kind": "batch" if batch else "online", "share": share,
+        {"name": f"workload {place}", "kind": "batch" if batch else "online", "share": share / total,
          "penalty": {"weight": weight}}
-        for place, (share, weight, batch) in enumerate(zip(*lists.values(), strict=True))
+        for place, (share, weight, batch) in enumerate(zip(shares, inputs["weight"], inputs["batch"], strict=True))
     ]  # fmt: skip
     spec = {
         "grid": {"csv": inputs["series"], "column": inputs.get("column", "avg_ci_g_per_kwh"), "day": inputs["day"]},
         "fleet": {
-            "mean_mw": inputs["fleet_mean_mw"],
+            "mean_mw": mean * total,
             "shape": {"csv": inputs["load"], "column": inputs.get("load_column", "cpu_load")},
         },
         "workloads": workloads,
@@ -119,7 +122,13 @@ def _levels(inputs: Mapping[str, Any], name: str, default: tuple[float, ...]) ->
     given = inputs.get(name, list(default))
     if not isinstance(given, list) or len(given) > MOST_LEVELS:
         raise DataError(f"respond: {name}: expected a list of at most {MOST_LEVELS} numbers")
-    for place, value in enumerate(given):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1e6:
-            raise DataError(f"respond: {name}[{place}]: found {value!r}, expected a positive number below 1e6")
-    return [float(value) for value in given]
+    levels = [_number(value, f"{name}[{place}]") for place, value in enumerate(given)]
+    if not all(levels):
+        raise DataError(f"respond: {name}: found 0, expected numbers above 0")
+    return levels
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1e6:
+        raise DataError(f"respond: {where}: found {value!r}, expected a number from 0, below 1e6")
+    return float(value)

@@ -40,7 +40,7 @@ def inlined(asked: DemandResponseSpec, folder: Path, name: str) -> DemandRespons
     file = f"{Path(asked.grid.csv).name}, {asked.grid.column}" if asked.grid.csv else ""
     source = asked.grid.source or asked.grid.series or file
     grid = Grid(
-        values=tuple(found.values.tolist()), days=asked.grid.days, source=source, start=asked.grid.start or found.start
+        values=tuple(found.values.tolist()), kind=asked.grid.kind, source=source, start=asked.grid.start or found.start
     )
     fleet = asked.fleet
     if fleet is not None:
@@ -64,6 +64,8 @@ def hourly_intensity(grid: Grid, folder: Path = Path(), name: str = "spec") -> H
     if sum(stated) != 1:
         hint = "state one of series, csv (with column) and values"
         raise DataError(f"{name}: grid: found {sum(stated)} sources of intensity, expected one", hint)
+    if grid.series and grid.kind != "average":
+        raise DataError(f"{name}: grid.kind: shipped series are average, found {grid.kind}", "leave it out")
     if grid.csv:
         return read_hourly(folder / grid.csv, grid.column, hours.start, len(hours), shown=grid.csv)
     if grid.values:
@@ -87,9 +89,15 @@ def _hours(grid: Grid, name: str) -> range:
     most = MOST_HOURS // DAY_H
     if not 0 <= grid.day < 10 * most:
         raise DataError(f"{name}: grid.day: found {grid.day}, expected 0 to {10 * most - 1}", "day 0 is the first")
-    if not 1 <= grid.days <= most:
-        raise DataError(f"{name}: grid.days: found {grid.days}, expected 1 to {most}")
-    return range(grid.day * DAY_H, (grid.day + grid.days) * DAY_H)
+    if grid.days is None and grid.values:
+        if not grid.day * DAY_H < len(grid.values) <= (grid.day + most) * DAY_H:
+            found = f"{len(grid.values):,} values from day {grid.day}"
+            raise DataError(f"{name}: grid.values: found {found}, expected 1 to {MOST_HOURS:,} hours")
+        return range(grid.day * DAY_H, len(grid.values))
+    days = 1 if grid.days is None else grid.days
+    if not 1 <= days <= most:
+        raise DataError(f"{name}: grid.days: found {days}, expected 1 to {most}")
+    return range(grid.day * DAY_H, (grid.day + days) * DAY_H)
 
 
 def _shape(shape: Column | Numbers, hours: range, folder: Path, where: str) -> Numbers:

@@ -68,7 +68,7 @@ class DemandResponse(Problem):
             "with batch work allowed to run early?" if fleet.advance else "no work running before its hour?"
         )
         self.sources = (
-            f"grid intensity: {self.asked.grid.source or 'given in the spec'}, g CO2e/kWh; "
+            f"{self.asked.grid.kind} grid intensity: {self.asked.grid.source or 'given in the spec'}, g CO2e/kWh; "
             f"interval: +-{GRID_SPREAD:.0%} of the mean, one error for all plans (assumed)",
             "penalties: weights and samples of the spec, assumed; interval: from the smooth curve to its chords",
             *self.notes,

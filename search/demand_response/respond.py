@@ -1,10 +1,10 @@
-"""The public call of demand response: a spec in, a run directory out, every plan in it."""
+"""The public call of demand response: a spec in, a run directory with every plan out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,22 +34,27 @@ def read_study(spec: Path | str) -> DemandResponseSpec:
     return prepared(asked, path.parent, str(spec))[0]
 
 
+class Answer(NamedTuple):
+    """A finished study: its run directory, and the problem with every plan in memory."""
+
+    run: Run
+    problem: DemandResponse
+
+
 def respond(
     spec: DemandResponseSpec | Mapping[str, Any] | Path | str,
     *,
     directory: Path | str | None = None,
     force: bool = False,
-    workers: int = 1,
     progress: Callable[[driver.Progress], None] | None = None,
     argv: Sequence[str] = (),
-) -> Run:
-    """Plan a fleet's power under every policy and price of a study; return the run, plans included.
+) -> Answer:
+    """Plan a fleet's power under every policy and price of a study.
 
     Args:
         spec: A study, its plain data, or the path of a YAML file; paths in plain data start at the working directory.
         directory: The run directory to make; None for ``runs/<time>-demand-response``.
         force: Replace the run in ``directory``.
-        workers: Processes that solve.
         progress: Called after each batch of plans.
         argv: The command line, recorded in the run.
 
@@ -64,7 +69,8 @@ def respond(
         spec = read_study(spec)
     plain: Mapping[str, Any] = msgspec.to_builtins(spec) if isinstance(spec, DemandResponseSpec) else spec
     problem = DemandResponse(**plain)
-    return driver.run_search(
-        problem, engine="exhaustive", keep="all", directory=directory, force=force, workers=workers,
-        progress=progress, command=COMMAND, argv=argv,
+    run = driver.run_search(
+        problem, engine="exhaustive", keep="all", directory=directory, force=force, progress=progress,
+        command=COMMAND, argv=argv,
     )  # fmt: skip
+    return Answer(run, problem)

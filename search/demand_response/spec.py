@@ -45,7 +45,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         column: Column of g CO2e/kWh.
         values: g CO2e/kWh, an hour each.
         day: First day studied, counted from 0 in the series.
-        days: Days studied.
+        days: Days studied; 1 where not stated, or all of ``values``.
+        kind: Whether the intensity is that of all power of an hour, or of the next MWh.
         source: Where the numbers come from, for reports.
         start: Time of the first hour, for reports.
     """
@@ -55,7 +56,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     column: str = "avg_ci_g_per_kwh"
     values: Numbers = ()
     day: int = 0
-    days: int = 1
+    days: int | None = None
+    kind: Literal["average", "marginal"] = "average"
     source: str = ""
     start: str = ""
 

@@ -12,7 +12,8 @@ from codesign.run import Run
 from codesign.search.demand_response.problem import GRID_SPREAD, DemandResponse, level_of
 
 UNITS = {
-    "carbon_t": "t CO2e", "saved_t": "t CO2e", "saved_pct": "%", "saved_by_shedding_pct": "%",
+    "carbon_t": "t CO2e", "carbon_t_low": "t CO2e", "carbon_t_high": "t CO2e", "saved_t": "t CO2e",
+    "saved_t_low": "t CO2e", "saved_t_high": "t CO2e", "saved_pct": "%", "saved_by_shedding_pct": "%",
     "saved_by_moving_pct": "%", "lambda": "t CO2e per unit of penalty", "cut": "share of the baseline",
     "penalty": "as the weights", "smooth_penalty": "as the weights", "shed_mwh": "MWh", "moved_mwh": "MWh",
     "worst_burden": "penalty per MW of entitlement", "burden_bound": "penalty per MW of entitlement",
@@ -46,9 +47,10 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class PlanRow(msgspec.Struct, frozen=True, rename={"price": "lambda"}):
-    """One plan; ``wrong`` says why it is no plan of the problem, empty where it is one.
+    """One plan; its tonnes have the interval of the grid's mean, one error for all plans of a study.
 
     Attributes:
+        wrong: Why it is no plan of the problem, empty where it is one.
         smooth_penalty: By the smooth curves: the lower end of the penalty, whose chords are the upper.
         jain_index: None where no workload bears a penalty.
         worst_workload: The workload of the largest burden; empty where none bears any.
@@ -61,6 +63,8 @@ class PlanRow(msgspec.Struct, frozen=True, rename={"price": "lambda"}):
     wrong: str
     carbon_t: float
     saved_t: float
+    saved_t_low: float
+    saved_t_high: float
     saved_pct: float | None
     saved_by_shedding_pct: float | None
     saved_by_moving_pct: float | None
@@ -80,21 +84,24 @@ class PlanRow(msgspec.Struct, frozen=True, rename={"price": "lambda"}):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The whole study."""
+    """The whole study: what every number is in, and where its inputs come from."""
 
     baseline: Baseline
     plans: tuple[PlanRow, ...]
     goals: tuple[dict[str, float], ...]
     notes: tuple[str, ...]
+    sources: tuple[str, ...]
     units: dict[str, str]
 
 
-def summarise(run: Run) -> Summary:
-    """Return the numbers of a finished run; plans are solved again from its spec."""
-    problem = DemandResponse(**run.meta["spec"]["spec"])
+def summarise(run: Run, problem: DemandResponse | None = None) -> Summary:
+    """Return the numbers of a finished run; without its ``problem``, plans are solved again from its spec."""
+    problem = problem if problem is not None else DemandResponse(**run.meta["spec"]["spec"])
     rows = [row for row in run.trials().sort("id").to_dicts() if row["id"] != run.meta["problem"]["baseline"]]
     goals: tuple[dict[str, float], ...] = tuple(msgspec.to_builtins(g) for g in problem.asked.goals)
-    return Summary(_baseline(problem), tuple(_row(problem, row) for row in rows), goals, problem.notes, UNITS)
+    return Summary(
+        _baseline(problem), tuple(_row(problem, row) for row in rows), goals, problem.notes, problem.sources, UNITS
+    )
 
 
 def _baseline(problem: DemandResponse) -> Baseline:
@@ -113,7 +120,7 @@ def _baseline(problem: DemandResponse) -> Baseline:
         load_weighted_g_per_kwh=fleet.baseline_t * 1000.0 / energy if energy else None,
         min_g_per_kwh=float(intensity.min()),
         max_g_per_kwh=float(intensity.max()),
-        grid=problem.asked.grid.source or "given in the spec",
+        grid=f"{problem.asked.grid.source or 'given in the spec'}, {problem.asked.grid.kind} intensity",
         advance=fleet.advance,
     )
 
@@ -122,6 +129,7 @@ def _row(problem: DemandResponse, row: dict[str, Any]) -> PlanRow:
     fleet = problem.policies.fleet
     planned = problem.plan(*level_of(row))
     outcome = planned.outcome
+    saved = float(outcome.saved_t.sum())
     worst = int(np.argmax(outcome.burden))
 
     def known(name: str) -> float | None:
@@ -134,8 +142,10 @@ def _row(problem: DemandResponse, row: dict[str, Any]) -> PlanRow:
         price=known("lambda"),
         cut=known("cut"),
         wrong=planned.wrong,
-        carbon_t=fleet.baseline_t - float(outcome.saved_t.sum()),
-        saved_t=float(outcome.saved_t.sum()),
+        carbon_t=fleet.baseline_t - saved,
+        saved_t=saved,
+        saved_t_low=min(saved * (1.0 - GRID_SPREAD), saved * (1.0 + GRID_SPREAD)),
+        saved_t_high=max(saved * (1.0 - GRID_SPREAD), saved * (1.0 + GRID_SPREAD)),
         saved_pct=known("saved_pct"),
         saved_by_shedding_pct=known("saved_by_shedding_pct"),
         saved_by_moving_pct=known("saved_by_moving_pct"),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from codesign.costmodels.api import estimate
+from codesign.costmodels.efficiency import table
+from codesign.costmodels.power_cap import capped
 from codesign.errors import UsageError
 from tests.conftest import RunCodesign
 
@@ -46,6 +48,18 @@ def test_arrays_equal_scalars() -> None:
         alone = values("llama-3.1-8b", SERVED, limit)
         for name, value in alone.items():
             assert together[name][place] == pytest.approx(value[0], rel=1e-12), name
+
+
+def test_a_card_whose_limits_were_measured_has_its_own_numbers() -> None:
+    def notes(target: str, limit: float) -> str:
+        found = estimate("llama-3.2-1b", target, dtype="fp16", power_limit=limit, batch=8, prompt=64, generate=16)
+        return found.estimate.notes[0]
+
+    assert "by runs of this card" in notes("v100-pcie", 150.0)
+    assert "by runs of older cards" in notes("h100-sxm", 400.0)
+    own, shared = table().power.capping("v100-pcie"), table().power.cap
+    slow = [capped(240.0, 150.0, 250.0, form=form).slowdown for form in (own, shared)]
+    assert slow[0] != pytest.approx(slow[1], rel=1e-3)
 
 
 def test_a_deep_limit_widens_the_interval_of_times() -> None:

@@ -27,7 +27,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(12)
     ]  # fmt: skip
     spec = {"grid": {"values": HOURS, "start": "2022-05-31T00:00:00Z"}, "workloads": workloads, "lambdas": [0.3, 1.0]}
-    return report(respond(spec, directory=tmp_path_factory.mktemp("plan") / "run"))
+    return report(respond(spec, directory=tmp_path_factory.mktemp("plan") / "run").run)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (380, "light")])

@@ -65,7 +65,7 @@ def test_shares_of_the_life_add_up_to_the_whole() -> None:
 
 
 def test_an_estimated_system_is_the_estimate() -> None:
-    options = {"batch": 16, "prompt": 512, "generate": 64, "mode": "continuous"}
+    options: dict[str, Any] = {"batch": 16, "prompt": 512, "generate": 64, "mode": "continuous"}
     system = {"name": "h", "estimate": {"model": "llama-3.1-8b", "target": "h100-sxm", **options}}
     found = result(systems=[system], functional_unit={"name": "1e6 tokens", "size": 1e6})
     whole = estimate(

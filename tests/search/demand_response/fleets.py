@@ -25,7 +25,7 @@ def fleet_of(spec: dict[str, Any]) -> Fleet:
 
 
 @st.composite
-def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("online", "batch"), **fixed: Any) -> dict[str, Any]:
+def specs(draw: st.DrawFn, /, kinds: tuple[str, ...] = ("online", "batch"), **fixed: Any) -> dict[str, Any]:
     """Specs of 1 to 4 workloads over 2 to 10 hours."""
     hours = draw(st.integers(2, 10))
 

@@ -58,6 +58,11 @@ def test_a_case_without_expected_values(tmp_path: Path) -> None:
     assert found["uniform"][0]["penalty"] == pytest.approx(6 * 3 * (0.1 + 5 * 0.1**3))
 
 
+def test_shares_of_more_than_a_fleet_are_a_larger_fleet(tmp_path: Path) -> None:
+    one, two = (respond(inputs(tmp_path, share=[k * 0.5, k * 0.5]), tmp_path)["baseline_t"] for k in (1, 2))
+    assert two == pytest.approx(2 * one)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -68,6 +73,7 @@ def test_a_case_without_expected_values(tmp_path: Path) -> None:
         ({"day": 2}, "ends after 48 hours"),
         ({"day": -1}, "grid.day"),
         ({"fleet_mean_mw": -1}, "mean_mw"),
+        ({"share": [0.5, "much"]}, "share[1]"),
         ({"weight": [2, -1]}, "weight"),
         ({"series": "none.csv"}, "none.csv"),
         ({"sries": 1}, "unknown input 'sries'"),

@@ -47,6 +47,7 @@ def test_json_states_everything(tmp_path: Path, run_codesign: Any) -> None:
     assert policies == {"nothing", "efficient", "fair-centralised", "fair-decentralised", "uniform-made-up",
                         "uniform-shed"}  # fmt: skip
     for p in plans:
+        assert p["saved_t_low"] <= p["saved_t"] <= p["saved_t_high"]
         assert p["saved_t"] == pytest.approx(base["carbon_t"] - p["carbon_t"])
         assert p["saved_pct"] == pytest.approx(p["saved_by_shedding_pct"] + p["saved_by_moving_pct"])
         assert p["penalty"] == pytest.approx(sum(p["penalty_by_workload"].values()))
@@ -91,10 +92,20 @@ def test_the_run_directory_is_a_run_like_any_other(tmp_path: Path, run_codesign:
     assert len(list(csv.DictReader((tmp_path / "run" / "plan.csv").open()))) == len(rows)
     assert run_codesign("report", "run", "--format", "md", "-o", "-").rc == 0
     assert run_codesign("compare", "run", "run").rc == 0
-    assert run_codesign("carbon", "respond", "study.yaml", "--out", "run", "--force", "--workers", "2").rc == 0
+    assert run_codesign("search", "run/run.json", "--out", "run", "--force", "--workers", "2").rc == 0
     assert front() == before
-    assert run_codesign("search", "run/run.json", "--out", "other").rc == 0
     assert not [f for f in (tmp_path / "run").iterdir() if str(tmp_path) in f.read_bytes().decode("utf-8", "ignore")]
+
+
+def test_all_values_count_where_no_days_are_stated(tmp_path: Path, run_codesign: Any) -> None:
+    def hours(**grid: Any) -> int:
+        spec = write(tmp_path, grid={"values": HOURS * 3, **grid}, policies=["efficient"])
+        done = run_codesign("carbon", "respond", spec, "--out", "run", "--force", "--json")
+        return int(json.loads(done.stdout)["results"]["baseline"]["hours"])
+
+    assert hours() == 72
+    assert hours(day=1) == 48
+    assert hours(day=1, days=1) == 24
 
 
 def test_goals_are_reached_by_bisection(tmp_path: Path, run_codesign: Any) -> None:
@@ -132,6 +143,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"workloads": [{**WEB, "share": None, "baseline_mw": [1.0, 2.0, 3.0, 4.0, 5.0]}]}, 2, "found 5 values"),
     ({"workloads": [{**WEB, "baseline_mw": 3.0}]}, 2, "one of baseline_mw and share"),
     ({"workloads": [{**WEB, "share": None, "baseline_mw": 0.0}]}, 2, "0 MW in every hour"),
+    ({"workloads": [{**WEB, "share": 0.7}, {**TRAIN, "share": 0.7}]}, 2, "shares sum to 1.4"),
     ({"workloads": [WEB, WEB]}, 2, "'web' is taken"),
     ({"workloads": [{**WEB, "kind": "onlin"}]}, 2, "online"),
     ({"workloads": [{**WEB, "max_make_up": 0.5}]}, 2, "online work is not made up"),
@@ -140,7 +152,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"workloads": [{**WEB, "max_curtail": 0.5, "penalty": {"samples": [[0.1, 1]]}}]}, 2, "nothing is extrapolated"),
     ({"workloads": [{**WEB, "penalty": {"samples": [[0, 1]]}}]}, 2, "all are at x = 0"),
     ({"workloads": [{**WEB, "name": "\x1b[31mred"}]}, 2, "printable"),
-    ({"workloads": [{**WEB, "name": f"w{i}"} for i in range(201)]}, 2, "expected 1 to 200"),
+    ({"workloads": [{**WEB, "name": f"w{i}", "share": 0.001} for i in range(201)]}, 2, "expected 1 to 200"),
     ({"policies": ["efficent"]}, 2, "efficient"),
     ({"policies": []}, 2, "policies: none given"),
     ({"lambdas": [0.1, 0.0]}, 2, "lambdas[1]: found 0.0"),
@@ -153,11 +165,19 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"capacity_mw": -1.0}, 2, "capacity_mw"),
     ({"capacity_mw": float("inf")}, 2, "capacity_mw"),
     ({"grid": {"values": [*HOURS[:23], float("nan")]}}, 2, "grid.values[23]: found nan"),
-    ({"grid": {"values": HOURS[:23]}}, 2, "the series ends after 23 hours"),
+    ({"grid": {"values": HOURS[:23], "days": 1}}, 2, "the series ends after 23 hours"),
     ({"grid": {"values": HOURS, "days": 1000}}, 2, "grid.days"),
+    ({"grid": {"values": HOURS * 400}}, 2, "grid.values: found 9,600 values"),
+    ({"grid": {"values": HOURS[:23]}}, 2, "fleet.shape: found 24 values, expected 23"),
+    ({"grid": {"series": "ERCO", "kind": "marginal"}}, 2, "grid.kind"),
     ({"grid": {}}, 2, "found 0 sources"),
     ({"grid": {"csv": "nowhere.csv"}}, 2, "nowhere.csv: cannot be read"),
     ({"grid": {"csv": "gap.csv", "column": "ci"}}, 2, "gap.csv:4"),
+    (
+        {"grid": {"values": HOURS * 366}, "workloads": [{**WEB, "name": f"w{i}", "share": 0.1} for i in range(10)]},
+        2,
+        "1,405,440 pieces",
+    ),
     ({"chords": {"segments": 1_000_000}}, 2, "chords.segments"),
     ({"fleet": None}, 2, "no fleet to share"),
     ({"advanced": True}, 2, "advance"),

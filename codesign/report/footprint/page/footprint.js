@@ -70,7 +70,7 @@ function life() {
   for (const tick of y.ticks) svg.append(shape('line', {class: 'grid', x1: left, x2: width - right, y1: y(tick), y2: y(tick)}), shape('text', {class: 'soft', x: left - 8, y: y(tick) + 4, 'text-anchor': 'end'}, digits(tick, 3)));
   svg.append(shape('text', {class: 'soft', x: (left + width - right) / 2, y: height - 8, 'text-anchor': 'middle'}, 'years of life'),
     shape('text', {class: 'soft', transform: `translate(16 ${(top + height - bottom) / 2}) rotate(-90)`, 'text-anchor': 'middle'}, chosen.relative ? 'tCDP over the least of all systems' : 'tCDP of a functional unit, gCO2e s'));
-  const best = new Set(data.crossovers.map(row => row.system));
+  const best = new Set(data.crossovers.length ? data.crossovers.map(row => row.system) : systems);
   const ends = [];
   for (const [name, found] of lines) {
     const place = systems.indexOf(name), points = found.map((value, at) => `${x(data.years[at]).toFixed(1)} ${y(value).toFixed(1)}`);
@@ -96,7 +96,7 @@ function life() {
     svg.append(mark, shape('text', {class: 'halo', x: x(years) + 8, y: y(found[at]) - 9}, digits(years, 2) + ' years'));
   });
   clear($('life-plot')).append(svg);
-  clear($('life-legend')).append(...lines.map(([name]) => make('li', {}, make('span', {class: 'swatch', style: `background:${color(systems.indexOf(name))}`}), name + (best.has(name) ? '' : ' (never best)'))), make('li', {}, '○ crossover'));
+  clear($('life-legend')).append(...lines.map(([name]) => make('li', {}, make('span', {class: 'swatch', style: `background:${color(systems.indexOf(name))}`}), name + (best.has(name) ? '' : ' (never best)'))), told.length ? make('li', {}, '○ crossover') : '');
   $('life-note').textContent = told.length ? told.join('; ') + '.' : data.crossovers.length ? `${data.crossovers[0].system} is best for every life, grid and utilisation.` : '';
 }
 function tables() {
