@@ -30,6 +30,8 @@ PATIENCE = 8
 """Batches without an improvement of any island before they start again."""
 EVERY = 3
 """A neighbourhood is asked every so many batches, and whenever a batch improved nothing."""
+DEEP = 4
+"""Members of each island, best first, that a neighbourhood may be that of."""
 SHARE = 0.05
 """Weight of every objective on an island that is not its own: among equals, the better all-round point."""
 BROKEN = 1e6
@@ -50,11 +52,11 @@ class Islands:
             space: Any space.
             seed: All randomness derives from it.
             evaluations: The budget if known; a small one gets small batches.
-            population: Points of a batch, over all islands; a twentieth of the budget, at most 2048, where None.
+            population: Points of a batch, over all islands; a twelfth of the budget, at most 2048, where None.
         """
         self.space, self.seed = space, seed
-        budget = LARGEST_BATCH * 20 if evaluations is None else evaluations
-        self.batch = population or int(np.clip(budget // 20, 12, LARGEST_BATCH))
+        budget = LARGEST_BATCH * 12 if evaluations is None else evaluations
+        self.batch = population or int(np.clip(budget // 12, 12, LARGEST_BATCH))
         self._unseen = Unseen(space, seed)
         self._turn, self._stale = 0, 0
         self._points: Points | None = None
@@ -99,7 +101,7 @@ class Islands:
         """Return what lies around the best points not looked around yet; nothing where all are known."""
         assert self._points is not None
         parts: list[Points] = []
-        for place in dict.fromkeys(self._ranked[:, 0].tolist()):
+        for place in dict.fromkeys(self._ranked[:, :DEEP].T.reshape(-1).tolist()):
             point = self._points[place : place + 1]
             key = int(self.space.key(point)[0])
             if key not in self._expanded and sum(map(len, parts)) < count:
@@ -116,13 +118,11 @@ class Islands:
         mother = self._ranked[home, generator.integers(size, size=(3, count)).min(axis=0)]
         abroad = np.where(generator.random(count) < 0.1, generator.integers(islands, size=count), home)
         father = self._ranked[abroad, generator.integers(size, size=(2, count)).min(axis=0)]
-        children = self.space.crossover(generator, points[mother], points[father])
-        alone = (generator.random(count) < 0.4).reshape(count, *([1] * (children.ndim - 1)))
-        children = self.space.mutate(generator, np.where(alone, points[mother], children))
-        again = np.flatnonzero(generator.random(count) < 0.3)
-        if len(again):
-            children[again] = self.space.mutate(generator, children[again])
-        return children
+        children = points[mother]
+        pairs = np.flatnonzero(generator.random(count) < 0.6)
+        if len(pairs):
+            children[pairs] = self.space.crossover(generator, points[mother[pairs]], points[father[pairs]])
+        return self.space.mutate(generator, children)
 
     # --- being told ---------------------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Islands:
             violation = np.concatenate([self._violation, violation])
         scores = score(values, violation)
         size = min(len(points), max(2, self.batch // len(scores)))
-        ranked = np.argsort(scores, axis=1, kind="stable")[:, :size]
+        ranked = _ranked(scores)[:, :size]
         best = np.take_along_axis(scores, ranked[:, :1], axis=1)[:, 0]
         improved = not len(self._best) or bool((best < self._best - 1e-12).any())
         self._stale = 0 if improved else self._stale + 1
@@ -169,6 +169,18 @@ class Islands:
         if "points" in state:
             self._points, self._values = unpack(state["points"]), unpack(state["values"])
             self._violation, self._ranked = unpack(state["violation"]), unpack(state["ranked"])
+
+
+def _ranked(scores: Floats) -> NDArray[np.int64]:
+    """Return (islands, N) the points of each island, best first; those that equal a better one come last.
+
+    Many designs have twins that cost the same: an island full of twins has nothing to breed from.
+    """
+    order = np.argsort(scores, axis=1, kind="stable")
+    ordered = np.take_along_axis(scores, order, axis=1)
+    twin = np.zeros(scores.shape, dtype=np.bool_)
+    twin[:, 1:] = np.diff(ordered, axis=1) <= 1e-12
+    return np.take_along_axis(order, np.argsort(twin, axis=1, kind="stable"), axis=1)
 
 
 def weighings(objectives: int) -> Floats:

@@ -16,8 +16,11 @@ from codesign.search.mapping.tiles import Tiles
 SPATIAL_WEIGHT = 0.1
 """How readily a repair takes a prime out of an array, against one out of a temporal loop: arrays are to be filled."""
 
-PRIME, SWAP, KEEP = 0.6, 0.9, 1.0
-"""Cumulative shares of the mutations: move a prime, swap two loops, change the levels that keep a tensor."""
+PRIME, SWAP = 0.6, 0.9
+"""Mutations that move a prime; those, and those that swap two loops. The rest change which levels keep a tensor."""
+
+MOST_STEPS = 3
+"""Further primes that a mutation moves at most."""
 
 
 class Moves:
@@ -46,17 +49,20 @@ class Moves:
         return self.fit(generator, genome)
 
     def mutate(self, generator: np.random.Generator, genome: Genome, rate: float | None = None) -> Genome:
-        """Return mappings changed by one step each, or more where ``rate`` (share of the primes) asks for more."""
+        """Return mappings changed: one step each, and half of them more primes.
+
+        ``rate`` is the share of the primes that move; half of the mappings move one, a quarter two, and so on where None.
+        """
         genome = genome.copy()
-        steps = 1 if rate is None else max(1, round(rate * sum(map(len, self.divisors.primes))))
-        everywhere = np.arange(genome.count)
-        for turn in range(steps):
-            chance = generator.random(genome.count)
-            prime = everywhere[(chance < PRIME) | (turn > 0)]
-            self._move_primes(generator, genome, prime)
-            if not turn:
-                self._swap(generator, genome, everywhere[(chance >= PRIME) & (chance < SWAP)])
-                self._change_keeping(generator, genome, everywhere[chance >= SWAP])
+        chance = generator.random(genome.count)
+        self._move_primes(generator, genome, np.flatnonzero(chance < PRIME))
+        self._swap(generator, genome, np.flatnonzero((chance >= PRIME) & (chance < SWAP)))
+        self._change_keeping(generator, genome, np.flatnonzero(chance >= SWAP))
+        more = generator.geometric(0.5, size=genome.count) - 1
+        if rate is not None:
+            more[:] = max(0, round(rate * sum(map(len, self.divisors.primes))) - 1)
+        for turn in range(min(int(more.max(initial=0)), MOST_STEPS if rate is None else MOST_TURNS)):
+            self._move_primes(generator, genome, np.flatnonzero(more > turn))
         return self.fit(generator, genome)
 
     def crossover(self, generator: np.random.Generator, first: Genome, second: Genome) -> Genome:
@@ -165,11 +171,7 @@ class Moves:
     def _move_out(self, generator: np.random.Generator, part: Genome, over: np.ndarray) -> bool:  # type: ignore[type-arg]
         """Move one prime out of the innermost memory that overflows, in every mapping; say whether any could."""
         innermost = len(over) - 1 - over[::-1].argmax(axis=0)
-        cut = np.zeros(part.count, dtype=np.int64)
-        for place in range(len(over)):
-            chosen = innermost == place
-            if chosen.any():
-                cut[chosen] = self.tiles.first_cut(place, part.take(chosen))
+        cut = self.tiles.first_cuts(part)[innermost, np.arange(part.count)]
         inside = np.arange(len(self.limits))[:, None, None] >= cut
         slot, rank, found = _draw_cell(generator, (part.factors > 1) & inside, self.weights)
         at = np.flatnonzero(found)

@@ -1,6 +1,6 @@
 """All mappings one step away from a mapping, as batches.
 
-A step moves one prime of a rank to another slot, gives a slot another class of orders, or changes one level of one
+A step moves one prime of a rank to another slot, exchanges two primes between two slots, gives a slot another class of orders, or changes one level of one
 tensor: kept or passed by, or its tile cut one slot further in or out. Ragged spaces also raise and lower bounds by one.
 """
 
@@ -26,7 +26,7 @@ def neighbours(space: MappingSpace, genome: Genome) -> Genome:
 
     The mappings themselves may be among them; equal ones may occur twice.
     """
-    parts = [genome, _primes(space, genome), *_orders(space, genome), *_keeping(space, genome)]
+    parts = [genome, _primes(space, genome), _exchanges(space, genome), *_orders(space, genome), *_keeping(space, genome)]
     if space.ragged:
         parts += _nudges(space, genome)
     around = join(parts)
@@ -53,6 +53,27 @@ def _primes(space: MappingSpace, genome: Genome) -> Genome:
     found, columns = genome.take(at), np.arange(len(at))
     found.factors[source[step], rank[step], columns] //= prime[step]
     found.factors[target[step], rank[step], columns] *= prime[step]
+    return found
+
+
+def _exchanges(space: MappingSpace, genome: Genome) -> Genome:
+    """Return the mappings in which two slots exchange a prime of one rank for a prime of another (or another prime).
+
+    Where an array or a memory is full, a prime can only come in when another goes out.
+    """
+    usable = space.moves.usable.tolist()
+    each = [(rank, prime) for rank, primes in enumerate(space.divisors.primes) for prime in sorted(set(primes))]
+    steps = np.array(
+        [(*one, *two, here, there) for one in each for two in each for here in usable for there in usable
+         if one != two and here < there], dtype=np.int64
+    ).reshape(-1, 6)  # fmt: skip
+    first, out, second, back, here, there = steps.T
+    divides = genome.factors[here, first] % out[:, None] == 0
+    step, at = np.nonzero(divides & (genome.factors[there, second] % back[:, None] == 0))
+    found, columns = genome.take(at), np.arange(len(at))
+    for rank, prime, source, target in ((first, out, here, there), (second, back, there, here)):
+        found.factors[source[step], rank[step], columns] //= prime[step]
+        found.factors[target[step], rank[step], columns] *= prime[step]
     return found
 
 

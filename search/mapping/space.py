@@ -29,7 +29,7 @@ from codesign.search.mapping.neighbours import neighbours
 from codesign.search.mapping.numbering import MOST_LISTED, Numbering, seen
 from codesign.search.mapping.skeleton import Option, make_skeletons
 from codesign.search.mapping.tiles import Tiles
-from codesign.search.variation import hash_rows
+from codesign.search.variation import mix
 from codesign.targets.spatial import Architecture, Fanout
 
 Rows = NDArray[np.int64]
@@ -82,6 +82,8 @@ class MappingSpace:
         self.relevance = relevance_of(problem, self.skeletons.ranks)
         self.sees = [np.array([self._sees(option) for option in options]) for options in self.skeletons.options]
         self.moves = Moves(self.skeletons, self.divisors, self.limits, self.tiles, ragged)
+        # a random linear form of a row, then scattered: unequal rows collide once in 2^64
+        self._weights = mix(np.arange(1, self.dimensions + 1, dtype=np.uint64)) | np.uint64(1)
         self._check_smallest()
         self._numbering = self._number()
         self.size = None if self._numbering is None else self._numbering.size
@@ -179,7 +181,7 @@ class MappingSpace:
 
     def key(self, points: NDArray[Any]) -> NDArray[np.uint64]:
         """Return a 64-bit hash of each row; all rows that the space gives are canonical."""
-        return hash_rows(points.astype(np.float64))
+        return mix(points.astype(np.uint64) @ self._weights)
 
     # --- variation ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ from codesign.targets.spatial import Spine
 
 Array = NDArray[np.float64]
 
+NOWHERE = np.iinfo(np.int64).max
+"""The cut of a tensor that a level passes by."""
+
 
 class Tiles:
     """The memories of limited capacity, and what every option of every tensor puts there."""
@@ -32,6 +35,8 @@ class Tiles:
             [np.array([_cut(option, storage.name) for option in options]) for options in skeletons.options]
             for storage in self.limited
         ]
+        self.distinct = [[[cut for cut in np.unique(table).tolist() if cut >= 0] for table in one] for one in self.cuts]
+        self.always = [[bool((table == table[0]).all()) for table in one] for one in self.cuts]
 
     def taken(self, genome: Genome) -> Array:
         """Return (limited memories, B) bits that the tiles take."""
@@ -45,12 +50,11 @@ class Tiles:
         for place, (bits, tables) in enumerate(zip(self.bits, self.cuts, strict=True)):
             for tensor, table in enumerate(tables):
                 cuts = table[genome.options[tensor]]
-                for cut in np.unique(table).tolist():
-                    if cut < 0:
-                        continue
+                for cut in self.distinct[place][tensor]:
                     if (tensor, cut) not in sizes:
                         sizes[tensor, cut] = self.views[tensor].footprint(inside[cut])
-                    taken[place] += np.where(cuts == cut, sizes[tensor, cut] * bits[tensor], 0.0)
+                    size = sizes[tensor, cut] * bits[tensor]
+                    taken[place] += size if self.always[place][tensor] else size * (cuts == cut)
         return taken
 
     def overflow(self, genome: Genome) -> Mask:
@@ -58,11 +62,13 @@ class Tiles:
         over: Mask = self.taken(genome) > self.capacities[:, None]
         return over
 
-    def first_cut(self, place: int, genome: Genome) -> Integers:
-        """Return (B,) the outermost cut of the tiles in a limited memory; -1 where it keeps nothing."""
-        cuts = np.stack([table[genome.options[tensor]] for tensor, table in enumerate(self.cuts[place])])
-        kept = np.where(cuts < 0, np.iinfo(np.int64).max, cuts).min(axis=0)
-        return np.where(kept == np.iinfo(np.int64).max, -1, kept)
+    def first_cuts(self, genome: Genome) -> Integers:
+        """Return (limited memories, B) the outermost cut of the tiles there; a huge number where it keeps nothing."""
+        cuts = [
+            np.min([np.where(table < 0, NOWHERE, table)[genome.options[tensor]] for tensor, table in enumerate(one)], axis=0)
+            for one in self.cuts
+        ]
+        return np.stack(cuts)
 
 
 def _cut(option: Option, level: str) -> int:
