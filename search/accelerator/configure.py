@@ -1,8 +1,9 @@
 """A configuration of a template as an accelerator: its tree with sizes, energies and areas from one set of tables.
 
-Every configuration, the template's own among them, is priced from the same tables, so that designs compare: multiply-adds
-from the table of actions, memories from the fit of SRAM (register files too: the tangent of the fit, never below 32 B),
-DRAM by the bit moved. Assumed, and stated in ``ASSUMPTIONS``: how a multiply-add follows its width, its area, and leakage
+Every configuration, the template's own among them, is priced from the same tables, so that designs compare:
+multiply-adds from the table of actions, memories from the fit of SRAM (register files too: the tangent of the fit,
+never below 32 B), DRAM by the bit moved. Assumed, and stated in
+``ASSUMPTIONS``: how a multiply-add follows its width, its area, and leakage
 in proportion to the supply. Joules per action, mm2, watts, Hz.
 """
 
@@ -28,9 +29,9 @@ LEAST_BYTES = 32.0
 """Smallest memory that the fit of SRAM answers for; smaller ones are priced as that."""
 
 ASSUMPTIONS = (
-    "multiply-add: energy of its width by a power law between 8 and 32 bits; area of a multiplier of w bits as w adders",
-    "memories: fit to CACTI, high-performance cells at 360 K; smaller than 2 KB by the tangent of the fit",
-    "leakage of logic and background power of DRAM are in no table and are not counted",
+    "multiply-add: energy by a power law between 8 and 32 bits; area of a multiplier of w bits that of w adders",
+    "memories: fit to CACTI, high-performance cells at 360 K; register files as such, below 2 KB by the tangent",
+    "leakage of logic, background power of DRAM and an interposer for HBM are in no table and are not counted",
     "clock: that of the template at 0.9 V whatever the node, by the alpha-power law at other supplies",
 )
 
@@ -111,7 +112,9 @@ def configure(template: Template, design: Design) -> Configured:
     static = _sum(costs[name].leakage_watts.times(count * design.cores) for name, count in copies.items())
     static = static.times(design.volts / USUAL_VOLTS)
     busy = [mac.times(units)] + [_busy(priced[name]).times(count) for name, count in copies.items()]
-    moved = action_energy(memory_device(design.memory).energy).times(memory_device(design.memory).bandwidth * BITS_PER_BYTE)
+    moved = action_energy(memory_device(design.memory).energy).times(
+        memory_device(design.memory).bandwidth * BITS_PER_BYTE
+    )
     return Configured(
         design=design,
         architecture=architecture,
@@ -157,7 +160,9 @@ def _buffer(template: Template, design: Design, one: Storage) -> Storage:
     held = capacity_bytes(one) * design.buffer / template.buffer_bytes
     # bytes a cycle are what was asked for: words of wider operands are fewer
     words = faster * template.bits / design.bits if one.word_bits else faster
-    return _ports(one, words, word_bits=_word(one, template, design), width_bits=width, depth=max(1, round(held * 8 / width)))
+    return _ports(
+        one, words, word_bits=_word(one, template, design), width_bits=width, depth=max(1, round(held * 8 / width))
+    )
 
 
 def _pad(template: Template, design: Design, one: Storage) -> Storage:
@@ -179,7 +184,9 @@ def _ports(one: Storage, factor: float, **fields: Any) -> Storage:
         name: None if getattr(one, name) is None else getattr(one, name) * factor
         for name in ("read_bandwidth", "write_bandwidth", "shared_bandwidth")
     }
-    banks = 1 if one.banks == 1 else min(one.banks, max(1, int(fields["depth"] * fields["width_bits"] / 8 // LEAST_BYTES)))
+    banks = (
+        1 if one.banks == 1 else min(one.banks, max(1, int(fields["depth"] * fields["width_bits"] / 8 // LEAST_BYTES)))
+    )
     return msgspec.structs.replace(one, **{**ports, **fields, "banks": banks, "cluster": 1, "leak": None})
 
 
@@ -199,7 +206,8 @@ def _priced(one: Storage, cost: SramCost) -> Storage:
 
 def _busy(one: Storage) -> Band:
     """Return the energy of one cycle in which every port of a memory moves all it can, J."""
-    assert one.read is not None and one.write is not None and one.read.low is not None and one.write.low is not None
+    assert one.read is not None
+    assert one.write is not None
     rows = one.width_bits / one.reference_bits
     reads = (one.read_bandwidth or one.shared_bandwidth or rows) / rows
     writes = 0.0 if one.read_bandwidth is None and one.shared_bandwidth else (one.write_bandwidth or rows) / rows

@@ -1,8 +1,8 @@
 """Embodied carbon of a configuration: its dies with the edge of the wafer, their package, and DRAM.
 
-Dies and package after ECO-CHIP (``carbon.chiplets``): ``cpa A / Y + edge`` with the negative binomial yield of the die, so
-that one large die and several small ones are comparable. DRAM by capacity. Design, board and cooling are not counted.
-Grams of CO2e.
+Dies and package after ECO-CHIP (``carbon.chiplets``): ``cpa A / Y + edge`` with the negative binomial yield of the die,
+so that one large die and several small ones are comparable. DRAM by capacity. Design, board and cooling are not
+counted. Grams of CO2e.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What of a spatial accelerator a search varies: its memories, arrays and compute unit by the part they play.
 
-A template has one memory at its root (DRAM), then *buffers*, then arrays with *pads* (memories beside each compute unit)
-among and below them, and one kind of compute unit. Sizes of buffers and pads keep the proportions of the template.
+A template has one memory at its root (DRAM), then *buffers*, then arrays with *pads* (memories beside each compute
+unit) among and below them, and one kind of compute unit. Sizes of buffers and pads keep the template's proportions.
 """
 
 from __future__ import annotations
