@@ -31,6 +31,10 @@ def test_a_run_reports_resumes_and_repeats(run_codesign: RunCodesign, tmp_path: 
     again = json.loads((tmp_path / "b" / "front.json").read_text())
     assert again["columns"] == front["columns"]
     assert run_codesign("compare", "a", "b").rc == 0
+    hull = run_codesign("carbon", "hull", "a", "--json")
+    assert hull.rc == 0, hull.stderr
+    rows = json.loads(hull.stdout)["results"]["rows"]
+    assert [row["from_years"] for row in rows] == sorted(row["from_years"] for row in rows)
 
 
 def test_nothing_feasible_says_which_limit_kills_most(run_codesign: RunCodesign) -> None:
