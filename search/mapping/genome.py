@@ -82,6 +82,8 @@ def width(skeletons: Skeletons) -> int:
 
 def by_skeleton(genome: Genome, skeletons: Skeletons) -> list[tuple[NDArray[np.intp], Mappings]]:
     """Return (their places, the mappings) of every skeleton that occurs."""
+    if not genome.count:
+        return []
     radix = [len(options) for options in skeletons.options]
     numbers = np.ravel_multi_index(tuple(genome.options), radix)
     distinct, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)

@@ -188,7 +188,9 @@ class Moves:
 
 
 def _draw_cell(
-    generator: np.random.Generator, allowed: np.ndarray, weights: np.ndarray | float = 1.0  # type: ignore[type-arg]
+    generator: np.random.Generator,
+    allowed: np.ndarray,
+    weights: np.ndarray | float = 1.0,  # type: ignore[type-arg]
 ) -> tuple[Integers, Integers, np.ndarray]:  # type: ignore[type-arg]
     """Return (row, column, whether there is one) of a random allowed cell of each (rows, columns, B)."""
     keys = (generator.random(allowed.shape, dtype=np.float32) + np.float32(1e-6)) * allowed * np.float32(1.0) * weights

@@ -26,7 +26,13 @@ def neighbours(space: MappingSpace, genome: Genome) -> Genome:
 
     The mappings themselves may be among them; equal ones may occur twice.
     """
-    parts = [genome, _primes(space, genome), _exchanges(space, genome), *_orders(space, genome), *_keeping(space, genome)]
+    parts = [
+        genome,
+        _primes(space, genome),
+        _exchanges(space, genome),
+        *_orders(space, genome),
+        *_keeping(space, genome),
+    ]
     if space.ragged:
         parts += _nudges(space, genome)
     around = join(parts)

@@ -28,9 +28,7 @@ class Tiles:
         self.extents = np.array([float(problem.ranks[rank]) for rank in skeletons.ranks])[:, None]
         self.limited = [storage for storage in spine.storages if storage.capacity_bits is not None]
         self.capacities = np.array([(storage.capacity_bits or 0.0) / storage.buffers for storage in self.limited])
-        self.bits = [
-            [storage.element_bits(int(tensor.bits)) for tensor in problem.tensors] for storage in self.limited
-        ]
+        self.bits = [[storage.element_bits(int(tensor.bits)) for tensor in problem.tensors] for storage in self.limited]
         self.cuts = [
             [np.array([_cut(option, storage.name) for option in options]) for options in skeletons.options]
             for storage in self.limited
@@ -65,7 +63,10 @@ class Tiles:
     def first_cuts(self, genome: Genome) -> Integers:
         """Return (limited memories, B) the outermost cut of the tiles there; a huge number where it keeps nothing."""
         cuts = [
-            np.min([np.where(table < 0, NOWHERE, table)[genome.options[tensor]] for tensor, table in enumerate(one)], axis=0)
+            np.min(
+                [np.where(table < 0, NOWHERE, table)[genome.options[tensor]] for tensor, table in enumerate(one)],
+                axis=0,
+            )
             for one in self.cuts
         ]
         return np.stack(cuts)
