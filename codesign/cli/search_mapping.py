@@ -63,7 +63,7 @@ def mapping(
     with s.watched(ctx) as progress:
         run = asked_search(
             {**shared, "problem": problem, "objectives": s.names(objectives)}, engine=engine, evaluations=evaluations,
-            time_limit=s.seconds(time), seed=seed, workers=workers, keep=keep, directory=out, force=force, resume=resume,
-            progress=progress, argv=sys.argv,
+            time_limit=s.seconds(time), seed=seed, workers=workers, keep=keep, directory=out, force=force,
+            resume=resume, progress=progress, argv=sys.argv,
         )  # fmt: skip
     show_search(ctx, run, json)

@@ -64,7 +64,7 @@ def _row(layer: Layer, time: str) -> tuple[object, ...]:
     rival = float(layer.front.random[2]) / edp
     more = f" +{len(layer.names) - 1}" if len(layer.names) > 1 else ""
     return (
-        layer.names[0] + more, layer.count, count(layer.problem.operations), number(energy, "J"), _time(latency, time),
+        layer.names[0] + more, layer.runs, count(layer.problem.operations), number(energy, "J"), _time(latency, time),
         f"{edp:.3g}", f"{rival:.2f}x", f"{100.0 * used:.0f} %",
     )  # fmt: skip
 
@@ -84,7 +84,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
             "value": float(front.best[place]), "random": float(front.random[place]), "nest": draw(costs, mappings)
         }  # fmt: skip
     return {
-        "layers": layer.names, "runs": layer.count, "ranks": dict(layer.problem.ranks), "best": found,
+        "layers": layer.names, "runs": layer.runs, "ranks": dict(layer.problem.ranks), "best": found,
         "evaluations": front.evaluations, "exhaustive": front.exhaustive,
         "bounds": {"energy": front.bounds.energy, "cycles": front.bounds.cycles},
     }  # fmt: skip

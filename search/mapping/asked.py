@@ -1,4 +1,4 @@
-"""Mapping searches as a command asks for them: one Einsum into a run directory, or the layers of a model into a table."""
+"""Mapping searches as a command asks for them: one Einsum into a run, or the layers of a model into a table."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def asked_layers(
         raise UsageError("--unit does not go with a model", "layers run on the first compute unit")
     named = {name: value for name, value in sizes.items() if value is not None}
     return map_model(
-        model, architecture, budget=evaluations or LAYER_BUDGET, seed=seed, bits=read_bits(bits), **given, **named
+        model, architecture, budget=evaluations or LAYER_BUDGET, seed=seed, bits=read_bits(bits), sizes=named, **given
     )
 
 

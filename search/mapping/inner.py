@@ -1,8 +1,8 @@
 """The best mappings of one Einsum on one accelerator, found at once and in memory.
 
-This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces are
-streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the front
-over all objectives; random mappings at as many evaluations say what the search is worth.
+This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces
+are streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the
+front over all objectives; random mappings at as many evaluations say what the search is worth.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from codesign.targets.spatial import Architecture
 Array = NDArray[np.float64]
 
 BUDGET = 20_000
-"""Evaluations of a search: on the designs of the catalogue ten times as many find the same best mappings or nearly so."""
+"""Evaluations of a search where none are asked for: half a second."""
 
 
 class MappingFront(NamedTuple):

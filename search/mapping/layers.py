@@ -1,13 +1,13 @@
 """All layers of a model on one accelerator: every Einsum of its workload, equal shapes searched once.
 
-Elements have the bits that the accelerator computes with (8-bit operands and 16-bit partial sums unless told otherwise), not
-those of the model's checkpoint. What is no multiply-add on integer extents (norms, activations, lookups) is not mapped
-and is counted as left out.
+Elements have the bits that the accelerator computes with (8-bit operands and 16-bit partial sums unless told
+otherwise), not those of the model's checkpoint. What is no multiply-add on integer extents (norms, activations,
+lookups) is not mapped and is counted as left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -32,13 +32,13 @@ class Layer(NamedTuple):
     Attributes:
         names: Their names, in order.
         problem: What one of them computes.
-        count: How often the shape runs in one run of the model.
+        runs: How often the shape runs in one run of the model.
         front: What the search found.
     """
 
     names: tuple[str, ...]
     problem: Problem
-    count: int
+    runs: int
     front: MappingFront
 
 
@@ -65,7 +65,7 @@ class MappedModel(NamedTuple):
         for layer in self.layers:
             point = layer.front.best_points[layer.front.objectives.index(by)]
             values = layer.front.problem.evaluate(point[None, :]).objectives[0]
-            whole += layer.count * float(values[layer.front.objectives.index(objective)])
+            whole += layer.runs * float(values[layer.front.objectives.index(objective)])
         return whole
 
 
@@ -80,7 +80,7 @@ def map_model(
     bypass: bool = True,
     uneven: bool = False,
     ragged: bool = False,
-    **sizes: int,
+    sizes: Mapping[str, int] | None = None,
 ) -> MappedModel:
     """Return the best mappings of every layer of a model.
 
@@ -94,13 +94,13 @@ def map_model(
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
         ragged: Whether bounds may exceed the extents.
-        **sizes: Sizes of the run, such as ``batch``.
+        sizes: Sizes of the run, such as ``batch``; the rest as the model has them.
 
     Raises:
         UsageError: unknown model or size, or a model without a layer that can be mapped.
         LimitCrossed: a layer that no mapping fits, or none within the limits.
     """
-    workload = load_model(model).workload(**sizes)
+    workload = load_model(model).workload(**(sizes or {}))
     problems, left_out = problems_of(workload, bits)
     shapes: dict[str, list[tuple[Problem, int]]] = {}
     for problem, count in problems:
@@ -114,7 +114,7 @@ def map_model(
         )  # fmt: skip
         names = tuple(problem.name for problem, _ in same)
         layers.append(Layer(names, same[0][0], sum(count for _, count in same), front))
-    macs = sum(layer.count * layer.problem.operations for layer in layers)
+    macs = sum(layer.runs * layer.problem.operations for layer in layers)
     return MappedModel(model, architecture, tuple(layers), left_out, macs)
 
 

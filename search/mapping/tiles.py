@@ -1,6 +1,7 @@
 """Which mappings fit the memories: sizes of tiles from loop bounds alone, whatever the order of loops.
 
-Tiles are those of the cost model: bounding boxes over the loops inside a cut, no rank beyond its extent. Sizes are bits.
+Tiles are those of the cost model: bounding boxes over the loops inside a cut, no rank beyond its extent. Sizes are
+bits.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Tiles:
             np.multiply(inside[slot + 1], factors[slot], out=inside[slot])
         np.minimum(inside, self.extents, out=inside)
         sizes: dict[tuple[int, int], Array] = {}
-        taken = np.zeros((len(self.limited), genome.count))
+        taken = np.zeros((len(self.limited), genome.size))
         for place, (bits, tables) in enumerate(zip(self.bits, self.cuts, strict=True)):
             for tensor, table in enumerate(tables):
                 cuts = table[genome.options[tensor]]
