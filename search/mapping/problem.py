@@ -86,7 +86,9 @@ class MappingProblem(base.Problem):
         wanted = tuple(dict.fromkeys(self.asked.objectives))
         self.objectives = tuple(Objective(name, units[name]) for name in wanted)
         self.metrics = tuple(Metric(name, unit) for name, unit in units.items() if name not in wanted)
-        self.constraints = tuple(parse_where(text, units) for text in self.asked.where)
+        # cycles, and products with a time, are plain numbers in a limit: no unit of that name can be written
+        plain = {name: "" if "cycle" in unit or name == "edp" else unit for name, unit in units.items()}
+        self.constraints = tuple(parse_where(text, plain) for text in self.asked.where)
         self.title = f"{self.einsum.name} on {self.architecture.name}"
         ranks = " ".join(f"{rank}{extent}" for rank, extent in self.einsum.ranks.items())
         self.question = f"How do the loops of {self.einsum.name} ({ranks}) run best on {self.architecture.name}?"

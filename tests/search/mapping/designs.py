@@ -1,4 +1,4 @@
-"""Tiny accelerators and problems for the tests of mapping searches: small enough to list every mapping by brute force."""
+"""Tiny accelerators and problems for the tests of mapping searches: small enough to list every mapping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The space of mappings: its list is what brute force finds, its operators stay inside, equal designs are equal rows."""
+"""The space of mappings: its list is what brute force finds, its operators stay inside, equal designs equal rows."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def test_operators_stay_inside(case: str, kind: str) -> None:
         assert np.array_equal(space.repair(points), points)
         assert feasible(space, points).all()
     around = space.neighbours(some[0])
-    assert len(around) and feasible(space, around).all()
+    assert len(around)
+    assert feasible(space, around).all()
     keys = space.key(around)
     assert len(np.unique(keys)) == len(keys)
     assert space.key(some[:1])[0] not in keys
