@@ -1,9 +1,10 @@
 """Islands: large populations that each breed for one weighing of the objectives, then look around their best.
 
-Every island minimises a weighted sum of the objectives' logarithms (a weighted product, so that scales do not matter): one
-island an objective, one a pair, one for all. A batch breeds all islands at once; every point is offered to every island. Now
-and then the whole neighbourhoods of the islands' best points are asked in one batch, until all are known; when nothing
-improves any more the islands start again from random points, and the search's archive keeps what was found.
+Every island minimises a weighted sum of the objectives' logarithms (a weighted product, so that scales do not
+matter): one island an objective, one a pair, one for all. A batch breeds all islands at once; every point is offered
+to every island. Now and then the whole neighbourhoods of the islands' best points are asked in one batch, until all
+are known; when nothing improves any more the islands start again from random points, and the search's archive keeps
+what was found.
 
 Decomposition after Zhang and Li, "MOEA/D: a multiobjective evolutionary algorithm based on decomposition", IEEE TEC
 11(6), 2007. Made for spaces whose points cost microseconds; for dear evaluations NSGA-II spends fewer of them.
@@ -146,7 +147,7 @@ class Islands:
         self._best = best
         kept, places = np.unique(ranked, return_inverse=True)
         self._points, self._values, self._violation = points[kept], values[kept], violation[kept]
-        self._ranked = places.reshape(ranked.shape)
+        self._ranked = np.reshape(places, ranked.shape).astype(np.int64)
 
     # --- state --------------------------------------------------------------------------------------------------
 
@@ -198,9 +199,9 @@ def score(values: Floats, violation: Floats) -> Floats:
 
     Objectives that are not all positive are moved there, by the range that the points span.
     """
-    finite = np.isfinite(values).all(axis=1)
-    scaled = np.where(finite[:, None], values, 1.0)
-    low = scaled.min(axis=0)
+    finite: NDArray[np.bool_] = np.all(np.isfinite(values), axis=1)
+    scaled: Floats = np.where(finite[:, None], values, 1.0)
+    low: Floats = np.min(scaled, axis=0)
     moved = np.where(low > 0.0, scaled, scaled - low + np.maximum(np.ptp(scaled, axis=0), 1e-12))
     scores: Floats = weighings(values.shape[1]) @ np.log(moved).T
     broken = (violation > 0.0) | ~finite

@@ -1,8 +1,8 @@
 """What no mapping can beat: the energy and the cycles that a problem takes at least.
 
-Every operation costs its energy. The outermost level reads every word of every input that is visited, and takes in every
-word of the output, at least once (compulsory traffic); its words take their time over its ports, and the operations take
-their cycles on all compute units at once.
+Every operation costs its energy. The outermost level reads every word of every input that is visited, and takes in
+every word of the output, at least once (compulsory traffic); its words take their time over its ports, and the
+operations take their cycles on all compute units at once.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ def gap_lines(problem: MappingProblem, costs: Costs) -> list[str]:
         )
     limiting = int(costs.limiting[0])
     if limiting >= 0:
-        lines.append(f"bandwidth of {costs.levels[limiting]} limits: {float(costs.ideal_cycles[0]):,.0f} cycles without")
+        lines.append(
+            f"bandwidth of {costs.levels[limiting]} limits: {float(costs.ideal_cycles[0]):,.0f} cycles without"
+        )
     return lines
 
 

@@ -7,6 +7,7 @@ options of the tensors, then the factors slot by slot, then the orders slot by s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Genome(NamedTuple):
     orders: Integers
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Return B."""
         return int(self.options.shape[-1])
 
@@ -53,7 +54,7 @@ class Genome(NamedTuple):
 
     def rows(self) -> Integers:
         """Return one row a mapping."""
-        parts = [part.reshape(-1, self.count) for part in self]
+        parts = [part.reshape(prod(part.shape[:-1]), self.size) for part in self]
         return np.ascontiguousarray(np.concatenate(parts).T)
 
 
@@ -82,6 +83,8 @@ def width(skeletons: Skeletons) -> int:
 
 def by_skeleton(genome: Genome, skeletons: Skeletons) -> list[tuple[NDArray[np.intp], Mappings]]:
     """Return (their places, the mappings) of every skeleton that occurs."""
+    if not genome.size:
+        return []
     radix = [len(options) for options in skeletons.options]
     numbers = np.ravel_multi_index(tuple(genome.options), radix)
     distinct, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)

@@ -1,8 +1,8 @@
 """The best mappings of one Einsum on one accelerator, found at once and in memory.
 
-This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces are
-streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the front
-over all objectives; random mappings at as many evaluations say what the search is worth.
+This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces
+are streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the
+front over all objectives; random mappings at as many evaluations say what the search is worth.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from codesign.targets.spatial import Architecture
 Array = NDArray[np.float64]
 
 BUDGET = 20_000
-"""Evaluations of a search: on the designs of the catalogue ten times as many find the same best mappings or nearly so."""
+"""Evaluations of a search where none are asked for: half a second."""
 
 
 class MappingFront(NamedTuple):
@@ -41,7 +41,7 @@ class MappingFront(NamedTuple):
         points: (K, D) rows of the front, by the first objective.
         values: (K, M) their objectives, SI (latency in cycles where the design has no clock).
         best: (M,) the best value of every objective.
-        best_points: (M, D) the mapping that has it.
+        best_points: (M, D) the mapping of the front that has it: of several, none is worse in all else.
         random: (M,) the best values of random mappings at as many evaluations; the same where all were seen.
         evaluations: Mappings that were priced.
         exhaustive: Whether that was the whole space.
@@ -129,13 +129,15 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
         rival = _Best(len(problem.objectives))
         _run(problem, RandomSearch(space, seed=seed, chunk=engine.batch), found.evaluations, rival)
     order = np.argsort(found.archive.values[:, 0], kind="stable")
+    points = np.stack([found.kept[number] for number in found.archive.ids[order].tolist()])
+    values = found.archive.values[order]
     return MappingFront(
         problem=problem,
         objectives=tuple(objective.name for objective in problem.objectives),
-        points=np.stack([found.kept[number] for number in found.archive.ids[order].tolist()]),
-        values=found.archive.values[order],
+        points=points,
+        values=values,
         best=found.best,
-        best_points=np.stack(found.champions),
+        best_points=points[values.argmin(axis=0)],
         random=rival.best,
         evaluations=found.evaluations,
         exhaustive=whole,
@@ -150,7 +152,6 @@ class _Best:
         self.archive = Archive(objectives)
         self.kept: dict[int, Rows] = {}
         self.best: Array = np.full(objectives, np.inf)
-        self.champions: list[Rows] = []
         self.evaluations = 0
 
     def offer(self, points: Rows, values: Array, ok: NDArray[np.bool_]) -> None:
@@ -160,11 +161,7 @@ class _Best:
         rows = np.flatnonzero(ok)
         if not len(rows):
             return
-        first = rows[values[rows].argmin(axis=0)]
-        self.champions = self.champions or [points[at] for at in first.tolist()]
-        for objective, at in enumerate(first.tolist()):
-            if values[at, objective] < self.best[objective]:
-                self.best[objective], self.champions[objective] = values[at, objective], points[at]
+        self.best = np.minimum(self.best, values[rows].min(axis=0))
         entered = self.archive.offer(values[rows], ids[rows])
         self.kept |= dict(zip(ids[rows[entered]].tolist(), points[rows[entered]], strict=True))
         self.kept = {number: self.kept[number] for number in self.archive.ids.tolist()}

@@ -1,13 +1,13 @@
 """All layers of a model on one accelerator: every Einsum of its workload, equal shapes searched once.
 
-Elements have the bits that the accelerator computes with (8-bit operands and 16-bit partial sums unless told otherwise), not
-those of the model's checkpoint. What is no multiply-add on integer extents (norms, activations, lookups) is not mapped
-and is counted as left out.
+Elements have the bits that the accelerator computes with (8-bit operands and 16-bit partial sums unless told
+otherwise), not those of the model's checkpoint. What is no multiply-add on integer extents (norms, activations,
+lookups) is not mapped and is counted as left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,9 +18,9 @@ from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.search.mapping.inner import MappingFront, best_mappings
 from codesign.targets.spatial import Architecture
-from codesign.workload import Einsum, Workload
+from codesign.workload import Einsum, Op, Phase, Tensor, Workload
 
-LAYER_BUDGET = 6_000
+LAYER_BUDGET = 8_000
 """Evaluations of one layer: a whole network is a table, not a study."""
 
 OBJECTIVES = ("energy", "latency", "edp")
@@ -32,13 +32,13 @@ class Layer(NamedTuple):
     Attributes:
         names: Their names, in order.
         problem: What one of them computes.
-        count: How often the shape runs in one run of the model.
+        runs: How often the shape runs in one run of the model.
         front: What the search found.
     """
 
     names: tuple[str, ...]
     problem: Problem
-    count: int
+    runs: int
     front: MappingFront
 
 
@@ -49,14 +49,14 @@ class MappedModel(NamedTuple):
         model: Name.
         architecture: What it is mapped onto.
         layers: One entry a shape.
-        left_out: Operators that are not mapped.
+        left_out: Why operators are not mapped -> how many.
         macs: Multiply-adds of one run, those of all layers.
     """
 
     model: str
     architecture: Architecture
     layers: tuple[Layer, ...]
-    left_out: int
+    left_out: dict[str, int]
     macs: int
 
     def total(self, objective: str, by: str) -> float:
@@ -65,7 +65,7 @@ class MappedModel(NamedTuple):
         for layer in self.layers:
             point = layer.front.best_points[layer.front.objectives.index(by)]
             values = layer.front.problem.evaluate(point[None, :]).objectives[0]
-            whole += layer.count * float(values[layer.front.objectives.index(objective)])
+            whole += layer.runs * float(values[layer.front.objectives.index(objective)])
         return whole
 
 
@@ -80,7 +80,7 @@ def map_model(
     bypass: bool = True,
     uneven: bool = False,
     ragged: bool = False,
-    **sizes: int,
+    sizes: Mapping[str, int] | None = None,
 ) -> MappedModel:
     """Return the best mappings of every layer of a model.
 
@@ -94,13 +94,13 @@ def map_model(
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
         ragged: Whether bounds may exceed the extents.
-        **sizes: Sizes of the run, such as ``batch``.
+        sizes: Sizes of the run, such as ``batch``; the rest as the model has them.
 
     Raises:
         UsageError: unknown model or size, or a model without a layer that can be mapped.
         LimitCrossed: a layer that no mapping fits, or none within the limits.
     """
-    workload = load_model(model).workload(**sizes)
+    workload = load_model(model).workload(**(sizes or {}))
     problems, left_out = problems_of(workload, bits)
     shapes: dict[str, list[tuple[Problem, int]]] = {}
     for problem, count in problems:
@@ -114,25 +114,36 @@ def map_model(
         )  # fmt: skip
         names = tuple(problem.name for problem, _ in same)
         layers.append(Layer(names, same[0][0], sum(count for _, count in same), front))
-    macs = sum(layer.count * layer.problem.operations for layer in layers)
+    macs = sum(layer.runs * layer.problem.operations for layer in layers)
     return MappedModel(model, architecture, tuple(layers), left_out, macs)
 
 
-def problems_of(workload: Workload, bits: tuple[int, int, int]) -> tuple[list[tuple[Problem, int]], int]:
-    """Return (problem, how often it runs) of every layer, and how many operators are left out.
-
-    Phases that sweep a rank (decode) are left out too: their extents change from step to step.
-    """
+def problems_of(
+    workload: Workload, bits: tuple[int, int, int]
+) -> tuple[list[tuple[Problem, int]], dict[str, int]]:  # fmt: skip
+    """Return (problem, how often it runs) of every layer, and how many operators are left out for which reason."""
     found: list[tuple[Problem, int]] = []
-    left_out = 0
+    left_out: dict[str, int] = {}
     for phase in workload.phases:
         for block in phase.blocks:
             for op in (op for group in block.groups for op in group.ops):
-                if not isinstance(op, Einsum) or op.compute.unit != "tensor" or phase.steps is not None:
-                    left_out += 1
-                    continue
-                found.append((_with_bits(from_einsum(op), bits), int(np.rint(block.repeat))))
+                reason = _unmapped(op, phase)
+                if reason or not isinstance(op, Einsum):
+                    left_out[reason] = left_out.get(reason, 0) + 1
+                else:
+                    found.append((_with_bits(from_einsum(op), bits), int(np.rint(block.repeat))))
     return found, left_out
+
+
+def _unmapped(op: Op, phase: Phase) -> str:
+    """Return why an operator is not mapped; empty where it is."""
+    if not isinstance(op, Einsum) or op.compute.unit != "tensor":
+        return "no multiply-adds"
+    if phase.steps is not None:
+        return "extents change from step to step"
+    if op.density != 1:
+        return "only a share of the iterations runs (causal mask, experts)"
+    return ""
 
 
 def _with_bits(problem: Problem, bits: tuple[int, int, int]) -> Problem:
@@ -140,7 +151,7 @@ def _with_bits(problem: Problem, bits: tuple[int, int, int]) -> Problem:
     kept = {rank: extent for rank, extent in problem.ranks.items() if extent > 1} or dict(problem.ranks)
     size = dict(zip(("input", "weight", "output"), bits, strict=True))
 
-    def retyped(one):  # type: ignore[no-untyped-def]
+    def retyped(one: Tensor) -> Tensor:
         axes = tuple(
             msgspec.structs.replace(axis, terms=terms)
             for axis in one.axes

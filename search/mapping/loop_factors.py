@@ -103,7 +103,9 @@ def ragged_splits(extent: int, limits: Sequence[int]) -> Integers:
     rows = np.array(list(product(*(range(1, one + 1) for one in most))), dtype=np.int64)
     whole = rows.prod(axis=1)
     lower = np.where(rows > 1, whole[:, None] // rows * (rows - 1), 0)
-    return rows[(whole >= extent) & (lower < extent).all(axis=1)]
+    tight: Mask = (whole >= extent) & (lower < extent).all(axis=1)
+    chosen: Integers = rows[tight]
+    return chosen
 
 
 def count_perfect(extent: int, slots: int) -> int:
@@ -128,5 +130,4 @@ def _compositions(total: int, parts: int) -> Integers:
 
 def _within(rows: Integers, limits: Sequence[int]) -> Mask:
     most = np.array([limit or np.iinfo(np.int64).max for limit in limits])
-    fits: Mask = (rows <= most).all(axis=1)
-    return fits
+    return np.asarray((rows <= most).all(axis=1), dtype=np.bool_)

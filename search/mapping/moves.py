@@ -7,8 +7,9 @@ it, to loops further outside, until it fits.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from codesign.search.mapping.genome import Genome, Integers
+from codesign.search.mapping.genome import Genome, Integers, Mask
 from codesign.search.mapping.loop_factors import MOST_TURNS, Divisors, draw, shift, tighten
 from codesign.search.mapping.skeleton import Skeletons
 from codesign.search.mapping.tiles import Tiles
@@ -51,14 +52,15 @@ class Moves:
     def mutate(self, generator: np.random.Generator, genome: Genome, rate: float | None = None) -> Genome:
         """Return mappings changed: one step each, and half of them more primes.
 
-        ``rate`` is the share of the primes that move; half of the mappings move one, a quarter two, and so on where None.
+        ``rate`` is the share of the primes that move; half of the mappings move one, a quarter two, and so on where
+        None.
         """
         genome = genome.copy()
-        chance = generator.random(genome.count)
+        chance = generator.random(genome.size)
         self._move_primes(generator, genome, np.flatnonzero(chance < PRIME))
         self._swap(generator, genome, np.flatnonzero((chance >= PRIME) & (chance < SWAP)))
         self._change_keeping(generator, genome, np.flatnonzero(chance >= SWAP))
-        more = generator.geometric(0.5, size=genome.count) - 1
+        more = generator.geometric(0.5, size=genome.size) - 1
         if rate is not None:
             more[:] = max(0, round(rate * sum(map(len, self.divisors.primes))) - 1)
         for turn in range(min(int(more.max(initial=0)), MOST_STEPS if rate is None else MOST_TURNS)):
@@ -67,7 +69,7 @@ class Moves:
 
     def crossover(self, generator: np.random.Generator, first: Genome, second: Genome) -> Genome:
         """Return one child a pair: bounds by rank, orders by slot, kept levels by tensor, each of either parent."""
-        sides = [generator.random((size, first.count)) < 0.5 for size in
+        sides = [generator.random((size, first.size)) < 0.5 for size in
                  (len(self.choices), self.ranks, len(self.temporal))]  # fmt: skip
         child = Genome(
             np.where(sides[0], first.options, second.options),
@@ -98,13 +100,13 @@ class Moves:
 
     def _kick(self, generator: np.random.Generator, genome: Genome) -> Genome:
         """Set one bound to any number; another slot of the rank takes up what is left, rounded up."""
-        factors, at = genome.factors.copy(), np.arange(genome.count)
-        rank = generator.integers(self.ranks, size=genome.count)
-        slot = self.usable[generator.integers(len(self.usable), size=genome.count)]
+        factors, at = genome.factors.copy(), np.arange(genome.size)
+        rank = generator.integers(self.ranks, size=genome.size)
+        slot = self.usable[generator.integers(len(self.usable), size=genome.size)]
         extent = self.divisors.extents[rank]
         most = np.where(self.limits[slot] > 0, np.minimum(self.limits[slot], extent), extent)
-        factors[slot, rank, at] = np.floor(np.exp(generator.random(genome.count) * np.log(most + 1.0))).astype(np.int64)
-        other = self.temporal[generator.integers(len(self.temporal), size=genome.count)]
+        factors[slot, rank, at] = np.floor(np.exp(generator.random(genome.size) * np.log(most + 1.0))).astype(np.int64)
+        other = self.temporal[generator.integers(len(self.temporal), size=genome.size)]
         apart = other != slot
         at, rank, other = at[apart], rank[apart], other[apart]
         factors[other, rank, at] = 1
@@ -141,7 +143,7 @@ class Moves:
         """Return mappings that fit arrays and memories; what cannot fit, whatever its bounds, stays as it is."""
         genome = genome.copy()
         self._fit_arrays(generator, genome)
-        waiting = np.arange(genome.count)
+        waiting = np.arange(genome.size)
         part = genome
         for _ in range(MOST_TURNS):
             over = self.tiles.overflow(part)
@@ -168,10 +170,10 @@ class Moves:
                 if self.ragged:
                     genome.factors[..., at] = tighten(genome.factors[..., at], self.divisors.extents)
 
-    def _move_out(self, generator: np.random.Generator, part: Genome, over: np.ndarray) -> bool:  # type: ignore[type-arg]
+    def _move_out(self, generator: np.random.Generator, part: Genome, over: Mask) -> bool:
         """Move one prime out of the innermost memory that overflows, in every mapping; say whether any could."""
         innermost = len(over) - 1 - over[::-1].argmax(axis=0)
-        cut = self.tiles.first_cuts(part)[innermost, np.arange(part.count)]
+        cut = self.tiles.first_cuts(part)[innermost, np.arange(part.size)]
         inside = np.arange(len(self.limits))[:, None, None] >= cut
         slot, rank, found = _draw_cell(generator, (part.factors > 1) & inside, self.weights)
         at = np.flatnonzero(found)
@@ -188,8 +190,10 @@ class Moves:
 
 
 def _draw_cell(
-    generator: np.random.Generator, allowed: np.ndarray, weights: np.ndarray | float = 1.0  # type: ignore[type-arg]
-) -> tuple[Integers, Integers, np.ndarray]:  # type: ignore[type-arg]
+    generator: np.random.Generator,
+    allowed: Mask,
+    weights: NDArray[np.float32] | float = 1.0,
+) -> tuple[Integers, Integers, Mask]:
     """Return (row, column, whether there is one) of a random allowed cell of each (rows, columns, B)."""
     keys = (generator.random(allowed.shape, dtype=np.float32) + np.float32(1e-6)) * allowed * np.float32(1.0) * weights
     flat = keys.reshape(-1, allowed.shape[-1])

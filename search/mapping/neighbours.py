@@ -1,7 +1,8 @@
 """All mappings one step away from a mapping, as batches.
 
-A step moves one prime of a rank to another slot, exchanges two primes between two slots, gives a slot another class of orders, or changes one level of one
-tensor: kept or passed by, or its tile cut one slot further in or out. Ragged spaces also raise and lower bounds by one.
+A step moves one prime of a rank to another slot, exchanges two primes between two slots, gives a slot another class
+of orders, or changes one level of one tensor: kept or passed by, or its tile cut one slot further in or out. Ragged
+spaces also raise and lower bounds by one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ def neighbours(space: MappingSpace, genome: Genome) -> Genome:
 
     The mappings themselves may be among them; equal ones may occur twice.
     """
-    parts = [genome, _primes(space, genome), _exchanges(space, genome), *_orders(space, genome), *_keeping(space, genome)]
+    parts = [
+        genome,
+        _primes(space, genome),
+        _exchanges(space, genome),
+        *_orders(space, genome),
+        *_keeping(space, genome),
+    ]
     if space.ragged:
         parts += _nudges(space, genome)
     around = join(parts)
@@ -101,7 +108,7 @@ def _orders(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
     for place, slot in enumerate(space.skeletons.temporal):
         tensors = seen(space.sees, genome.options, place)
         running = ((genome.factors[slot] > 1) * powers[:, None]).sum(axis=0)
-        for index in range(genome.count):  # a handful of mappings: those that a local search stands on
+        for index in range(genome.size):  # a handful of mappings: those that a local search stands on
             orders = [one.order for one in classes(space.relevance, int(tensors[index]), int(running[index]))]
             if len(orders) > 1:
                 found = genome.take(np.full(len(orders), index))
@@ -112,7 +119,7 @@ def _orders(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
 def _keeping(space: MappingSpace, genome: Genome) -> Iterator[Genome]:
     """Yield the mappings in which one level of one tensor is kept differently."""
     for tensor, options in enumerate(space.skeletons.options):
-        for index in range(genome.count):
+        for index in range(genome.size):
             mine = options[genome.options[tensor, index]]
             others = [place for place, option in enumerate(options) if _adjacent(mine, option)]
             if others:

@@ -1,8 +1,8 @@
 """Numbers of mappings: every mapping of a small space once, by its number.
 
-A mapping is a skeleton, a split of every rank, and a class of orders for every temporal slot; how many classes there are
-depends on which loops run there. The list of (skeleton, splits) that fit arrays and memories is held, with the running
-count of mappings; the orders are the digits of what is left.
+A mapping is a skeleton, a split of every rank, and a class of orders for every temporal slot; how many classes there
+are depends on which loops run there. The list of (skeleton, splits) that fit arrays and memories is held, with the
+running count of mappings; the orders are the digits of what is left.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Numbering:
         self._list_orders()
         weights = np.ones(len(self.fitting), dtype=np.int64)
         for start in range(0, len(self.fitting), 16_384):
-            part = slice(start, start + 16_384)
-            keys = self._keys(self._genome(self.fitting[part]))
-            weights[part] = np.prod([self.counts[key] for key in keys], axis=0)
+            chunk = slice(start, start + 16_384)
+            keys = self._keys(self._genome(self.fitting[chunk]))
+            weights[chunk] = np.prod([self.counts[key] for key in keys], axis=0)
         self.first = np.concatenate([[0], np.cumsum(weights)])
         self.size = int(self.first[-1])
 
@@ -81,10 +81,10 @@ class Numbering:
         """List the classes of every key that occurs."""
         occurring: set[int] = set()
         for start in range(0, len(self.fitting), 16_384):
-            for key in self._keys(self._genome(self.fitting[start : start + 16_384])):
-                occurring.update(np.unique(key).tolist())
-        size = 2 ** (len(self.splits) + self.relevance.tensors)
-        self.counts, self.starts = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+            for found_here in self._keys(self._genome(self.fitting[start : start + 16_384])):
+                occurring.update(np.unique(found_here).tolist())
+        keys = 2 ** (len(self.splits) + self.relevance.tensors)
+        self.counts, self.starts = np.zeros(keys, dtype=np.int64), np.zeros(keys, dtype=np.int64)
         listed: list[tuple[int, ...]] = []
         for key in sorted(occurring):
             running, tensors = divmod(key, 2**self.relevance.tensors)
@@ -95,13 +95,13 @@ class Numbering:
 
     def at(self, numbers: Integers) -> Genome:
         """Return the mappings of these numbers (0 .. size-1)."""
-        place = np.searchsorted(self.first, numbers, side="right") - 1
-        genome = self._genome(self.fitting[place])
-        rest = numbers - self.first[place]
+        pair = np.searchsorted(self.first, numbers, side="right") - 1
+        genome = self._genome(self.fitting[pair])
+        rest = numbers - self.first[pair]
         keys = self._keys(genome)
-        for slot in reversed(range(len(keys))):
-            rest, digit = np.divmod(rest, self.counts[keys[slot]])
-            genome.orders[slot] = self.listed[self.starts[keys[slot]] + digit].T
+        for place in reversed(range(len(keys))):
+            rest, digit = np.divmod(rest, self.counts[keys[place]])
+            genome.orders[place] = self.listed[self.starts[keys[place]] + digit].T
         return genome
 
 

@@ -26,10 +26,15 @@ from codesign.search.mapping.space import MappingSpace
 from codesign.search.mapping.spec import MappingSpec, check_text, problem_of, stored
 from codesign.search.mapping.written import written_problem
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Status
+from codesign.search.unseen import generator_of
 from codesign.strict_yaml import convert
 from codesign.targets.spatial import Architecture
+from codesign.units import format_si
 
 Array = NDArray[np.float64]
+
+RANDOM = 1000
+"""Random mappings of which the best is the design to compare with."""
 
 LEVEL_OVERFLOWS = "tiles overflow {level} by up to {words:,.0f} words"
 
@@ -41,9 +46,7 @@ class MappingProblem(base.Problem):
     functional_unit = "run of the problem"
     explained = False
 
-    def __init__(
-        self, *, einsum: Problem | None = None, architecture: Architecture | None = None, **spec: Any
-    ) -> None:
+    def __init__(self, *, einsum: Problem | None = None, architecture: Architecture | None = None, **spec: Any) -> None:
         """Set up from a spec (see ``MappingSpec``).
 
         Args:
@@ -73,6 +76,7 @@ class MappingProblem(base.Problem):
             self.einsum, self.architecture, unit=self.asked.unit, bypass=self.asked.bypass, uneven=self.asked.uneven,
             ragged=self.asked.ragged,
         )  # fmt: skip
+        self._baseline: Points | None = None
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
         units = self._units()
         for name in self.asked.objectives:
@@ -82,7 +86,9 @@ class MappingProblem(base.Problem):
         wanted = tuple(dict.fromkeys(self.asked.objectives))
         self.objectives = tuple(Objective(name, units[name]) for name in wanted)
         self.metrics = tuple(Metric(name, unit) for name, unit in units.items() if name not in wanted)
-        self.constraints = tuple(parse_where(text, units) for text in self.asked.where)
+        # cycles, and products with a time, are plain numbers in a limit: no unit of that name can be written
+        plain = {name: "" if "cycle" in unit or name == "edp" else unit for name, unit in units.items()}
+        self.constraints = tuple(parse_where(text, plain) for text in self.asked.where)
         self.title = f"{self.einsum.name} on {self.architecture.name}"
         ranks = " ".join(f"{rank}{extent}" for rank, extent in self.einsum.ranks.items())
         self.question = f"How do the loops of {self.einsum.name} ({ranks}) run best on {self.architecture.name}?"
@@ -185,6 +191,28 @@ class MappingProblem(base.Problem):
         from codesign.search.mapping.details import details
 
         return details(self, np.atleast_2d(point))
+
+    def baseline(self) -> Points | None:
+        """Return the best of some random mappings by the product of the objectives: what no search would find."""
+        if self._baseline is None:
+            points = self.space.sample(generator_of(0, 0), RANDOM)
+            results = self.evaluate(points)
+            with np.errstate(divide="ignore"):
+                product = np.log(np.where(results.ok[:, None], results.objectives, np.inf)).sum(axis=1)
+            self._baseline = points[product.argmin() : product.argmin() + 1]
+        return self._baseline
+
+    def nearest_miss(self) -> str:
+        """Return which limit random mappings miss most, and how near the best of them comes."""
+        if not self.constraints:
+            return ""
+        points = self.space.sample(generator_of(0, 1), RANDOM)
+        columns = self._columns(self.mixed_costs(points))
+        missed = violations(self.constraints, columns, len(points)).min(axis=0)
+        limit = self.constraints[int(missed.argmax())]
+        nearest_one = float(columns[limit.metric][limit.violation(columns[limit.metric]).argmin()])
+        shown = f"{100.0 * nearest_one:.3g} %" if "%" in limit.text else format_si(nearest_one, limit.unit)
+        return f"{limit.text!r} binds: the best of {RANDOM:,} random mappings reaches {shown}; relax it"
 
     def fingerprint(self) -> dict[str, str]:
         """Return the digests of problem and accelerator."""

@@ -3,7 +3,8 @@
 All skeletons of a search share one list of slots, so that mappings of different skeletons can be crossed. What differs
 is the *holdings* of every tensor, one of a list of options: the sets of levels that keep the tensor (all others are
 bypassed), and with uneven tiling the slot at which each of its tiles is cut. The outermost memory always keeps
-everything. Levels between two arrays form a *zone*: only there may cuts move, since a tile cannot reach across an array.
+everything. Levels between two arrays form a *zone*: only there may cuts move, since a tile cannot reach across an
+array.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The space of mappings of one problem onto one accelerator.
 
-A point is a row of integers: for every tensor which levels keep it, then for every slot the bound of every rank, then for
-every temporal slot the order of its loops. Orders that cost the same are one point (``loop_orders``), so equal designs
-are equal rows. All points fit the arrays and the memories. Small spaces number their points; large ones count as endless.
+A point is a row of integers: for every tensor which levels keep it, then for every slot the bound of every rank,
+then for every temporal slot the order of its loops. Orders that cost the same are one point (``loop_orders``), so
+equal designs are equal rows. All points fit the arrays and the memories. Small spaces number their points; large
+ones count as endless.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from codesign.costmodels.accelerator import Mappings, Problem
 from codesign.costmodels.accelerator.mapping import loops_of
 from codesign.errors import LimitCrossed, UsageError
-from codesign.search.mapping.genome import Genome, Integers, by_skeleton, from_rows, width
+from codesign.search.mapping.genome import Genome, by_skeleton, from_rows, width
 from codesign.search.mapping.loop_factors import (
     Divisors,
     count_perfect,
@@ -114,7 +115,8 @@ class MappingSpace:
         if over.any(axis=0).all():
             level = self.tiles.limited[int(over.sum(axis=1).argmax())]
             raise LimitCrossed(
-                f"{self.problem.name} on {self.architecture.id}: no mapping fits: single elements overflow {level.name}",
+                f"{self.problem.name} on {self.architecture.id}: no mapping fits: "
+                f"single elements overflow {level.name}",
                 f"enlarge {level.name}, narrow the elements, or let tensors bypass it",
             )
 
@@ -249,5 +251,6 @@ class MappingSpace:
         from codesign.search.mapping.written import written_problem
 
         return {
-            "kind": self.kind, "problem": written_problem(self.problem), "target": self.architecture.id, **self.arguments
+            "kind": self.kind, "problem": written_problem(self.problem), "target": self.architecture.id,
+            **self.arguments
         }  # fmt: skip

@@ -66,5 +66,3 @@ def check_text(asked: MappingSpec) -> None:
         raise UsageError("no target given", "for example --target tpu-like")
     if not asked.objectives:
         raise UsageError("no objective given", "for example --objectives energy,latency")
-
-

@@ -1,6 +1,7 @@
 """Which mappings fit the memories: sizes of tiles from loop bounds alone, whatever the order of loops.
 
-Tiles are those of the cost model: bounding boxes over the loops inside a cut, no rank beyond its extent. Sizes are bits.
+Tiles are those of the cost model: bounding boxes over the loops inside a cut, no rank beyond its extent. Sizes are
+bits.
 """
 
 from __future__ import annotations
@@ -28,9 +29,7 @@ class Tiles:
         self.extents = np.array([float(problem.ranks[rank]) for rank in skeletons.ranks])[:, None]
         self.limited = [storage for storage in spine.storages if storage.capacity_bits is not None]
         self.capacities = np.array([(storage.capacity_bits or 0.0) / storage.buffers for storage in self.limited])
-        self.bits = [
-            [storage.element_bits(int(tensor.bits)) for tensor in problem.tensors] for storage in self.limited
-        ]
+        self.bits = [[storage.element_bits(int(tensor.bits)) for tensor in problem.tensors] for storage in self.limited]
         self.cuts = [
             [np.array([_cut(option, storage.name) for option in options]) for options in skeletons.options]
             for storage in self.limited
@@ -46,7 +45,7 @@ class Tiles:
             np.multiply(inside[slot + 1], factors[slot], out=inside[slot])
         np.minimum(inside, self.extents, out=inside)
         sizes: dict[tuple[int, int], Array] = {}
-        taken = np.zeros((len(self.limited), genome.count))
+        taken = np.zeros((len(self.limited), genome.size))
         for place, (bits, tables) in enumerate(zip(self.bits, self.cuts, strict=True)):
             for tensor, table in enumerate(tables):
                 cuts = table[genome.options[tensor]]
@@ -65,7 +64,10 @@ class Tiles:
     def first_cuts(self, genome: Genome) -> Integers:
         """Return (limited memories, B) the outermost cut of the tiles there; a huge number where it keeps nothing."""
         cuts = [
-            np.min([np.where(table < 0, NOWHERE, table)[genome.options[tensor]] for tensor, table in enumerate(one)], axis=0)
+            np.min(
+                [np.where(table < 0, NOWHERE, table)[genome.options[tensor]] for tensor, table in enumerate(one)],
+                axis=0,
+            )
             for one in self.cuts
         ]
         return np.stack(cuts)
