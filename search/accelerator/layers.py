@@ -61,7 +61,7 @@ def layers_of(models: Sequence[str], bits: int) -> Layers:
             names.setdefault(key, []).append(f"{model}: {problem.name}")
             row[key] = row.get(key, 0.0) + count
         rows.append(row)
-        left_out.append(skipped)
+        left_out.append(sum(skipped.values()))
     counts = np.array([[row.get(key, 0.0) for key in problems] for row in rows])
     return Layers(
         tuple(models), tuple(problems.values()), tuple(tuple(names[key]) for key in problems), counts, tuple(left_out)
