@@ -11,10 +11,14 @@ import pytest
 
 from codesign.costmodels.accelerator import evaluate, gemm
 from codesign.errors import UsageError
+from codesign.search.accelerator.configure import configure
+from codesign.search.accelerator.details import roofline
+from codesign.search.accelerator.layers import Layers
 from codesign.search.accelerator.pools import Pools, geometry_of, reference
-from codesign.search.accelerator.price import Priced
+from codesign.search.accelerator.price import Priced, layer_costs
 from codesign.search.accelerator.problem import AcceleratorProblem
 from codesign.search.accelerator.template import read_template
+from codesign.search.mapping.bounds import bounds_of
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.problem import Status
 
@@ -153,6 +157,42 @@ def test_a_design_that_can_run_the_templates_mappings_is_no_worse_for_want_of_lu
         assert many.problem is not None
         traffic = [float(pool.problem.evaluate(pool.points).objectives[:, 2].min()) for pool in (few, many)]  # type: ignore[union-attr]
         assert traffic[1] <= traffic[0]
+
+
+@pytest.mark.parametrize("memory", ["ddr3", "lpddr4", "hbm2"])
+@pytest.mark.parametrize(("node", "volts"), [(28.0, 0.9), (7.0, 0.6)])
+def test_the_best_mapping_for_any_device_and_node_is_in_the_pool(memory: str, node: float, volts: float) -> None:
+    template = read_template("gemmini-like")
+    layers = Layers(("one",), (gemm(4, 2, 4),), (("gemm",),), np.ones((1, 1)), (0,))
+    design = template.design()._replace(rows=2, columns=2, buffer=160.0, memory=memory, node=node, volts=volts)
+    pools = Pools(template, mappings=200_000)
+    home = pools.of(layers, design)
+    assert home[0].problem is not None
+    assert home[0].problem.space.size is not None
+    configured = configure(template, design)
+    every = MappingProblem(einsum=layers.problems[0], architecture=configured.architecture)
+    assert every.space.size is not None
+    results = every.evaluate(every.space.enumerate(0, every.space.size))
+    energy, seconds = results.objectives[results.ok].T
+    energy = energy + float(configured.static_watts.value) * seconds
+    for pick, best in (("energy", energy), ("latency", seconds), ("edp", energy * seconds)):
+        (found,) = layer_costs(configured, layers, home, pick)
+        whole = float(found.joules.value) + float(configured.static_watts.value) * found.seconds
+        reached = {"energy": whole, "latency": found.seconds, "edp": whole * found.seconds}[pick]
+        assert reached == pytest.approx(float(best.min()), rel=1e-9)
+
+
+def test_no_layer_beats_its_roof_or_moves_less_than_its_tensors() -> None:
+    for row in small().box.rows(points(4, seed=11)):
+        design = small().design(row)
+        configured, _, priced = small().priced(design)
+        assert isinstance(priced, Priced)
+        layers = small().layers_at(8)
+        for one in roofline(configured, layers, priced.layers, layers.counts[0]):
+            assert one.achieved <= one.attainable * (1.0 + 1e-9)
+        for problem, cost in zip(layers.problems, priced.layers, strict=True):
+            assert cost.traffic >= bounds_of(problem, configured.architecture).bits / 8.0 * (1.0 - 1e-9)
+            assert 0.0 < cost.utilisation <= 1.0
 
 
 def test_one_core_has_no_package() -> None:
