@@ -144,16 +144,15 @@ class Moves:
         genome = genome.copy()
         self._fit_arrays(generator, genome)
         waiting = np.arange(genome.size)
-        part = genome
+        part = Genome(genome.options, genome.factors, genome.orders[:0])  # orders do not change
         for _ in range(MOST_TURNS):
             over = self.tiles.overflow(part)
             bad = over.any(axis=0)
-            if not bad.any():
-                break
+            genome.factors[..., waiting[~bad]] = part.factors[..., ~bad]
             waiting, part = waiting[bad], part.take(bad)
-            if not self._move_out(generator, part, over[:, bad]):
+            if not len(waiting) or not self._move_out(generator, part, over[:, bad]):
                 break
-            genome.put(waiting, part)
+        genome.factors[..., waiting] = part.factors
         return genome
 
     def _fit_arrays(self, generator: np.random.Generator, genome: Genome) -> None:

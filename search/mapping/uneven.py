@@ -1,8 +1,9 @@
 """From even tiles to uneven ones: where the search of uneven mappings begins.
 
-Every even mapping is an uneven one whose tiles are all cut in front of the loops of their level. Uneven spaces are hundreds
-of times larger, and good even mappings lie near good uneven ones: so a search of uneven mappings first finds the best
-even ones, and its neighbourhoods then move single cuts, outwards where a tensor's share of a memory has room.
+Every even mapping is an uneven one whose tiles are all cut in front of the loops of their level. Uneven spaces are
+hundreds of times larger, and good even mappings lie near good uneven ones: so a search of uneven mappings first
+finds the best even ones, and its neighbourhoods then move single cuts, outwards where a tensor's share of a memory
+has room.
 """
 
 from __future__ import annotations
