@@ -100,8 +100,9 @@ def against_zigzag(folder: Path, budget: int) -> None:
     """
     from mapping_peer import run_peer
 
-    print("\ncase: EDP of ZigZag by itself | its mapping by our model | ours | ours over it | seconds: ZigZag, ours, "
-          "ours until no worse")  # fmt: skip
+    print(
+        "\ncase: EDP of ZigZag by itself | its mapping by our model | ours | ratio | seconds: ZigZag, ours, until equal"
+    )
     for name, design in DESIGNS.items():
         for case, text in PROBLEMS.items():
             problem = parse_problem(text)

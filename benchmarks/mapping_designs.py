@@ -1,7 +1,7 @@
 """The three designs of the comparison with ZigZag, with the costs of its hardware files, and its spatial mappings.
 
-Energies are pJ per access of a row as wide as the port. DRAM words are 8 bits for every tensor: final outputs leave the chip at
-the precision of the operands, as in ZigZag's workloads (O_final: 8).
+Energies are pJ per access of a row as wide as the port. DRAM words are 8 bits for every tensor: final outputs leave
+the chip at the precision of the operands, as in ZigZag's workloads (O_final: 8).
 
 References:
     [1] ZigZag (zigzag-dse 3.9.1), hardware files ``tpu_like`` and ``eyeriss_like``; Gemmini-like: an assumed file of
@@ -23,10 +23,11 @@ def memory(
     **limits: float | int,
 ) -> Storage:  # fmt: skip
     """Return a memory of ``bits`` in rows of ``width`` bits."""
+    depth = None if bits is None else max(1, bits // width)
+    kind = "sram" if bits else "dram"
     return Storage(
-        name=name, kind="sram" if bits else "dram", width_bits=width, depth=None if bits is None else max(1, bits // width),
-        read=Value(read * PICO, "J"), write=Value(write * PICO, "J"), update=Value(write * PICO, "J"), keeps=keeps,
-        **limits,
+        name=name, kind=kind, width_bits=width, depth=depth, read=Value(read * PICO, "J"),
+        write=Value(write * PICO, "J"), update=Value(write * PICO, "J"), keeps=keeps, **limits,
     )  # fmt: skip
 
 

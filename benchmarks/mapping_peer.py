@@ -1,7 +1,7 @@
 """ZigZag's best mapping of a case, and what it costs by our model.
 
-ZigZag (zigzag-dse 3.9.1, with ``six``) is not installed with codesign: put it on PYTHONPATH. Its input files are those of
-``--zigzag FOLDER``: ``hardware/`` and ``bench/``.
+ZigZag (zigzag-dse 3.9.1, with ``six``) is not installed with codesign: put it on PYTHONPATH. Its input files are those
+of ``--zigzag FOLDER``: ``hardware/`` and ``bench/``.
 """
 
 from __future__ import annotations

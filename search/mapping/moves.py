@@ -195,7 +195,7 @@ def _draw_cell(
 ) -> tuple[Integers, Integers, Mask]:
     """Return (row, column, whether there is one) of a random allowed cell of each (rows, columns, B)."""
     keys = (generator.random(allowed.shape, dtype=np.float32) + np.float32(1e-6)) * allowed * np.float32(1.0) * weights
-    flat = keys.reshape(-1, allowed.shape[-1])
+    flat = keys.reshape(allowed.shape[0] * allowed.shape[1], allowed.shape[2])
     best = flat.argmax(axis=0)
     row, column = np.divmod(best, allowed.shape[1])
     return row, column, flat[best, np.arange(allowed.shape[-1])] > 0

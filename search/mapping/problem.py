@@ -196,8 +196,9 @@ class MappingProblem(base.Problem):
         return details(self, np.atleast_2d(point))
 
     def baseline(self) -> Points | None:
-        """Return the best by the product of the objectives, of even mappings where uneven ones are searched, or else
-        of some random ones.
+        """Return a design to compare with: the best even mapping for uneven ones, else the best of some random ones.
+
+        Best by the product of the objectives.
         """
         if self._baseline is None:
             points = self.space.sample(generator_of(0, 0), RANDOM)

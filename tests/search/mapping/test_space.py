@@ -144,6 +144,26 @@ def test_engines_conform(engine: str, check: str, size: str) -> None:
     CHECKS[check](lambda seed: make_engine(engine, space, seed=seed, evaluations=200, objectives=2), space)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "uneven"])
+def test_a_problem_of_one_operation_has_a_space(kind: str) -> None:
+    one = Problem(name="one", ranks={"M": 1, "N": 1, "K": 1}, inputs=PRODUCT.inputs, output=PRODUCT.output)
+    space = MappingSpace(one, PADS, **({"uneven": True} if kind == "uneven" else KINDS[kind]))
+    points = space.sample(generator(), 5)
+    assert feasible(space, space.mutate(generator(), points)).all()
+    assert feasible(space, space.crossover(generator(), points, points[::-1])).all()
+    assert space.size is not None
+    assert len(space.neighbours(points[:1])) < space.size
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "uneven"])
+def test_batches_of_any_size_can_be_varied(kind: str) -> None:
+    space = MappingSpace(PRODUCT, PADS, **({"uneven": True} if kind == "uneven" else KINDS[kind]))
+    for seed in range(40):
+        points = space.sample(generator(seed), seed % 4)
+        assert len(space.mutate(generator(seed), points)) == len(points)
+        assert len(space.crossover(generator(seed), points, points[::-1])) == len(points)
+
+
 def test_json_and_rows_name_every_loop() -> None:
     space = MappingSpace(PRODUCT, PADS)
     assert msgspec.json.decode(msgspec.json.encode(space.to_json()))["target"] == "tiny"
