@@ -110,9 +110,12 @@ def against_zigzag(folder: Path, budget: int) -> None:
             theirs = peer.energy_pj * peer.cycles
             same = None if peer.ours is None else float(peer.ours.energy[1, 0] * peer.ours.cycles[0]) * 1e12
             best, seconds, _ = _ours(problem, design, (budget,), 0.0)
-            _, _, until = _ours(problem, design, DOUBLING, theirs if same is None else same)
-            print(f"  {name:<13}{case:<9} {theirs:.4g} | {'-' if same is None else f'{same:.4g}'} | {best:.4g} | "
-                  f"{best / (theirs if same is None else same):.3f} | {peer.seconds:.2f} {seconds:.2f} {until:.2f}")  # fmt: skip
+            rival = theirs if same is None else same
+            _, _, until = _ours(problem, design, DOUBLING, rival)
+            print(
+                f"  {name:<13}{case:<9} {theirs:.4g} | {'-' if same is None else f'{same:.4g}'} | {best:.4g} | "
+                f"{best / rival:.3f} | {peer.seconds:.2f} {seconds:.2f} {until:.2f}"
+            )
 
 
 def _ours(

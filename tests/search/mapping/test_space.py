@@ -32,7 +32,7 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=seed))
 
 
-def feasible(space: MappingSpace, points: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def feasible(space: MappingSpace, points: np.ndarray) -> np.ndarray:
     """Return whether the cost model finds each point feasible."""
     found = np.zeros(len(points), dtype=bool)
     for places, mappings in space.mappings(points):
@@ -125,11 +125,11 @@ def test_engines_conform(engine: str, check: str, size: str) -> None:
         """A mapping space with the bounds that the suite's toy objectives ask of a box."""
 
         @property
-        def low(self) -> np.ndarray:  # type: ignore[type-arg]
+        def low(self) -> np.ndarray:
             return np.zeros(self.dimensions)
 
         @property
-        def high(self) -> np.ndarray:  # type: ignore[type-arg]
+        def high(self) -> np.ndarray:
             return np.full(self.dimensions, 1024.0)
 
     problem = PRODUCT if size == "small" else Problem(
