@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +31,9 @@ from codesign.search.mapping.neighbours import neighbours
 from codesign.search.mapping.numbering import MOST_LISTED, Numbering, seen
 from codesign.search.mapping.skeleton import Option, make_skeletons
 from codesign.search.mapping.tiles import Tiles
+from codesign.search.mapping.written import WrittenProblem, read_written, written_problem
 from codesign.search.variation import mix
-from codesign.targets.spatial import Architecture, Fanout
+from codesign.targets.spatial import Architecture, Fanout, load_architecture
 
 Rows = NDArray[np.int64]
 
@@ -248,9 +250,18 @@ class MappingSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Return what makes the space, as JSON types: problem, accelerator and options."""
-        from codesign.search.mapping.written import written_problem
-
         return {
             "kind": self.kind, "problem": written_problem(self.problem), "target": self.architecture.id,
-            **self.arguments
+            **self.arguments,
         }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], architecture: Architecture | None = None) -> MappingSpace:
+        """Return the space that ``to_json`` described; ``architecture`` where it is not of the catalogue.
+
+        Raises:
+            UsageError: an accelerator that the catalogue does not have.
+        """
+        problem = read_written(msgspec.convert(data["problem"], WrittenProblem))
+        arguments = {name: data[name] for name in ("unit", "bypass", "uneven", "ragged")}
+        return cls(problem, architecture or load_architecture(data["target"]), **arguments)

@@ -176,6 +176,14 @@ def test_json_and_rows_name_every_loop() -> None:
     assert space.rows(space.sample(generator(), 0)) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_space_comes_back_from_json(kind: str) -> None:
+    space = MappingSpace(PRODUCT, load_architecture("gemmini-like"), **KINDS[kind])
+    again = MappingSpace.from_json(msgspec.json.decode(msgspec.json.encode(space.to_json())))
+    assert again.to_json() == space.to_json()
+    assert np.array_equal(again.sample(generator(), 10), space.sample(generator(), 10))
+
+
 def test_uneven_spaces_hold_the_even_mappings() -> None:
     even, uneven = MappingSpace(PRODUCT, PADS), MappingSpace(PRODUCT, PADS, uneven=True)
     assert uneven.skeletons.count > even.skeletons.count
