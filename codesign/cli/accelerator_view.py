@@ -17,7 +17,13 @@ UNITS = {"tile": "words", "reads": "words", "fills": "words", "updates": "words"
 
 
 def estimate_accelerator(
-    ctx: typer.Context, target: str, problem: str | None, mapping: str | None, tables: str | None, as_json: bool
+    ctx: typer.Context,
+    target: str,
+    problem: str | None,
+    mapping: str | None,
+    tables: str | None,
+    reuse: str,
+    as_json: bool,
 ) -> None:
     """Price one mapping and print it.
 
@@ -31,7 +37,7 @@ def estimate_accelerator(
         raise UsageError("--mapping and --tables need a --problem", "for example --problem gemm:1024x1024x1024")
     if mapping is None:
         raise UsageError("no mapping given", "--mapping FILE, our form or Timeloop's: see docs/accelerators.md")
-    priced = price_files(target, problem, mapping, [name for name in (tables or "").split(",") if name])
+    priced = price_files(target, problem, mapping, [name for name in (tables or "").split(",") if name], reuse)
     costs, nest = priced.costs, draw(priced.costs, priced.mappings)
     title = f"{costs.problem.name} on {costs.architecture.name}"
     shown = [

@@ -61,6 +61,9 @@ def estimate_command(
     tables: Annotated[
         str | None, typer.Option(help="Of a Timeloop target: its ERT and ART files, comma between.")
     ] = None,
+    reuse: Annotated[
+        str, typer.Option(help="Of --problem: overlap of windows kept as Timeloop does (reset), or always (retain).")
+    ] = "reset",
     out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -104,7 +107,7 @@ def estimate_command(
             raise UsageError(
                 "--problem takes no model, --queries, --ops or --where", "it is mapped onto --target alone"
             )
-        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, json)
+        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, reuse, json)
         return
     if ops is not None:
         if model is not None or queries is not None:

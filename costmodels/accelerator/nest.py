@@ -141,11 +141,12 @@ class Nest:
         """Return the mean operations of one compute unit that is used."""
         return float(np.prod(self.extents)) / product(list(self.spread.values()), self.count)
 
-    def inflow(self, view: View, cut: int) -> Array:
+    def inflow(self, view: View, cut: int, retain: bool = False) -> Array:
         """Return the words of a tensor that enter one tile at ``cut`` over the whole run.
 
         A tile stays while loops run that do not move the tensor. Where the innermost running loop slides a window
-        along one axis, only what is new comes in; every other change fetches the whole tile.
+        along one axis, only what is new comes in; every other change fetches the whole tile. With ``retain`` loops
+        inside the sliding one that do not move the tensor leave the window in place.
         """
         rows = self.prefix(cut)
         extents = view.extents(self.inside[cut])
@@ -157,7 +158,7 @@ class Nest:
         whole = np.take(self.steps.reshape(-1), last * self.count + self.columns) * tile
         if not view.slides:
             return whole
-        candidates = np.flatnonzero((last > 0) & (last == self.last_running(cut)))
+        candidates = np.flatnonzero((last > 0) if retain else (last > 0) & (last == self.last_running(cut)))
         if len(candidates):
             self._slide(view, last[candidates] - 1, candidates, extents, tile, whole)
         return whole

@@ -16,6 +16,7 @@ from codesign.costmodels.accelerator.timeloop import (
     mapping_text,
     parse_document,
 )
+from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.costmodels.accelerator.timeloop.section import Section
 from codesign.errors import DataError, UsageError
 from codesign.targets.spatial import Architecture, Fanout
@@ -67,10 +68,41 @@ def test_a_mapping_is_read_as_timeloop_means_it() -> None:
 def test_constraints_say_what_a_level_keeps_where_the_mapping_does_not() -> None:
     imported = import_architecture(parse_document(TAGGED, "arch.yaml"))
     assert imported.keeps == {"Buffer": ["A", "Z"], "Pad": ["B"], "Sum": ["Z"]}
-    assert any("Sum (temporal)" in note for note in imported.notes)
+    assert any("not used here: Sum" in note for note in imported.notes)
+    assert imported.limits == [Limit("Sum", False, {}, {}, ("K", "M", "N"), None)]
     silent = "\n".join(line for line in MAPPING.splitlines() if "keep" not in line)
     found = import_mapping(parse_document(silent, "m"), problem(), imported.architecture, imported.keeps)
     assert found.slots == mapping().slots
+
+
+def test_constraints_of_a_dump_are_limits_of_a_search() -> None:
+    targets = """
+architecture_constraints:
+  targets:
+  - {type: temporal, target: Pad, factors: "M=1,N<=4", permutation: NM}
+  - {type: spatial, target: inter_Grid_spatial, factors: [K=4], permutation: [K, M], split: 1}
+  - {type: bypass, target: Pad, keep: [B], bypass: [A, Z]}
+"""
+    imported = import_architecture(parse_document(FLAT + targets, "dump.yaml"))
+    assert imported.limits == [
+        Limit("Pad", False, {"M": 1}, {"N": 4}, ("N", "M"), None),
+        Limit("inter_Grid_spatial", True, {"K": 4}, {}, ("K", "M"), 1),
+    ]
+    assert imported.keeps == {"Pad": ["B"]}
+    for old, new, said in (
+        ("M=1,N<=4", "M=one", "expected a factor"),
+        ("type: bypass", "type: bypas", "did you mean bypass"),
+        ("split: 1", "splitt: 1", "did you mean split"),
+    ):
+        refused(import_architecture, (FLAT + targets).replace(old, new), said)
+
+
+def test_a_dump_without_meshes_counts_by_names() -> None:
+    bare = FLAT.replace(", meshX: 4, meshY: 2", "")
+    found = import_architecture(parse_document(bare, "dump.yaml")).architecture
+    assert found.spine().compute_instances == 8
+    refused(import_architecture, FLAT.replace("Mac[1..8]", "Mac[1..6]"), "6 instances on a mesh of 4 x 2")
+    refused(import_architecture, FLAT[: FLAT.index("    - {name")] + "      []\n", "disconnected architecture")
 
 
 def test_without_tables_energies_are_unknown() -> None:
