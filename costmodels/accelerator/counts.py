@@ -126,7 +126,7 @@ class _Pricing:
             for tensor, holdings in zip(problem.tensors, slots.holdings, strict=True)
             for holding in holdings
         )
-        self.bits = {tensor.name: int(tensor.bits) for tensor in problem.tensors}
+        self.bits = {tensor.name: float(tensor.bits) for tensor in problem.tensors}
         fanouts = {node.name: node for node in spine.nodes if isinstance(node, Fanout)}
         self.fanouts = fanouts
         arrays = [fanouts.get(slot.node) for slot in slots.slots]
@@ -277,7 +277,7 @@ class _Pricing:
             if storage.capacity_bits is None:
                 continue
             taken = np.zeros(tiles.shape[1])
-            smallest = storage.reference_bits
+            smallest = float(storage.reference_bits)
             for row, (level, tensor) in enumerate(self.entries):
                 if level == storage.name:
                     smallest = storage.element_bits(self.bits[tensor])

@@ -102,7 +102,7 @@ class Nest:
 
     def _order(self, mappings: Mappings, views: Sequence[View]) -> None:
         """Lay the temporal loops out in nest order."""
-        codes = np.zeros(self.rank_count, dtype=np.uint8)
+        codes = np.zeros(self.rank_count, dtype=np.min_scalar_type(1 << len(views)))
         for view in views:
             codes[view.ranks] |= view.bit
         temporal, ranks = self.slots.temporal, self.rank_count

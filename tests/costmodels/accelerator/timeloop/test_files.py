@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codesign.costmodels.accelerator import Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.timeloop import (
@@ -18,7 +19,7 @@ from codesign.costmodels.accelerator.timeloop import (
 )
 from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.costmodels.accelerator.timeloop.section import Section
-from codesign.errors import DataError, UsageError
+from codesign.errors import CodesignError, DataError, UsageError
 from codesign.targets.spatial import Architecture, Fanout
 from tests.costmodels.accelerator.random_designs import designs
 from tests.costmodels.accelerator.timeloop.written import FLAT, MAPPING, PROBLEM, TABLES, TAGGED
@@ -212,6 +213,43 @@ def test_a_mapping_that_is_wrong_says_where(old: str, new: str, said: str) -> No
         refused(lambda document: import_mapping(document, found, machine), MAPPING.replace(old, new, 1), said)
     else:
         assert mapping(MAPPING.replace(old, new, 1)).factors[1].ravel().tolist() == [1, 1, 4]
+
+
+TEXTS = (TAGGED, FLAT, TABLES, PROBLEM, MAPPING)
+JUNK = (
+    "",
+    "0",
+    "-1",
+    "null",
+    "[]",
+    "{}",
+    "!Component",
+    "1e309",
+    ".nan",
+    "\x00",
+    "'",
+    "[[[",
+    "R=99999999999999999999",
+    "é\u202e",
+)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 4), st.integers(0, 10_000), st.sampled_from(JUNK), st.integers(0, 12))
+def test_a_damaged_file_is_refused_or_read_but_never_breaks(which: int, place: int, junk: str, cut: int) -> None:
+    text = TEXTS[which]
+    place %= len(text)
+    texts = [*TEXTS]
+    texts[which] = text[:place] + junk + text[place + cut :]
+    tagged, flat, tables, prob, mapped = texts
+    try:
+        found = import_problem(parse_document(prob, "prob.yaml"))
+        for written in (tagged, flat):
+            machine = import_architecture(parse_document(written, "a.yaml"), [parse_document(tables, "t.yaml")])
+            mappings = import_mapping(parse_document(mapped, "m.yaml"), found, machine.architecture, machine.keeps)
+            assert np.isfinite(evaluate(found, machine.architecture, mappings).cycles).all()
+    except CodesignError:
+        return  # refused in one line; anything else is a bug
 
 
 def refused(read: Read, text: str, said: str) -> None:
