@@ -29,6 +29,9 @@ ROUNDING = 1e-9
 """Share of a row by which a mean count may exceed a whole row through rounding."""
 
 
+CYCLE_ROUNDING = 1e-15
+"""Relative error of a product of three factors: cycles are rounded up beyond it only."""
+
 REUSE = ("reset", "retain")
 """When neighbouring windows share their overlap: only if nothing else moved (as Timeloop's outputs), or always."""
 
@@ -235,7 +238,7 @@ class _Pricing:
                     worse = factor > slowest
                     slowest = np.where(worse, factor, slowest)
                     limiting = np.where(worse, place, limiting)
-        return np.ceil(ideal * slowest * (1.0 - 1e-12)), limiting
+        return np.where(slowest > 1.0, np.ceil(ideal * slowest * (1.0 - CYCLE_ROUNDING)), ideal), limiting
 
     def _energies(self, counts: Array, used: Mapping[str, Array], cycles: Array) -> dict[str, Array]:
         """Return the energies of entries and levels."""

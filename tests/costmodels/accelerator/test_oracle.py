@@ -85,5 +85,6 @@ def test_intervals_hold_the_value_and_utilisation_is_a_share(design: Design) -> 
     assert (low < value).all()
     assert (value < high).all()
     assert (costs.utilisation <= 1.0).all()
+    assert (costs.ideal_cycles * costs.units == problem.operations).all(), "every operation is done once"
     assert costs.feasible.all()
     assert value == pytest.approx(costs.level_energy.sum(axis=0) + costs.compute_energy[1] + costs.network_energy[1])
