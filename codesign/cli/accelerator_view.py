@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,6 +13,13 @@ from codesign.errors import UsageError
 if TYPE_CHECKING:
     from codesign.costmodels.accelerator import Costs
     from codesign.quantity import Quantity
+
+WORDS = ("level", "tensor", "tile", "reads", "fills", "updates")
+WIDTH = 80
+GAP = 2
+
+OWN = frozenset({"target", "problem", "mapping", "tables", "reuse", "json"})
+"""Options that --problem goes with; all others state a design of devices."""
 
 UNITS = {"tile": "words", "reads": "words", "fills": "words", "updates": "words", "energy": "J", "leakage": "J"}
 
@@ -33,6 +41,10 @@ def estimate_accelerator(
     from codesign.costmodels.accelerator.drawing import draw
     from codesign.costmodels.accelerator.inputs import price_files
 
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if name not in OWN and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --problem", "it states a design of devices")
     if problem is None:
         raise UsageError("--mapping and --tables need a --problem", "for example --problem gemm:1024x1024x1024")
     if mapping is None:
@@ -44,12 +56,7 @@ def estimate_accelerator(
         Table(title, ("", ">value"), _summary(costs)),
         Table("Energy by level", ("level", ">energy", ">share", ">used", ">there", ">filled"), _levels(costs)),
         Table(
-            "Accesses, in words of each instance",
-            ("level", "tensor", ">tile", ">reads", ">fills", ">updates"),
-            [
-                (e["level"], e["tensor"], *(_words(e[k]) for k in ("tile", "reads", "fills", "updates")))
-                for e in _entries(costs)
-            ],
+            "Accesses, in words of each instance", (*WORDS[:2], *(f">{name}" for name in WORDS[2:])), _accesses(costs)
         ),
         Table("", ("loop nest",), [(line,) for line in nest]),
     ]
@@ -58,9 +65,22 @@ def estimate_accelerator(
     show(ctx, results, shown, as_json=as_json, units=UNITS, notes=notes)
 
 
-def _words(value: float) -> str:
-    """Return a count of words: whole ones exactly up to nine digits."""
-    if abs(value) >= 1e9:
+def _accesses(costs: Costs) -> list[list[str]]:
+    """Return the cells of the accesses: counts in full where the lines have room for them."""
+    for most in (math.inf, 1e9, 1e6):
+        rows = [
+            [entry["level"], entry["tensor"], *(_words(entry[name], most) for name in WORDS[2:])]
+            for entry in _entries(costs)
+        ]
+        widths = [max(len(row[place]) for row in (*rows, WORDS)) for place in range(len(WORDS))]
+        if sum(widths) + GAP * (len(WORDS) - 1) <= WIDTH:
+            break
+    return rows
+
+
+def _words(value: float, most: float) -> str:
+    """Return a count of words, in full below ``most``."""
+    if abs(value) >= most:
         return count(value)
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 

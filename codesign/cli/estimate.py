@@ -103,10 +103,8 @@ def estimate_command(
     if problem is not None or mapping is not None or tables is not None:
         from codesign.cli.accelerator_view import estimate_accelerator
 
-        if model is not None or queries is not None or ops is not None or where:
-            raise UsageError(
-                "--problem takes no model, --queries, --ops or --where", "it is mapped onto --target alone"
-            )
+        if model is not None:
+            raise UsageError("--problem takes no model", "it is mapped onto --target alone")
         estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, reuse, json)
         return
     if ops is not None:

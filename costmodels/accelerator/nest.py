@@ -12,6 +12,7 @@ their bounds, so a ragged nest takes the cycles of the padded one, and its lost 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from codesign.costmodels.accelerator.problem import Problem, relevant
 from codesign.workload import Tensor
 
 Array = NDArray[np.float64]
+Numbers = NDArray[np.unsignedinteger[Any]]
 
 
 class View:
@@ -119,10 +121,9 @@ class Nest:
         self.steps: Array = np.empty((rows + 1, self.count))
         self.steps[0] = 1.0
         np.cumprod(self.bound_at, axis=0, out=self.steps[1:])
-        self.numbers = np.arange(1, rows + 1, dtype=np.uint16)[:, None] if rows > 254 else np.arange(
-            1, rows + 1, dtype=np.uint8
-        )[:, None]  # fmt: skip
-        self.running = runs * self.numbers
+        # numbers of rows from 1, in the smallest type: the last row that is set is then a maximum
+        self.numbers: Numbers = np.arange(1, rows + 1, dtype=np.min_scalar_type(rows))[:, None]
+        self.running: Numbers = (runs * self.numbers).astype(self.numbers.dtype, copy=False)
         self._running_last: dict[int, NDArray[np.intp]] = {}
 
     def prefix(self, cut: int) -> int:
@@ -228,7 +229,7 @@ class Nest:
         return bool((self.inside[-1] == 1.0).all())
 
 
-def last_row(numbered: NDArray[np.unsignedinteger], count: int) -> NDArray[np.intp]:
+def last_row(numbered: Numbers, count: int) -> NDArray[np.intp]:
     """Return the largest number of every column (rows, B): the last row that is set; 0 for none."""
     if not len(numbered):
         return np.zeros(count, dtype=np.intp)

@@ -47,6 +47,15 @@ def test_the_published_mapping_of_the_catalogue(run_codesign: Any, folder: Path)
         assert shown in done.stdout
 
 
+def test_the_output_in_the_docs_is_real(run_codesign: Any, tmp_path: Path, repository: Path) -> None:
+    page = (repository / "docs" / "accelerators.md").read_text(encoding="utf-8")
+    mapping = page.partition("```yaml\n")[2].partition("```")[0]
+    command, _, shown = page.partition("```\n$ codesign ")[2].partition("```")[0].partition("\n")
+    (tmp_path / "map.yaml").write_text(mapping, encoding="utf-8")
+    done = run_codesign(*command.split(), env={"COLUMNS": "80"})
+    assert [line.rstrip() for line in done.stdout.splitlines()] == shown.splitlines()
+
+
 def test_json_has_every_count_with_units(run_codesign: Any, folder: Path) -> None:
     done = run_codesign("estimate", *CONV, "--json", cwd=folder)
     answer = json.loads(done.stdout)
@@ -151,6 +160,9 @@ def test_a_timeloop_file_that_is_wrong_says_where(
         (("--target", "eyeris", "--problem", "gemm:8x8x8", "--mapping", "ours.yaml"), "did you mean eyeriss"),
         (("--problem", "gemm:8x8x8", "--mapping", "ours.yaml"), "no target given"),
         (("gpt2", *CONV), "takes no model"),
+        ((*CONV, "--batch", "1"), "--batch does not go with --problem"),
+        ((*CONV, "--where", "energy <= 1 J"), "--where does not go with --problem"),
+        ((*CONV, "--reuse", "keep"), "unknown reuse 'keep'"),
         ((*CONV, "--tables", "tables.yaml"), "holds its own energies"),
         ((*CONV[:3], "nowhere.yaml", *CONV[4:]), "nowhere.yaml: No such file"),
         ((*CONV[:5], "nowhere.yaml"), "nowhere.yaml: No such file"),
