@@ -21,7 +21,15 @@ GAP = 2
 OWN = frozenset({"target", "problem", "mapping", "tables", "reuse", "json"})
 """Options that --problem goes with; all others state a design of devices."""
 
-UNITS = {"tile": "words", "reads": "words", "fills": "words", "updates": "words", "energy": "J", "leakage": "J"}
+UNITS = {
+    "tile": "words",
+    "reads": "words",
+    "fills": "words",
+    "updates": "words",
+    "row_accesses": "rows",
+    "energy": "J",
+    "leakage": "J",
+}
 
 
 def estimate_accelerator(
@@ -199,6 +207,7 @@ def _entries(costs: Costs) -> list[dict[str, Any]]:
         found.append({
             "level": level, "tensor": tensor,
             **{name: float(getattr(costs, name)[row, 0]) for name in ("tile", "reads", "fills", "updates")},
+            "row_accesses": dict(zip(("reads", "fills", "updates"), costs.rows[:, row, 0].tolist(), strict=True)),
             "instances": int(costs.instances[costs.levels.index(level), 0]),
             "energy": None if level in costs.unpriced else float(costs.entry_energy[row, 0]),
         })  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.costmodels.accelerator.costs import Array, Costs
+from codesign.costmodels.accelerator.costs import Array, Costs, whole_rows
 from codesign.costmodels.accelerator.mapping import Mappings, Slots
 from codesign.costmodels.accelerator.nest import Nest, View, product
 from codesign.costmodels.accelerator.problem import Problem
@@ -24,9 +24,6 @@ from codesign.targets.target import Value
 
 CHUNK = 8192
 """Mappings priced at once: what fits the caches of a core."""
-
-ROUNDING = 1e-9
-"""Share of a row by which a mean count may exceed a whole row through rounding."""
 
 
 CYCLE_ROUNDING = 1e-15
@@ -248,7 +245,7 @@ class _Pricing:
         places = {name: place for place, name in enumerate(self.storages)}
         for row, (level, tensor) in enumerate(self.entries):
             storage = self.storages[level]
-            rows = np.ceil(counts[:, row] * (1.0 / storage.block(self.bits[tensor])) - ROUNDING)
+            rows = whole_rows(counts[:, row], storage.block(self.bits[tensor]))
             charged = np.minimum(used[level], self.spine.instances(level) / storage.cluster)
             update = storage.update if storage.update is not None else storage.write
             costs = np.array([ends(storage.read), ends(storage.write), ends(update)])
