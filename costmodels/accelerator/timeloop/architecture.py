@@ -15,7 +15,7 @@ from codesign.costmodels.accelerator.timeloop.constraints import Limit, dump_lim
 from codesign.costmodels.accelerator.timeloop.document import notes_of
 from codesign.costmodels.accelerator.timeloop.section import Section
 from codesign.costmodels.accelerator.timeloop.tables import Energies, areas, energies
-from codesign.errors import DataError, nearest
+from codesign.errors import nearest
 from codesign.strict_yaml import TAG
 from codesign.targets.spatial import Architecture, ComputeUnit, Fanout, Node, Operation, Parallel, Storage
 from codesign.targets.spatial.schema import check_tree
@@ -51,6 +51,10 @@ IGNORED = (
 )  # fmt: skip
 """Attributes that only table generation reads, or that steer a search."""
 
+SHORTEST, LONGEST = 1e-15, 1e3
+"""Cycles in s that are taken seriously."""
+
+_TECHNOLOGY = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)\s*nm")
 _COUNTED = re.compile(r"([^\[\]]+)\[(\d+)\.\.(\d+)\]")
 
 
@@ -103,10 +107,15 @@ def import_architecture(document: Section, tables: Iterable[Section] = ()) -> Im
     parts = list(_flattened(section, compound) if flat else _tagged(section, compound, keeps, limits))
     nodes = _assembled(parts, known, sizes)
     check_tree(nodes, document.file)
-    clock = _clock(parts)
+    clock = _clock(parts, document)
     stem = re.sub(r"[^a-z0-9.+-]+", "-", document.file.rpartition("/")[2].removesuffix(".yaml").lower()).strip("-")
     architecture = Architecture(
-        id=stem or "timeloop", name=document.file.rpartition("/")[2], nodes=nodes, clock=clock, origin=document.file
+        id=stem or "timeloop",
+        name=document.file.rpartition("/")[2],
+        nodes=nodes,
+        node_nm=_node_nm(parts),
+        clock=clock,
+        origin=document.file,
     )
     notes = notes_of(document)
     if limits:
@@ -306,12 +315,29 @@ def _storage(level: Level, actions: dict[str, Value], area: Value | None) -> Sto
     )  # fmt: skip
 
 
-def _clock(parts: list[Level | Fanout]) -> Value | None:
-    for part in parts:
-        if isinstance(part, Level) and "global_cycle_seconds" in part.attributes:
-            place = Section(part.attributes, part.section.file, f"{part.section.path}.attributes")
-            seconds = place.at("global_cycle_seconds").number()
-            if seconds <= 0.0:
-                raise DataError(f"{place.place}: global_cycle_seconds: found 0, expected a positive time")
-            return Value(1.0 / seconds, "Hz", f"global_cycle_seconds of {part.section.file}")
+def _clock(parts: list[Level | Fanout], document: Section) -> Value | None:
+    """Return the clock of the first part that states a cycle, else that of the document's ``variables``."""
+    places = [
+        Section(part.attributes, part.section.file, f"{part.section.path}.attributes")
+        for part in parts
+        if isinstance(part, Level)
+    ]
+    variables = document.get("variables")
+    for place in (*places, *([variables] if variables is not None else [])):
+        given = place.get("global_cycle_seconds")
+        if given is not None:
+            seconds = given.number()
+            if not SHORTEST <= seconds <= LONGEST:
+                raise given.fail(f"found {seconds:g}, expected a positive time such as 1e-9")
+            return Value(1.0 / seconds, "Hz", f"global_cycle_seconds of {given.file}")
+    return None
+
+
+def _node_nm(parts: list[Level | Fanout]) -> Value | None:
+    """Return the feature size of the innermost part that states one (``32nm``)."""
+    for part in reversed(parts):
+        if isinstance(part, Level):
+            match = _TECHNOLOGY.fullmatch(str(part.attributes.get("technology", "")))
+            if match is not None and float(match[1]) > 0.0:
+                return Value(float(match[1]), "nm", f"technology of {part.section.file}")
     return None

@@ -51,6 +51,18 @@ def test_both_forms_of_an_architecture_are_the_same_machine() -> None:
     assert [(n.x, n.y) for n in tagged.spine().nodes if isinstance(n, Fanout)] == [(4, 2)]
 
 
+def test_node_and_clock_come_from_attributes_or_variables() -> None:
+    found = architecture()
+    assert found.node_nm is not None
+    assert found.node_nm.value == 32.0
+    without = TAGGED.replace(", global_cycle_seconds: 1e-9", "").replace("32nm", "unknown")
+    bare = import_architecture(parse_document(without, "arch.yaml")).architecture
+    assert (bare.clock, bare.node_nm) == (None, None)
+    imported = import_architecture(parse_document(without + "variables: {global_cycle_seconds: 4e-9}\n", "arch.yaml"))
+    assert imported.architecture.clock is not None
+    assert imported.architecture.clock.value == pytest.approx(0.25e9)
+
+
 def test_a_mapping_is_read_as_timeloop_means_it() -> None:
     found = mapping()
     slots = found.slots
