@@ -21,7 +21,15 @@ from codesign.costmodels.accelerator import (
 )
 from codesign.costmodels.accelerator.draw import random_mappings
 from codesign.errors import CodesignError, DataError, UsageError
-from codesign.targets.spatial import Architecture, ComputeUnit, Fanout, Operation, Storage, load_architecture
+from codesign.targets.spatial import (
+    Architecture,
+    ComputeUnit,
+    Fanout,
+    Operation,
+    Storage,
+    list_architectures,
+    load_architecture,
+)
 from codesign.targets.target import Value
 
 
@@ -290,3 +298,30 @@ def test_a_cut_stays_out_of_arrays_and_reserved_levels_are_kept() -> None:
         make_slots(gemm(2, 2, 2), architecture.spine(), {"inner": ["Inputs"]})
     slots = make_slots(gemm(2, 2, 2), architecture.spine())
     assert [[holding.level for holding in one] for one in slots.holdings] == [["outer"], ["outer", "inner"], ["outer"]]
+
+
+@pytest.mark.parametrize("name", list_architectures())
+def test_every_design_of_the_catalogue_prices_products_and_convolutions(name: str) -> None:
+    architecture = load_architecture(name)
+    for spine in architecture.spines():
+        for problem in (gemm(64, 32, 16), conv2d(k=8, c=8, p=8, q=8, r=3, s=3, stride=2)):
+            slots = make_slots(problem, spine)
+            costs = evaluate(problem, architecture, random_mappings(problem, slots, 300, np.random.default_rng(2)))
+            low, value, high = costs.energy
+            assert np.isfinite(costs.energy).all()
+            assert (low < value).all()
+            assert (value < high).all()
+            assert (costs.cycles >= costs.ideal_cycles).all()
+            used = costs.units <= spine.compute_instances
+            assert (costs.utilisation[used] <= 1.0).all()
+
+
+def test_an_operation_that_a_unit_lacks_is_named() -> None:
+    problem = msgspec.structs.replace(gemm(4, 4, 4), operation="exp")
+    fusemax, eyeriss = load_architecture("fusemax"), load_architecture("eyeriss-like")
+    slots = make_slots(problem, fusemax.spine("unit_1d"))
+    costs = evaluate(problem, fusemax, random_mappings(problem, slots, 3, np.random.default_rng(1)))
+    assert (costs.ideal_cycles * costs.units == 6 * problem.operations).all()
+    other = make_slots(problem, eyeriss.spine())
+    with pytest.raises(UsageError, match="no operation 'exp'"):
+        evaluate(problem, eyeriss, random_mappings(problem, other, 1, np.random.default_rng(1)))
