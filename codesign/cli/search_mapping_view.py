@@ -26,7 +26,8 @@ def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
         note(ctx, f"{command['title']} of #{knee}")
         for line in command["text"].splitlines():
             note(ctx, line)
-    for line in details.get(knee, {}).get("notes", ()):
+    unused = [line for line in run.meta["problem"]["sources"] if "not applied" in line]
+    for line in (*details.get(knee, {}).get("notes", ()), *unused):
         note(ctx, line)
 
 

@@ -29,7 +29,7 @@ from codesign.search.mapping.loop_orders import canonical, relevance_of
 from codesign.search.mapping.moves import Moves
 from codesign.search.mapping.neighbours import neighbours
 from codesign.search.mapping.numbering import MOST_LISTED, Numbering, seen
-from codesign.search.mapping.skeleton import Option, make_skeletons
+from codesign.search.mapping.skeleton import Keeps, Option, make_skeletons
 from codesign.search.mapping.tiles import Tiles
 from codesign.search.mapping.written import WrittenProblem, read_written, written_problem
 from codesign.search.variation import mix
@@ -49,6 +49,7 @@ class MappingSpace:
         architecture: Architecture,
         *,
         unit: str = "",
+        keeps: Keeps | None = None,
         bypass: bool = True,
         uneven: bool = False,
         ragged: bool = False,
@@ -59,6 +60,7 @@ class MappingSpace:
             problem: What is mapped.
             architecture: What it is mapped onto.
             unit: Compute unit; the first one where empty.
+            keeps: Level -> the only tensors that it may keep; all levels keep what they may where None.
             bypass: Whether tensors may pass by levels that could keep them.
             uneven: Whether the tiles of a level may be cut at different loops.
             ragged: Whether bounds may multiply to more than the extent, with a short last tile.
@@ -68,9 +70,10 @@ class MappingSpace:
             LimitCrossed: even tiles of single elements do not fit the memories.
         """
         self.problem, self.architecture = problem, architecture
-        self.arguments = {"unit": unit, "bypass": bypass, "uneven": uneven, "ragged": ragged}
+        given = {level: list(names) for level, names in (keeps or {}).items()}
+        self.arguments = {"unit": unit, "keeps": given, "bypass": bypass, "uneven": uneven, "ragged": ragged}
         spine = architecture.spine(unit)
-        self.skeletons = make_skeletons(problem, spine, bypass=bypass, uneven=uneven)
+        self.skeletons = make_skeletons(problem, spine, keeps=keeps, bypass=bypass, uneven=uneven)
         self.ragged = ragged
         arrays = {node.name: node for node in spine.nodes if isinstance(node, Fanout)}
         self.limits = np.array(
@@ -263,5 +266,5 @@ class MappingSpace:
             UsageError: an accelerator that the catalogue does not have.
         """
         problem = read_written(msgspec.convert(data["problem"], WrittenProblem))
-        arguments = {name: data[name] for name in ("unit", "bypass", "uneven", "ragged")}
+        arguments = {name: data[name] for name in ("unit", "keeps", "bypass", "uneven", "ragged")}
         return cls(problem, architecture or load_architecture(data["target"]), **arguments)

@@ -184,6 +184,13 @@ def test_a_space_comes_back_from_json(kind: str) -> None:
     assert np.array_equal(again.sample(generator(), 10), space.sample(generator(), 10))
 
 
+def test_a_level_keeps_only_what_it_is_told_to() -> None:
+    space = MappingSpace(PRODUCT, ARRAY, keeps={"Buffer": ["Weights"]})
+    rows = space.rows(space.sample(generator(), 50))
+    assert {row["Inputs"] for row in rows} == {row["Outputs"] for row in rows} == {"Main"}
+    assert {row["Weights"] for row in rows} == {"Main", "Main, Buffer"}
+
+
 def test_uneven_spaces_hold_the_even_mappings() -> None:
     even, uneven = MappingSpace(PRODUCT, PADS), MappingSpace(PRODUCT, PADS, uneven=True)
     assert uneven.skeletons.count > even.skeletons.count

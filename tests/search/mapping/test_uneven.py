@@ -44,6 +44,15 @@ def test_sharing_a_buffer_unevenly_moves_less() -> None:
     assert (even.best[0], uneven.best[0]) == (80.0, 64.0)
 
 
+def test_what_levels_may_keep_holds_for_uneven_mappings_too() -> None:
+    problem = MappingProblem(
+        einsum=PRODUCT, architecture=ARRAY, keeps={"Buffer": ["Weights"]}, objectives=("edp",), uneven=True
+    )
+    point = problem.baseline()
+    assert point is not None
+    assert problem.space.rows(point)[0]["Inputs"] == "Main"
+
+
 def test_a_run_compares_uneven_mappings_with_the_best_even_one() -> None:
     problem = MappingProblem(problem="gemm:64x64x64", target="gemmini-like", objectives=("edp",), uneven=True)
     point = problem.baseline()
