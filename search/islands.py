@@ -145,9 +145,9 @@ class Islands:
         improved = not len(self._best) or bool((best < self._best - 1e-12).any())
         self._stale = 0 if improved else self._stale + 1
         self._best = best
-        kept, places = np.unique(ranked, return_inverse=True)
+        kept = np.unique(ranked)
         self._points, self._values, self._violation = points[kept], values[kept], violation[kept]
-        self._ranked = np.reshape(places, ranked.shape).astype(np.int64)
+        self._ranked = np.searchsorted(kept, ranked)
 
     # --- state --------------------------------------------------------------------------------------------------
 

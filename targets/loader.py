@@ -87,23 +87,28 @@ def load_target(name: str, overlay: str | None = None) -> Target:
 
 
 def _find(name: str) -> Target:
-    from codesign.targets.spatial.loader import is_spatial
-
-    if is_spatial(name):
-        hint = "give it a problem and a mapping: codesign estimate --target A --problem P --mapping M"
-        raise UsageError(f"{name} is a spatial accelerator, and a device is needed here", hint)
     if name.endswith((".yaml", ".yml")) or "/" in name:
+        _refuse_spatial(name)
         return parse_target(read_text(name), name)
     if name not in shipped() and normal(name) in aliases():
         return _shipped(aliases()[normal(name)])
     registry = _registry()
     if name not in registry:
+        _refuse_spatial(name)
         raise UsageError(f"unknown target {name!r}", f"{_nearest(name)} (a path of a YAML file works too)")
     found = registry.get(name)
     found = found() if callable(found) else found
     if not isinstance(found, Target):
         raise DataError(f"target {name!r} of another package is a {type(found).__name__}, expected a Target")
     return found
+
+
+def _refuse_spatial(name: str) -> None:
+    from codesign.targets.spatial.loader import is_spatial
+
+    if is_spatial(name):
+        hint = "give it a problem and a mapping: codesign estimate --target A --problem P --mapping M"
+        raise UsageError(f"{name} is a spatial accelerator, and a device is needed here", hint)
 
 
 def _nearest(name: str) -> str:

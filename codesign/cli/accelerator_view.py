@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,11 +14,32 @@ if TYPE_CHECKING:
     from codesign.costmodels.accelerator import Costs
     from codesign.quantity import Quantity
 
-UNITS = {"tile": "words", "reads": "words", "fills": "words", "updates": "words", "energy": "J", "leakage": "J"}
+WORDS = ("level", "tensor", "tile", "reads", "fills", "updates")
+WIDTH = 80
+GAP = 2
+
+OWN = frozenset({"target", "problem", "mapping", "tables", "reuse", "json"})
+"""Options that --problem goes with; all others state a design of devices."""
+
+UNITS = {
+    "tile": "words",
+    "reads": "words",
+    "fills": "words",
+    "updates": "words",
+    "row_accesses": "rows",
+    "energy": "J",
+    "leakage": "J",
+}
 
 
 def estimate_accelerator(
-    ctx: typer.Context, target: str, problem: str | None, mapping: str | None, tables: str | None, as_json: bool
+    ctx: typer.Context,
+    target: str,
+    problem: str | None,
+    mapping: str | None,
+    tables: str | None,
+    reuse: str,
+    as_json: bool,
 ) -> None:
     """Price one mapping and print it.
 
@@ -27,23 +49,22 @@ def estimate_accelerator(
     from codesign.costmodels.accelerator.drawing import draw
     from codesign.costmodels.accelerator.inputs import price_files
 
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if name not in OWN and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --problem", "it states a design of devices")
     if problem is None:
         raise UsageError("--mapping and --tables need a --problem", "for example --problem gemm:1024x1024x1024")
     if mapping is None:
         raise UsageError("no mapping given", "--mapping FILE, our form or Timeloop's: see docs/accelerators.md")
-    priced = price_files(target, problem, mapping, [name for name in (tables or "").split(",") if name])
+    priced = price_files(target, problem, mapping, [name for name in (tables or "").split(",") if name], reuse)
     costs, nest = priced.costs, draw(priced.costs, priced.mappings)
     title = f"{costs.problem.name} on {costs.architecture.name}"
     shown = [
         Table(title, ("", ">value"), _summary(costs)),
         Table("Energy by level", ("level", ">energy", ">share", ">used", ">there", ">filled"), _levels(costs)),
         Table(
-            "Accesses, in words of each instance",
-            ("level", "tensor", ">tile", ">reads", ">fills", ">updates"),
-            [
-                (e["level"], e["tensor"], *(_words(e[k]) for k in ("tile", "reads", "fills", "updates")))
-                for e in _entries(costs)
-            ],
+            "Accesses, in words of each instance", (*WORDS[:2], *(f">{name}" for name in WORDS[2:])), _accesses(costs)
         ),
         Table("", ("loop nest",), [(line,) for line in nest]),
     ]
@@ -52,9 +73,22 @@ def estimate_accelerator(
     show(ctx, results, shown, as_json=as_json, units=UNITS, notes=notes)
 
 
-def _words(value: float) -> str:
-    """Return a count of words: whole ones exactly up to nine digits."""
-    if abs(value) >= 1e9:
+def _accesses(costs: Costs) -> list[list[str]]:
+    """Return the cells of the accesses: counts in full where the lines have room for them."""
+    for most in (math.inf, 1e9, 1e6):
+        rows = [
+            [entry["level"], entry["tensor"], *(_words(entry[name], most) for name in WORDS[2:])]
+            for entry in _entries(costs)
+        ]
+        widths = [max(len(row[place]) for row in (*rows, WORDS)) for place in range(len(WORDS))]
+        if sum(widths) + GAP * (len(WORDS) - 1) <= WIDTH:
+            break
+    return rows
+
+
+def _words(value: float, most: float) -> str:
+    """Return a count of words, in full below ``most``."""
+    if abs(value) >= most:
         return count(value)
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
@@ -173,6 +207,7 @@ def _entries(costs: Costs) -> list[dict[str, Any]]:
         found.append({
             "level": level, "tensor": tensor,
             **{name: float(getattr(costs, name)[row, 0]) for name in ("tile", "reads", "fills", "updates")},
+            "row_accesses": dict(zip(("reads", "fills", "updates"), costs.rows[:, row, 0].tolist(), strict=True)),
             "instances": int(costs.instances[costs.levels.index(level), 0]),
             "energy": None if level in costs.unpriced else float(costs.entry_energy[row, 0]),
         })  # fmt: skip

@@ -61,6 +61,9 @@ def estimate_command(
     tables: Annotated[
         str | None, typer.Option(help="Of a Timeloop target: its ERT and ART files, comma between.")
     ] = None,
+    reuse: Annotated[
+        str, typer.Option(help="Of --problem: overlap of windows kept as Timeloop does (reset), or always (retain).")
+    ] = "reset",
     out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -100,11 +103,9 @@ def estimate_command(
     if problem is not None or mapping is not None or tables is not None:
         from codesign.cli.accelerator_view import estimate_accelerator
 
-        if model is not None or queries is not None or ops is not None or where:
-            raise UsageError(
-                "--problem takes no model, --queries, --ops or --where", "it is mapped onto --target alone"
-            )
-        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, json)
+        if model is not None:
+            raise UsageError("--problem takes no model", "it is mapped onto --target alone")
+        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, reuse, json)
         return
     if ops is not None:
         if model is not None or queries is not None:

@@ -25,6 +25,7 @@ def mapping(
     objectives: Annotated[
         str, typer.Option(help="energy, latency, edp, buffer, traffic; comma list.")
     ] = "energy,latency",
+    tables: Annotated[str, typer.Option(help="ERT and ART files of a Timeloop target, comma list.")] = "",
     where: s.Where = None,
     unit: Annotated[str, typer.Option(help="Compute unit, where there are several.")] = "",
     bypass: Annotated[bool, typer.Option(help="Let tensors pass by levels.")] = True,
@@ -53,8 +54,8 @@ def mapping(
     from codesign.cli.search_mapping_view import show_layers, show_search
     from codesign.search.mapping.asked import asked_layers, asked_search
 
-    shared = {"target": target, "where": tuple(where or ()), "unit": unit, "bypass": bypass, "uneven": uneven,
-              "ragged": ragged}  # fmt: skip
+    shared = {"target": target, "tables": s.names(tables), "where": tuple(where or ()), "unit": unit,
+              "bypass": bypass, "uneven": uneven, "ragged": ragged}  # fmt: skip
     if model is not None:
         refused = {"--problem": problem, "--out": out, "--time": time, "--resume": resume, "--force": force}
         mapped = asked_layers(model, shared, refused, evaluations, seed, bits, {"batch": batch})

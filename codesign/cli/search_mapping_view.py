@@ -26,7 +26,8 @@ def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
         note(ctx, f"{command['title']} of #{knee}")
         for line in command["text"].splitlines():
             note(ctx, line)
-    for line in details.get(knee, {}).get("notes", ()):
+    unused = [line for line in run.meta["problem"]["sources"] if "not applied" in line]
+    for line in (*details.get(knee, {}).get("notes", ()), *unused):
         note(ctx, line)
 
 
@@ -54,6 +55,7 @@ def show_layers(ctx: typer.Context, mapped: MappedModel, as_json: bool) -> None:
         f"{sum(layer.front.evaluations for layer in mapped.layers):,} mappings priced",
         *(f"left out: {many} operators, {reason}" for reason, many in mapped.left_out.items()),
         "vs random: EDP of the best of as many random mappings, over that found",
+        "used: share of the operation slots of the array, at the best EDP",
     ]
     show(ctx, results, tables, as_json=as_json, units=units, notes=notes)
 

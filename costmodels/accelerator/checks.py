@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from codesign.costmodels.accelerator.costs import Costs
 from codesign.costmodels.accelerator.mapping import Mappings, loops_of
 from codesign.costmodels.accelerator.problem import Problem
@@ -51,7 +49,7 @@ def check_arrays(spine: Spine, mappings: Mappings, index: int = 0) -> None:
     for slot, place in enumerate(mappings.slots.slots):
         if place.direction == "temporal":
             continue
-        asked = int(np.prod(mappings.factors[slot, :, index]))
+        asked = prod(int(bound) for bound in mappings.factors[slot, :, index])
         there = arrays[place.node].x if place.direction == "x" else arrays[place.node].y
         if asked > there:
             message = (

@@ -18,6 +18,16 @@ from codesign.targets.spatial import Architecture
 Array = NDArray[np.float64]
 
 
+ROUNDING = 1e-9
+"""Share of a row by which a mean count may exceed a whole row through rounding."""
+
+
+def whole_rows(words: Array, block: float) -> Array:
+    """Return the row accesses that move ``words``, ``block`` of them each: rounded up once for the whole run."""
+    rows: Array = np.ceil(words * (1.0 / block) - ROUNDING)
+    return rows
+
+
 class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Costs of B mappings of one problem on one accelerator.
 
@@ -96,6 +106,16 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         for index, (level, _) in enumerate(self.entries):
             found[self.levels.index(level)] += self.entry_energy[index]
         return found
+
+    @property
+    def rows(self) -> Array:
+        """Return (3, K, B) row accesses of one instance: reads, fills, updates."""
+        spine = self.architecture.spine(self.slots.unit)
+        storages = {storage.name: storage for storage in spine.storages}
+        bits = {tensor.name: float(tensor.bits) for tensor in self.problem.tensors}
+        blocks = [storages[level].block(bits[tensor]) for level, tensor in self.entries]
+        counts = np.stack([self.reads, self.fills, self.updates])
+        return np.stack([whole_rows(counts[:, row], block) for row, block in enumerate(blocks)], axis=1)
 
     @property
     def energy(self) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.costmodels.accelerator.costs import Array, Costs
+from codesign.costmodels.accelerator.costs import Array, Costs, whole_rows
 from codesign.costmodels.accelerator.mapping import Mappings, Slots
 from codesign.costmodels.accelerator.nest import Nest, View, product
 from codesign.costmodels.accelerator.problem import Problem
@@ -25,32 +25,42 @@ from codesign.targets.target import Value
 CHUNK = 8192
 """Mappings priced at once: what fits the caches of a core."""
 
-ROUNDING = 1e-9
-"""Share of a row by which a mean count may exceed a whole row through rounding."""
+
+CYCLE_ROUNDING = 1e-15
+"""Relative error of a product of three factors: cycles are rounded up beyond it only."""
+
+REUSE = ("reset", "retain")
+"""When neighbouring windows share their overlap: only if nothing else moved (as Timeloop's outputs), or always."""
 
 
-def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -> Costs:
+def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings, reuse: str = "reset") -> Costs:
     """Return what a batch of mappings costs.
 
     Args:
         problem: The Einsum.
         architecture: The accelerator; ``mappings.slots.unit`` names the compute unit.
         mappings: B mappings of one skeleton.
+        reuse: ``reset`` credits the overlap of windows only where the sliding loop is the innermost that runs, as
+            published outputs of Timeloop do; ``retain`` also where loops inside it leave the tensor in place.
 
     Returns:
         Arrays over levels, tensors and the B mappings; infeasible ones are priced too, see ``Costs.feasible``.
 
     Raises:
-        UsageError: no mapping, or a compute unit that lacks the problem's operation.
+        UsageError: no mapping, arrays of other shapes than the skeleton asks, an unknown reuse, or a compute unit that
+            lacks the problem's operation.
     """
     if not len(mappings):
         raise UsageError("no mapping to price", "give at least one")
+    if reuse not in REUSE:
+        raise UsageError(f"unknown reuse {reuse!r}", nearest(reuse, REUSE))
+    _check_shapes(problem, mappings)
     spine = architecture.spine(mappings.slots.unit)
     operations = spine.compute.operations
     if problem.operation not in operations:
         message = f"{architecture.id}: {spine.compute.name} has no operation {problem.operation!r}"
         raise UsageError(message, nearest(problem.operation, operations))
-    pricing = _Pricing(problem, architecture, spine, mappings.slots)
+    pricing = _Pricing(problem, architecture, spine, mappings.slots, retain=reuse == "retain")
     parts = [pricing.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
     joined: dict[str, Any] = {
         name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts], axis=-1)
@@ -65,6 +75,22 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings) -
         unpriced=_unpriced(spine, mappings.slots, problem.operation),
         **joined,
     )
+
+
+def _check_shapes(problem: Problem, mappings: Mappings) -> None:
+    slots, count = mappings.slots, len(mappings)
+    if slots.ranks != tuple(problem.ranks) or len(slots.holdings) != len(problem.tensors):
+        raise UsageError(f"the skeleton is of another problem than {problem.name}", "make_slots(problem, spine)")
+    ranks = len(slots.ranks)
+    expected = {"factors": (len(slots.slots), ranks, count), "orders": (len(slots.temporal), ranks, count)}
+    for name, shape in expected.items():
+        found = getattr(mappings, name)
+        if found.shape != shape:
+            raise UsageError(f"mappings.{name}: found shape {found.shape}, expected {shape}")
+    if int(mappings.factors.min()) < 1:
+        raise UsageError("mappings.factors: found a bound below 1")
+    if int(mappings.orders.min()) < 0 or int(mappings.orders.max()) >= ranks:
+        raise UsageError(f"mappings.orders: found a rank outside of 0 to {ranks - 1}")
 
 
 def _unpriced(spine: Spine, slots: Slots, operation: str) -> tuple[str, ...]:
@@ -90,7 +116,8 @@ def ends(value: Value | None) -> tuple[float, float, float]:
 class _Pricing:
     """What all chunks of a batch share: views of the tensors, levels, energies."""
 
-    def __init__(self, problem: Problem, architecture: Architecture, spine: Spine, slots: Slots) -> None:
+    def __init__(self, problem: Problem, architecture: Architecture, spine: Spine, slots: Slots, retain: bool) -> None:
+        self.retain = retain
         self.problem, self.architecture, self.spine, self.slots = problem, architecture, spine, slots
         self.views = [View(tensor, slots.ranks, place) for place, tensor in enumerate(problem.tensors)]
         self.storages = {storage.name: storage for storage in spine.storages}
@@ -99,7 +126,7 @@ class _Pricing:
             for tensor, holdings in zip(problem.tensors, slots.holdings, strict=True)
             for holding in holdings
         )
-        self.bits = {tensor.name: int(tensor.bits) for tensor in problem.tensors}
+        self.bits = {tensor.name: float(tensor.bits) for tensor in problem.tensors}
         fanouts = {node.name: node for node in spine.nodes if isinstance(node, Fanout)}
         self.fanouts = fanouts
         arrays = [fanouts.get(slot.node) for slot in slots.slots]
@@ -152,8 +179,8 @@ class _Pricing:
             writes = view is self.views[-1]
             shared = self.reduction if writes else self.multicast
             cuts = [holding.cut for holding in holdings]
-            inflows = [nest.inflow(view, cut) for cut in cuts]
-            below = nest.inflow(view, end) if some else nest.operations
+            inflows = [nest.inflow(view, cut, self.retain) for cut in cuts]
+            below = nest.inflow(view, end, self.retain) if some else nest.operations
             if some and not every:
                 below = np.where(latched, below, nest.operations)
             for place, cut in enumerate(cuts):
@@ -208,7 +235,7 @@ class _Pricing:
                     worse = factor > slowest
                     slowest = np.where(worse, factor, slowest)
                     limiting = np.where(worse, place, limiting)
-        return np.ceil(ideal * slowest * (1.0 - 1e-12)), limiting
+        return np.where(slowest > 1.0, np.ceil(ideal * slowest * (1.0 - CYCLE_ROUNDING)), ideal), limiting
 
     def _energies(self, counts: Array, used: Mapping[str, Array], cycles: Array) -> dict[str, Array]:
         """Return the energies of entries and levels."""
@@ -218,7 +245,7 @@ class _Pricing:
         places = {name: place for place, name in enumerate(self.storages)}
         for row, (level, tensor) in enumerate(self.entries):
             storage = self.storages[level]
-            rows = np.ceil(counts[:, row] * (1.0 / storage.block(self.bits[tensor])) - ROUNDING)
+            rows = whole_rows(counts[:, row], storage.block(self.bits[tensor]))
             charged = np.minimum(used[level], self.spine.instances(level) / storage.cluster)
             update = storage.update if storage.update is not None else storage.write
             costs = np.array([ends(storage.read), ends(storage.write), ends(update)])
@@ -250,7 +277,7 @@ class _Pricing:
             if storage.capacity_bits is None:
                 continue
             taken = np.zeros(tiles.shape[1])
-            smallest = storage.reference_bits
+            smallest = float(storage.reference_bits)
             for row, (level, tensor) in enumerate(self.entries):
                 if level == storage.name:
                     smallest = storage.element_bits(self.bits[tensor])

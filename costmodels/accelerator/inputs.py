@@ -34,7 +34,7 @@ class Priced(NamedTuple):
     notes: list[str]
 
 
-def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] = ()) -> Priced:
+def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] = (), reuse: str = "reset") -> Priced:
     """Return the costs of one mapping, checked.
 
     Args:
@@ -42,6 +42,7 @@ def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] =
         problem: A line such as ``gemm:64x64x64``, a file of ours, or a problem file of Timeloop.
         mapping: A file of ours, or a mapping file of Timeloop.
         tables: ERT and ART files of a Timeloop architecture.
+        reuse: ``reset`` or ``retain``, see ``evaluate``.
 
     Raises:
         UsageError: the mapping does not cover the problem, spread over the arrays or fit the memories.
@@ -55,7 +56,7 @@ def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] =
         made = parse_mapping_file(read_text(mapping), mapping, found, imported.architecture)
     check_cover(found, made)
     check_arrays(imported.architecture.spine(made.slots.unit), made)
-    costs = evaluate(found, imported.architecture, made)
+    costs = evaluate(found, imported.architecture, made, reuse)
     check_capacity(costs)
     return Priced(costs, made, imported.notes)
 
@@ -71,7 +72,7 @@ def read_architecture(target: str, tables: Sequence[str] = ()) -> Imported:
         return import_architecture(read_document(target), [read_document(table) for table in tables])
     if tables:
         raise UsageError(f"{target} is no Timeloop architecture: it holds its own energies", "leave out --tables")
-    return Imported(load_architecture(target), {}, [])
+    return Imported(load_architecture(target), {}, [], [])
 
 
 def read_problem(text: str) -> Problem:

@@ -63,7 +63,7 @@ class _MixedPricing(_Pricing):
         self, problem: Problem, architecture: Architecture, mappings: Mappings, options: Options,
         chosen: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        super().__init__(problem, architecture, architecture.spine(mappings.slots.unit), mappings.slots)
+        super().__init__(problem, architecture, architecture.spine(mappings.slots.unit), mappings.slots, retain=False)
         self.options, self.chosen = options, chosen
         self.row = {entry: place for place, entry in enumerate(self.entries)}
         self.delivers = any(array.energy is not None for array in self.fanouts.values())

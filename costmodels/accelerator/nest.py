@@ -12,6 +12,7 @@ their bounds, so a ragged nest takes the cycles of the padded one, and its lost 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from codesign.costmodels.accelerator.problem import Problem, relevant
 from codesign.workload import Tensor
 
 Array = NDArray[np.float64]
+Numbers = NDArray[np.unsignedinteger[Any]]
 
 
 class View:
@@ -102,7 +104,7 @@ class Nest:
 
     def _order(self, mappings: Mappings, views: Sequence[View]) -> None:
         """Lay the temporal loops out in nest order."""
-        codes = np.zeros(self.rank_count, dtype=np.uint8)
+        codes = np.zeros(self.rank_count, dtype=np.min_scalar_type(1 << len(views)))
         for view in views:
             codes[view.ranks] |= view.bit
         temporal, ranks = self.slots.temporal, self.rank_count
@@ -119,10 +121,9 @@ class Nest:
         self.steps: Array = np.empty((rows + 1, self.count))
         self.steps[0] = 1.0
         np.cumprod(self.bound_at, axis=0, out=self.steps[1:])
-        self.numbers = np.arange(1, rows + 1, dtype=np.uint16)[:, None] if rows > 254 else np.arange(
-            1, rows + 1, dtype=np.uint8
-        )[:, None]  # fmt: skip
-        self.running = runs * self.numbers
+        # numbers of rows from 1, in the smallest type: the last row that is set is then a maximum
+        self.numbers: Numbers = np.arange(1, rows + 1, dtype=np.min_scalar_type(rows))[:, None]
+        self.running: Numbers = (runs * self.numbers).astype(self.numbers.dtype, copy=False)
         self._running_last: dict[int, NDArray[np.intp]] = {}
 
     def prefix(self, cut: int) -> int:
@@ -141,11 +142,12 @@ class Nest:
         """Return the mean operations of one compute unit that is used."""
         return float(np.prod(self.extents)) / product(list(self.spread.values()), self.count)
 
-    def inflow(self, view: View, cut: int) -> Array:
+    def inflow(self, view: View, cut: int, retain: bool = False) -> Array:
         """Return the words of a tensor that enter one tile at ``cut`` over the whole run.
 
         A tile stays while loops run that do not move the tensor. Where the innermost running loop slides a window
-        along one axis, only what is new comes in; every other change fetches the whole tile.
+        along one axis, only what is new comes in; every other change fetches the whole tile. With ``retain`` loops
+        inside the sliding one that do not move the tensor leave the window in place.
         """
         rows = self.prefix(cut)
         extents = view.extents(self.inside[cut])
@@ -157,7 +159,7 @@ class Nest:
         whole = np.take(self.steps.reshape(-1), last * self.count + self.columns) * tile
         if not view.slides:
             return whole
-        candidates = np.flatnonzero((last > 0) & (last == self.last_running(cut)))
+        candidates = np.flatnonzero((last > 0) if retain else (last > 0) & (last == self.last_running(cut)))
         if len(candidates):
             self._slide(view, last[candidates] - 1, candidates, extents, tile, whole)
         return whole
@@ -227,7 +229,7 @@ class Nest:
         return bool((self.inside[-1] == 1.0).all())
 
 
-def last_row(numbered: NDArray[np.unsignedinteger], count: int) -> NDArray[np.intp]:
+def last_row(numbered: Numbers, count: int) -> NDArray[np.intp]:
     """Return the largest number of every column (rows, B): the last row that is set; 0 for none."""
     if not len(numbered):
         return np.zeros(count, dtype=np.intp)

@@ -96,6 +96,8 @@ def checked(problem: Problem, place: str = "problem") -> Problem:
 def from_einsum(einsum: Einsum) -> Problem:
     """Return the problem of an operator of a workload.
 
+    An output that replaces its input in place gets a name of its own, because both may be kept at different levels.
+
     Raises:
         UsageError: its extents are no integers, or only a share of its iteration space is executed.
     """
@@ -107,7 +109,10 @@ def from_einsum(einsum: Einsum) -> Problem:
     if einsum.density != 1:
         raise UsageError(f"{einsum.name}: density {einsum.density}: sparse iteration spaces cannot be mapped")
     operation = "mac" if einsum.compute.unit == "tensor" else "add"
-    found = Problem(name=einsum.name, ranks=ranks, inputs=einsum.inputs, output=einsum.output, operation=operation)
+    output = einsum.output
+    if any(tensor.name == output.name for tensor in einsum.inputs):
+        output = msgspec.structs.replace(output, name=f"{output.name}_out")
+    found = Problem(name=einsum.name, ranks=ranks, inputs=einsum.inputs, output=output, operation=operation)
     return checked(found, einsum.name)
 
 

@@ -69,12 +69,21 @@ def asked_layers(
     given = dict(shared)
     if not given["target"]:
         raise UsageError("no target given", "for example --target eyeriss-like")
-    architecture = read_architecture(given.pop("target")).architecture
+    imported = read_architecture(given.pop("target"), given.pop("tables"))
+    if imported.keeps or imported.limits:
+        message = f"{imported.architecture.id}: its constraints name tensors and ranks of a problem of its own"
+        raise UsageError(message, "search that problem with --problem, or take the constraints out of the file")
     if given.pop("unit"):
         raise UsageError("--unit does not go with a model", "layers run on the first compute unit")
     named = {name: value for name, value in sizes.items() if value is not None}
     return map_model(
-        model, architecture, budget=evaluations or LAYER_BUDGET, seed=seed, bits=read_bits(bits), sizes=named, **given
+        model,
+        imported.architecture,
+        budget=evaluations or LAYER_BUDGET,
+        seed=seed,
+        bits=read_bits(bits),
+        sizes=named,
+        **given,
     )
 
 

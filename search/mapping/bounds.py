@@ -35,10 +35,10 @@ def bounds_of(problem: Problem, architecture: Architecture, unit: str = "") -> B
         if home.keeps and problem.operand(tensor) not in home.keeps:
             continue  # another outermost level keeps it
         words = visited(problem, tensor)
-        rows = math.ceil(words / home.block(int(tensor.bits)) - 1e-9)
+        rows = math.ceil(words / home.block(float(tensor.bits)) - 1e-9)
         update = home.update if home.update is not None else home.write
         energy += rows * ends(update if tensor is problem.output else home.read)[1]
-        size = home.element_bits(int(tensor.bits))
+        size = home.element_bits(float(tensor.bits))
         bits += words * size
         if tensor is problem.output:
             write += words * size

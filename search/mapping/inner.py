@@ -22,6 +22,8 @@ from codesign.search.islands import Islands
 from codesign.search.mapping.bounds import Bounds
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.mapping.space import Rows
+from codesign.search.mapping.uneven import embedded
+from codesign.search.mapping.written import written_problem
 from codesign.search.pareto import Archive
 from codesign.search.random_search import RandomSearch
 from codesign.targets.spatial import Architecture
@@ -115,6 +117,8 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
     engine: Engine = Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget)
     began = time.perf_counter()
     found = _Best(len(problem.objectives))
+    if problem.asked.uneven and not whole:
+        _begin_even(problem, engine, budget // 2, seed, found)
     reasons = _run(problem, engine, budget, found)
     seconds = time.perf_counter() - began
     if not len(found.archive):
@@ -143,6 +147,29 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
         exhaustive=whole,
         seconds=seconds,
     )
+
+
+def even_front(problem: MappingProblem, budget: int, seed: int) -> Rows:
+    """Return the best even mappings of a problem, as rows of its uneven space; none where none is feasible."""
+    even = MappingProblem(
+        einsum=problem.einsum, architecture=problem.architecture, keeps=problem.keeps,
+        **{**problem.spec(), "problem": written_problem(problem.einsum), "uneven": False},
+    )  # fmt: skip
+    try:
+        front = search(even, budget, seed, baseline=False)
+    except LimitCrossed:
+        return problem.space.sample(np.random.Generator(np.random.Philox(key=seed)), 0)
+    return embedded(even.space, problem.space, front.points)
+
+
+def _begin_even(problem: MappingProblem, engine: Engine, budget: int, seed: int, found: _Best) -> None:
+    """Spend ``budget`` on even mappings, and tell the engine the best of them."""
+    points = even_front(problem, budget, seed)
+    if len(points):
+        results = problem.evaluate(points)
+        engine.tell(points, results)
+        found.offer(points, results.objectives, results.ok)
+    found.evaluations = budget
 
 
 class _Best:

@@ -144,16 +144,15 @@ class Moves:
         genome = genome.copy()
         self._fit_arrays(generator, genome)
         waiting = np.arange(genome.size)
-        part = genome
+        part = Genome(genome.options, genome.factors, genome.orders[:0])  # orders do not change
         for _ in range(MOST_TURNS):
             over = self.tiles.overflow(part)
             bad = over.any(axis=0)
-            if not bad.any():
-                break
+            genome.factors[..., waiting[~bad]] = part.factors[..., ~bad]
             waiting, part = waiting[bad], part.take(bad)
-            if not self._move_out(generator, part, over[:, bad]):
+            if not len(waiting) or not self._move_out(generator, part, over[:, bad]):
                 break
-            genome.put(waiting, part)
+        genome.factors[..., waiting] = part.factors
         return genome
 
     def _fit_arrays(self, generator: np.random.Generator, genome: Genome) -> None:
@@ -196,7 +195,7 @@ def _draw_cell(
 ) -> tuple[Integers, Integers, Mask]:
     """Return (row, column, whether there is one) of a random allowed cell of each (rows, columns, B)."""
     keys = (generator.random(allowed.shape, dtype=np.float32) + np.float32(1e-6)) * allowed * np.float32(1.0) * weights
-    flat = keys.reshape(-1, allowed.shape[-1])
+    flat = keys.reshape(allowed.shape[0] * allowed.shape[1], allowed.shape[2])
     best = flat.argmax(axis=0)
     row, column = np.divmod(best, allowed.shape[1])
     return row, column, flat[best, np.arange(allowed.shape[-1])] > 0

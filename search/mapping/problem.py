@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from codesign.costmodels.accelerator import Costs, Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
+from codesign.costmodels.accelerator.timeloop import Imported
 from codesign.errors import DataError, UsageError, nearest
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
 from codesign.search.mapping.bounds import bounds_of
+from codesign.search.mapping.skeleton import Keeps
 from codesign.search.mapping.space import MappingSpace
 from codesign.search.mapping.spec import MappingSpec, check_text, problem_of, stored
 from codesign.search.mapping.written import written_problem
@@ -32,6 +34,9 @@ from codesign.targets.spatial import Architecture
 from codesign.units import format_si
 
 Array = NDArray[np.float64]
+
+EVEN_BUDGET = 10_000
+"""Even mappings priced for the best of them, where uneven ones are searched."""
 
 RANDOM = 1000
 """Random mappings of which the best is the design to compare with."""
@@ -46,12 +51,16 @@ class MappingProblem(base.Problem):
     functional_unit = "run of the problem"
     explained = False
 
-    def __init__(self, *, einsum: Problem | None = None, architecture: Architecture | None = None, **spec: Any) -> None:
+    def __init__(
+        self, *, einsum: Problem | None = None, architecture: Architecture | None = None, keeps: Keeps | None = None,
+        **spec: Any,
+    ) -> None:  # fmt: skip
         """Set up from a spec (see ``MappingSpec``).
 
         Args:
             einsum: The problem, instead of the one that the spec names.
             architecture: The accelerator, instead of the one that the spec names.
+            keeps: Level -> the only tensors that it may keep, with ``architecture``; files state their own.
             **spec: The fields of the spec.
 
         Raises:
@@ -67,14 +76,20 @@ class MappingProblem(base.Problem):
         self.asked: MappingSpec = convert(given, MappingSpec, "mapping spec")
         check_text(self.asked)
         self.einsum = problem_of(self.asked) if einsum is None else einsum
-        self.architecture = read_architecture(self.asked.target).architecture if architecture is None else architecture
+        self.notes: tuple[str, ...] = ()
+        self.keeps: Keeps = keeps or {}
+        if architecture is None:
+            imported = read_architecture(self.asked.target, self.asked.tables)
+            architecture, self.keeps = imported.architecture, imported.keeps
+            self.notes = (*imported.notes, *_unused(imported))
+        self.architecture = architecture
         self.spine = self.architecture.spine(self.asked.unit)
         if self.einsum.operation not in self.spine.compute.operations:
             message = f"{self.architecture.id}: {self.spine.compute.name} has no operation {self.einsum.operation!r}"
             raise UsageError(message, nearest(self.einsum.operation, self.spine.compute.operations))
         self.space: MappingSpace = MappingSpace(
-            self.einsum, self.architecture, unit=self.asked.unit, bypass=self.asked.bypass, uneven=self.asked.uneven,
-            ragged=self.asked.ragged,
+            self.einsum, self.architecture, unit=self.asked.unit, keeps=self.keeps, bypass=self.asked.bypass,
+            uneven=self.asked.uneven, ragged=self.asked.ragged,
         )  # fmt: skip
         self._baseline: Points | None = None
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
@@ -92,9 +107,8 @@ class MappingProblem(base.Problem):
         self.title = f"{self.einsum.name} on {self.architecture.name}"
         ranks = " ".join(f"{rank}{extent}" for rank, extent in self.einsum.ranks.items())
         self.question = f"How do the loops of {self.einsum.name} ({ranks}) run best on {self.architecture.name}?"
-        self.sources = tuple(
-            f"{node.name}: {node.source}" for node in (*self.spine.nodes, self.spine.compute) if node.source
-        )
+        parts = (*self.spine.nodes, self.spine.compute)
+        self.sources = (*(f"{node.name}: {node.source}" for node in parts if node.source), *self.notes)
 
     def _units(self) -> dict[str, str]:
         time = "s" if self.architecture.clock is not None else "cycle"
@@ -165,7 +179,7 @@ class MappingProblem(base.Problem):
     def _bytes(self) -> dict[tuple[str, str], float]:
         """Bytes of a word of every (level, tensor)."""
         return {
-            (storage.name, tensor.name): storage.element_bits(int(tensor.bits)) / 8.0
+            (storage.name, tensor.name): storage.element_bits(float(tensor.bits)) / 8.0
             for storage in self.spine.storages for tensor in self.einsum.tensors
         }  # fmt: skip
 
@@ -193,9 +207,16 @@ class MappingProblem(base.Problem):
         return details(self, np.atleast_2d(point))
 
     def baseline(self) -> Points | None:
-        """Return the best of some random mappings by the product of the objectives: what no search would find."""
+        """Return a design to compare with: the best even mapping for uneven ones, else the best of some random ones.
+
+        Best by the product of the objectives.
+        """
         if self._baseline is None:
             points = self.space.sample(generator_of(0, 0), RANDOM)
+            if self.asked.uneven:
+                from codesign.search.mapping.inner import even_front  # that module searches problems of this one
+
+                points = np.concatenate([points[:1], even_front(self, EVEN_BUDGET, 0)])
             results = self.evaluate(points)
             with np.errstate(divide="ignore"):
                 product = np.log(np.where(results.ok[:, None], results.objectives, np.inf)).sum(axis=1)
@@ -233,6 +254,12 @@ class MappingProblem(base.Problem):
     def from_spec(cls, spec: Mapping[str, Any]) -> MappingProblem:
         """Return the problem of a spec."""
         return cls(**spec)
+
+
+def _unused(imported: Imported) -> list[str]:
+    """Return a note where a Timeloop file limits loops: what levels keep is heeded, loops are searched freely."""
+    named = dict.fromkeys(limit.node for limit in imported.limits)
+    return [f"constraints on the loops of {', '.join(named)} are not applied"] if named else []
 
 
 def _end(columns: dict[str, Array], name: str, end: str) -> Array:

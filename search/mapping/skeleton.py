@@ -9,7 +9,7 @@ array.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations_with_replacement, product
 from math import prod
 
@@ -24,6 +24,7 @@ MOST_OPTIONS = 4096
 """Options of one tensor: more are a mistake, not a search space."""
 
 Option = tuple[Holding, ...]
+Keeps = Mapping[str, Sequence[str]]
 
 
 class Skeletons(msgspec.Struct, frozen=True):
@@ -62,12 +63,15 @@ class Skeletons(msgspec.Struct, frozen=True):
         return Slots(self.unit, self.ranks, self.slots, holdings)
 
 
-def make_skeletons(problem: Problem, spine: Spine, *, bypass: bool = True, uneven: bool = False) -> Skeletons:
+def make_skeletons(
+    problem: Problem, spine: Spine, *, keeps: Keeps | None = None, bypass: bool = True, uneven: bool = False
+) -> Skeletons:  # fmt: skip
     """Return the skeletons of a search.
 
     Args:
         problem: What is mapped.
         spine: What it is mapped onto.
+        keeps: Level -> the only tensors that it may keep, beside what the accelerator reserves it for.
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of different tensors at one level may be cut at different loops.
 
@@ -91,6 +95,7 @@ def make_skeletons(problem: Problem, spine: Spine, *, bypass: bool = True, uneve
     for tensor in problem.tensors:
         operand = problem.operand(tensor)
         may = [storage.name for storage in spine.storages if not storage.keeps or operand in storage.keeps]
+        may = [name for name in may if tensor.name in (keeps or {}).get(name, (tensor.name,))]
         if not may or may[0] != _home(spine, operand):
             raise UsageError(f"{tensor.name}: the outermost memory keeps no {operand}", "let it keep every tensor")
         options.append(_options(may, starts, ends, bypass=bypass, uneven=uneven))

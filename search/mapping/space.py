@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,10 +29,11 @@ from codesign.search.mapping.loop_orders import canonical, relevance_of
 from codesign.search.mapping.moves import Moves
 from codesign.search.mapping.neighbours import neighbours
 from codesign.search.mapping.numbering import MOST_LISTED, Numbering, seen
-from codesign.search.mapping.skeleton import Option, make_skeletons
+from codesign.search.mapping.skeleton import Keeps, Option, make_skeletons
 from codesign.search.mapping.tiles import Tiles
+from codesign.search.mapping.written import WrittenProblem, read_written, written_problem
 from codesign.search.variation import mix
-from codesign.targets.spatial import Architecture, Fanout
+from codesign.targets.spatial import Architecture, Fanout, load_architecture
 
 Rows = NDArray[np.int64]
 
@@ -47,6 +49,7 @@ class MappingSpace:
         architecture: Architecture,
         *,
         unit: str = "",
+        keeps: Keeps | None = None,
         bypass: bool = True,
         uneven: bool = False,
         ragged: bool = False,
@@ -57,6 +60,7 @@ class MappingSpace:
             problem: What is mapped.
             architecture: What it is mapped onto.
             unit: Compute unit; the first one where empty.
+            keeps: Level -> the only tensors that it may keep; all levels keep what they may where None.
             bypass: Whether tensors may pass by levels that could keep them.
             uneven: Whether the tiles of a level may be cut at different loops.
             ragged: Whether bounds may multiply to more than the extent, with a short last tile.
@@ -66,9 +70,10 @@ class MappingSpace:
             LimitCrossed: even tiles of single elements do not fit the memories.
         """
         self.problem, self.architecture = problem, architecture
-        self.arguments = {"unit": unit, "bypass": bypass, "uneven": uneven, "ragged": ragged}
+        given = {level: list(names) for level, names in (keeps or {}).items()}
+        self.arguments = {"unit": unit, "keeps": given, "bypass": bypass, "uneven": uneven, "ragged": ragged}
         spine = architecture.spine(unit)
-        self.skeletons = make_skeletons(problem, spine, bypass=bypass, uneven=uneven)
+        self.skeletons = make_skeletons(problem, spine, keeps=keeps, bypass=bypass, uneven=uneven)
         self.ragged = ragged
         arrays = {node.name: node for node in spine.nodes if isinstance(node, Fanout)}
         self.limits = np.array(
@@ -248,9 +253,18 @@ class MappingSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Return what makes the space, as JSON types: problem, accelerator and options."""
-        from codesign.search.mapping.written import written_problem
-
         return {
             "kind": self.kind, "problem": written_problem(self.problem), "target": self.architecture.id,
-            **self.arguments
+            **self.arguments,
         }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], architecture: Architecture | None = None) -> MappingSpace:
+        """Return the space that ``to_json`` described; ``architecture`` where it is not of the catalogue.
+
+        Raises:
+            UsageError: an accelerator that the catalogue does not have.
+        """
+        problem = read_written(msgspec.convert(data["problem"], WrittenProblem))
+        arguments = {name: data[name] for name in ("unit", "keeps", "bypass", "uneven", "ragged")}
+        return cls(problem, architecture or load_architecture(data["target"]), **arguments)

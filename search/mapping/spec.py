@@ -20,6 +20,7 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         target: An accelerator: a name of the catalogue or a file.
         objectives: What to minimise.
         where: Limits.
+        tables: ERT and ART files of a Timeloop target.
         unit: Compute unit; the first one where empty.
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
@@ -30,6 +31,7 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str
     objectives: tuple[str, ...] = ("energy", "latency")
     where: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
     unit: str = ""
     bypass: bool = True
     uneven: bool = False

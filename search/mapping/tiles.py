@@ -29,7 +29,9 @@ class Tiles:
         self.extents = np.array([float(problem.ranks[rank]) for rank in skeletons.ranks])[:, None]
         self.limited = [storage for storage in spine.storages if storage.capacity_bits is not None]
         self.capacities = np.array([(storage.capacity_bits or 0.0) / storage.buffers for storage in self.limited])
-        self.bits = [[storage.element_bits(int(tensor.bits)) for tensor in problem.tensors] for storage in self.limited]
+        self.bits = [
+            [storage.element_bits(float(tensor.bits)) for tensor in problem.tensors] for storage in self.limited
+        ]
         self.cuts = [
             [np.array([_cut(option, storage.name) for option in options]) for options in skeletons.options]
             for storage in self.limited

@@ -69,11 +69,11 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     keeps: tuple[str, ...] = ()
     source: str = ""
 
-    def block(self, tensor_bits: int) -> float:
+    def block(self, tensor_bits: float) -> float:
         """Return the elements of a tensor of ``tensor_bits`` that one access of one instance moves."""
         return self.width_bits / (self.element_bits(tensor_bits) * self.cluster)
 
-    def element_bits(self, tensor_bits: int) -> int:
+    def element_bits(self, tensor_bits: float) -> float:
         """Return the bits that an element of a tensor of ``tensor_bits`` takes here."""
         return self.word_bits or tensor_bits
 

@@ -98,7 +98,8 @@ def test_bad_input_says_what_and_what_to_do(
     run_codesign: RunCodesign, arguments: tuple[str, ...], rc: int, said: str
 ) -> None:
     done = run_codesign("search", "mapping", *arguments)
-    assert done.rc == rc and said in done.stderr, done.stderr
+    assert done.rc == rc, done.stderr
+    assert said in done.stderr
 
 
 def test_nothing_feasible_says_how_near_random_mappings_come(run_codesign: RunCodesign) -> None:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from codesign.costmodels.accelerator.timeloop.constraints import Limit, dump_limits, limit_of
 from codesign.costmodels.accelerator.timeloop.document import notes_of
 from codesign.costmodels.accelerator.timeloop.section import Section
 from codesign.costmodels.accelerator.timeloop.tables import Energies, areas, energies
-from codesign.errors import DataError, nearest
+from codesign.errors import nearest
 from codesign.strict_yaml import TAG
 from codesign.targets.spatial import Architecture, ComputeUnit, Fanout, Node, Operation, Parallel, Storage
 from codesign.targets.spatial.schema import check_tree
@@ -50,6 +51,10 @@ IGNORED = (
 )  # fmt: skip
 """Attributes that only table generation reads, or that steer a search."""
 
+SHORTEST, LONGEST = 1e-15, 1e3
+"""Cycles in s that are taken seriously."""
+
+_TECHNOLOGY = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)\s*nm")
 _COUNTED = re.compile(r"([^\[\]]+)\[(\d+)\.\.(\d+)\]")
 
 
@@ -59,11 +64,13 @@ class Imported(NamedTuple):
     Attributes:
         architecture: The accelerator.
         keeps: Level -> tensors that its constraints let it keep; levels without constraints are absent.
+        limits: What its constraints let a search do with loops.
         notes: What was read but not used, for people.
     """
 
     architecture: Architecture
     keeps: dict[str, list[str]]
+    limits: list[Limit]
     notes: list[str]
 
 
@@ -96,22 +103,27 @@ def import_architecture(document: Section, tables: Iterable[Section] = ()) -> Im
         sizes |= areas(source)
     compound = _compound_classes(document)
     flat = section.get("subtree") is not None
-    keeps: dict[str, list[str]] = {}
-    unused: list[str] = []
-    parts = list(_flattened(section, compound) if flat else _tagged(section, compound, keeps, unused))
+    limits, keeps = dump_limits(document)
+    parts = list(_flattened(section, compound) if flat else _tagged(section, compound, keeps, limits))
     nodes = _assembled(parts, known, sizes)
     check_tree(nodes, document.file)
-    clock = _clock(parts)
+    clock = _clock(parts, document)
     stem = re.sub(r"[^a-z0-9.+-]+", "-", document.file.rpartition("/")[2].removesuffix(".yaml").lower()).strip("-")
     architecture = Architecture(
-        id=stem or "timeloop", name=document.file.rpartition("/")[2], nodes=nodes, clock=clock, origin=document.file
+        id=stem or "timeloop",
+        name=document.file.rpartition("/")[2],
+        nodes=nodes,
+        node_nm=_node_nm(parts),
+        clock=clock,
+        origin=document.file,
     )
     notes = notes_of(document)
-    if unused:
-        notes.append(f"{document.file}: constraints of a search, not used here: {', '.join(unused)}")
+    if limits:
+        named = ", ".join(dict.fromkeys(limit.node for limit in limits))
+        notes.append(f"{document.file}: constraints of a search, not used here: {named}")
     if known:
         notes.append("energies of reference tables are shown without an interval: the tables state none")
-    return Imported(architecture, keeps, notes)
+    return Imported(architecture, keeps, limits, notes)
 
 
 def _compound_classes(document: Section) -> list[str]:
@@ -147,19 +159,20 @@ def _flattened(section: Section, compound: list[str]) -> Iterator[Level | Fanout
     if more:
         raise section.at("subtree").fail("several trees", "expected one")
     root.keys(("name", "attributes", "local"), ("version",))
-    given = (
-        root.data.get("attributes") or {}
-    )  # levels repeat what they inherit: other names here are variables of the user
+    # levels repeat what they inherit: other names here are variables of the user
+    given = part.data if (part := root.get("attributes")) is not None and isinstance(part.data, dict) else {}
     shared = {key: value for key, value in given.items() if key in USED}
     levels = []
     for entry in root.at("local").items():
         entry.keys(("name", "class", "attributes"), ("required_actions", "enabled"))
         levels.append(_level(entry, _attributes(entry, shared), compound, -1))
+    if not levels:
+        raise root.at("local").fail("disconnected architecture: no component")
     for level, inner in zip(levels, [*levels[1:], levels[-1]], strict=True):
-        mesh = [_mesh(one, key) for key in ("meshX", "meshY") for one in (level, inner)]
-        if mesh[1] % mesh[0] or mesh[3] % mesh[2]:
-            raise inner.section.fail(f"mesh {mesh[1]} x {mesh[3]} does not divide by {mesh[0]} x {mesh[2]} above it")
-        x, y = mesh[1] // mesh[0], mesh[3] // mesh[2]
+        (above_x, above_y), (below_x, below_y) = _mesh(level), _mesh(inner)
+        if below_x % above_x or below_y % above_y:
+            raise inner.section.fail(f"mesh {below_x} x {below_y} does not divide by {above_x} x {above_y} above it")
+        x, y = below_x // above_x, below_y // above_y
         if level.kind == ARRAY:
             yield Fanout(name=level.name, x=x, y=y, source=level.section.file)
             continue
@@ -168,12 +181,22 @@ def _flattened(section: Section, compound: list[str]) -> Iterator[Level | Fanout
             yield Fanout(name=f"below_{level.name}", x=x, y=y, source=level.section.file)
 
 
-def _mesh(level: Level, key: str) -> int:
-    return Section(level.attributes.get(key, 1), level.section.file, f"{level.section.path}.attributes.{key}").integer()
+def _mesh(level: Level) -> tuple[int, int]:
+    """Return the copies of a level along both directions; without a mesh all that its name counts lie along X."""
+    place = Section(level.attributes, level.section.file, f"{level.section.path}.attributes")
+    x, y = (part.integer() if (part := place.get(key)) is not None else None for key in ("meshX", "meshY"))
+    counted = _COUNTED.fullmatch(level.section.at("name").text())
+    if counted is None:
+        return x or 1, y or 1
+    count = int(counted[3]) - int(counted[2]) + 1
+    found = (x if x is not None else max(1, count // (y or 1)), y or 1)
+    if found[0] * found[1] != count:
+        raise level.section.fail(f"{count} instances on a mesh of {found[0]} x {found[1]}")
+    return found
 
 
 def _tagged(
-    section: Section, compound: list[str], keeps: dict[str, list[str]], notes: list[str]
+    section: Section, compound: list[str], keeps: dict[str, list[str]], limits: list[Limit]
 ) -> Iterator[Level | Fanout]:
     """Yield the levels of a v0.4 file in order; containers hand their attributes to all that follows."""
     inherited: dict[str, Any] = {}
@@ -182,21 +205,21 @@ def _tagged(
         if tag == "!Parallel":
             node.keys(("nodes", TAG))
             for member in node.at("nodes").items():
-                yield from _component(member, inherited, compound, place, keeps, notes)
+                yield from _component(member, inherited, compound, place, keeps, limits)
         elif tag == "!Container":
             node.keys(("name", "attributes", "spatial", "constraints", TAG))
             inherited = {k: v for k, v in _attributes(node, inherited).items() if not k.startswith("mesh")}
             yield from _array(node)
-            _constraints(node, keeps, notes)
+            _constraints(node, keeps, limits)
         elif tag == "!Component":
-            yield from _component(node, inherited, compound, -1, keeps, notes)
+            yield from _component(node, inherited, compound, -1, keeps, limits)
         else:
             raise node.fail("found no tag, expected !Container, !Component or !Parallel")
 
 
 def _component(
     node: Section, inherited: dict[str, Any], compound: list[str], group: int, keeps: dict[str, list[str]],
-    notes: list[str],
+    limits: list[Limit],
 ) -> Iterator[Level | Fanout]:  # fmt: skip
     node.keys(
         ("name", "class", "attributes", "spatial", "constraints", TAG), ("required_actions", "enabled", "subclass")
@@ -205,7 +228,7 @@ def _component(
         raise node.at("spatial").fail("an array inside a parallel group is not supported", "put a container above")
     yield from _array(node)
     yield _level(node, _attributes(node, inherited), compound, group)
-    _constraints(node, keeps, notes)
+    _constraints(node, keeps, limits)
 
 
 def _array(node: Section) -> Iterator[Fanout]:
@@ -219,12 +242,12 @@ def _array(node: Section) -> Iterator[Fanout]:
     yield Fanout(name=f"inter_{name}_spatial" if component else name, x=x, y=y, source=node.file)
 
 
-def _constraints(node: Section, keeps: dict[str, list[str]], notes: list[str]) -> None:
-    """Read which tensors a level keeps; all other constraints steer a search and are noted as unused."""
+def _constraints(node: Section, keeps: dict[str, list[str]], limits: list[Limit]) -> None:
+    """Read which tensors a level keeps, and what a search may do with its loops."""
     given = node.get("constraints")
     if given is None:
         return
-    data = given.keys(("dataspace", "temporal", "spatial"), ("maximize_dims",))
+    given.keys(("dataspace", "temporal", "spatial"), ("maximize_dims",))
     name = node.at("name").text()
     kept = given.get("dataspace")
     if kept is not None:
@@ -232,9 +255,9 @@ def _constraints(node: Section, keeps: dict[str, list[str]], notes: list[str]) -
         keep = kept.get("keep")
         if keep is not None:
             keeps[name] = keep.names()
-    unused = [key for key in data if key != "dataspace"]
-    if unused:
-        notes.append(f"{name} ({', '.join(unused)})")
+    for key in ("temporal", "spatial"):
+        if (part := given.get(key)) is not None:
+            limits.append(limit_of(part, name, key == "spatial"))
 
 
 def _assembled(parts: list[Level | Fanout], known: Energies, sizes: dict[str, Value]) -> tuple[Node, ...]:
@@ -292,12 +315,29 @@ def _storage(level: Level, actions: dict[str, Value], area: Value | None) -> Sto
     )  # fmt: skip
 
 
-def _clock(parts: list[Level | Fanout]) -> Value | None:
-    for part in parts:
-        if isinstance(part, Level) and "global_cycle_seconds" in part.attributes:
-            place = Section(part.attributes, part.section.file, f"{part.section.path}.attributes")
-            seconds = place.at("global_cycle_seconds").number()
-            if seconds <= 0.0:
-                raise DataError(f"{place.place}: global_cycle_seconds: found 0, expected a positive time")
-            return Value(1.0 / seconds, "Hz", f"global_cycle_seconds of {part.section.file}")
+def _clock(parts: list[Level | Fanout], document: Section) -> Value | None:
+    """Return the clock of the first part that states a cycle, else that of the document's ``variables``."""
+    places = [
+        Section(part.attributes, part.section.file, f"{part.section.path}.attributes")
+        for part in parts
+        if isinstance(part, Level)
+    ]
+    variables = document.get("variables")
+    for place in (*places, *([variables] if variables is not None else [])):
+        given = place.get("global_cycle_seconds")
+        if given is not None:
+            seconds = given.number()
+            if not SHORTEST <= seconds <= LONGEST:
+                raise given.fail(f"found {seconds:g}, expected a positive time such as 1e-9")
+            return Value(1.0 / seconds, "Hz", f"global_cycle_seconds of {given.file}")
+    return None
+
+
+def _node_nm(parts: list[Level | Fanout]) -> Value | None:
+    """Return the feature size of the innermost part that states one (``32nm``)."""
+    for part in reversed(parts):
+        if isinstance(part, Level):
+            match = _TECHNOLOGY.fullmatch(str(part.attributes.get("technology", "")))
+            if match is not None and float(match[1]) > 0.0:
+                return Value(float(match[1]), "nm", f"technology of {part.section.file}")
     return None

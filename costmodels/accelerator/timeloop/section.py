@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -10,6 +9,9 @@ from codesign.errors import DataError, nearest, printable
 
 LARGEST = 2**40
 """Largest integer that a field may hold."""
+
+LARGEST_NUMBER = 1e30
+"""Largest number that a field may hold: sums of such numbers stay finite."""
 
 
 class Section:
@@ -108,7 +110,7 @@ class Section:
                 found = float(found)
             except ValueError:
                 raise self.fail(f"found {_shown(self.data)}, expected a number") from None
-        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < math.inf:
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= LARGEST_NUMBER:
             raise self.fail(f"found {_shown(self.data)}, expected a number that is not negative")
         return float(found)
 

@@ -2,7 +2,8 @@
 
 Every instance of a level is followed by itself through every temporal step. It holds one tile, a set of coordinates.
 When only loops advance that do not move a tensor, its tile stays. When the one loop that advanced is the innermost
-running loop, what both tiles share stays. Otherwise the whole tile comes in.
+running loop, what both tiles share stays; with ``retain`` the innermost of those that move the tensor. Otherwise the
+whole tile comes in.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def tile_at(tensor: Tensor, inside: dict[str, int], base: dict[str, int]) -> Til
 
 
 def arrivals(
-    tensor: Tensor, nest: list[Loop], cut: int, spatial: tuple[int, ...], ranks: list[str]
+    tensor: Tensor, nest: list[Loop], cut: int, spatial: tuple[int, ...], ranks: list[str], retain: bool
 ) -> Iterator[Arrival]:
     """Yield what comes into one instance; ``spatial`` are its indices in the spatial loops outside of ``cut``."""
     outside = [loop for loop in nest if loop.slot < cut]
@@ -79,7 +80,11 @@ def arrivals(
         tile = tile_at(tensor, inside, base)
         changed = [place for place in range(len(steps)) if previous is None or steps[place] != previous[place]]
         if previous is None or any(temporal[place].rank in moving for place in changed):
+            last = max((place for place, loop in enumerate(temporal) if loop.rank in moving), default=-1)
             slides = previous is not None and changed == [len(steps) - 1]
+            if retain and previous is not None:
+                moved = [place for place in changed if temporal[place].rank in moving]
+                slides = moved == [last] and steps[last] == previous[last] + 1
             yield Arrival(tile, tile - held if slides else tile)
             held = tile
         previous = steps
@@ -90,7 +95,7 @@ def places(nest: list[Loop], outer: int, inner: int) -> list[tuple[int, ...]]:
     return list(itertools.product(*(range(loop.bound) for loop in nest if loop.spatial and outer <= loop.slot < inner)))
 
 
-def accesses(problem: Problem, mappings: Mappings, tensor: Tensor) -> list[Access]:
+def accesses(problem: Problem, mappings: Mappings, tensor: Tensor, retain: bool = False) -> list[Access]:
     """Return reads, fills and updates per instance of every level that keeps ``tensor``, outermost first."""
     slots: Slots = mappings.slots
     nest, ranks, end = loops(mappings), list(problem.ranks), len(mappings.slots.slots)
@@ -108,26 +113,27 @@ def accesses(problem: Problem, mappings: Mappings, tensor: Tensor) -> list[Acces
                 below for below in places(nest, cut, inner)
                 if all(index == 0 or loop.rank in moving for loop, index in zip(between, below))
             ]  # fmt: skip
-            per_instance.append(_served(problem, tensor, nest, (cut, inner), here, streams, innermost and not latched))
+            every_step = innermost and not latched
+            per_instance.append(_served(problem, tensor, nest, (cut, inner), here, streams, every_step, retain))
         assert len(set(per_instance)) == 1, "instances of a perfect nest are alike"
         reads, updates = per_instance[0]
         fills = 0
         if place:
-            fills = _filled(tensor, nest, cut, ranks, tensor is problem.output)
+            fills = _filled(tensor, nest, cut, ranks, tensor is problem.output, retain)
         found.append(Access(reads, fills, updates))
     return found
 
 
 def _served(
     problem: Problem, tensor: Tensor, nest: list[Loop], span: tuple[int, int], here: tuple[int, ...],
-    streams: list[tuple[int, ...]], every_step: bool,
+    streams: list[tuple[int, ...]], every_step: bool, retain: bool,
 ) -> tuple[int, int]:  # fmt: skip
     """Return (reads, updates) of one instance that serves ``streams`` of children."""
     reads = updates = 0
     touched: set[Coordinate] = set()
     ranks = list(problem.ranks)
     for below in streams:
-        came = arrivals(tensor, nest, span[1], here + below, ranks)
+        came = arrivals(tensor, nest, span[1], here + below, ranks, retain)
         moved = _steps(tensor, nest, here + below, ranks) if every_step else (arrival.fresh for arrival in came)
         for words in moved:
             if tensor is problem.output:
@@ -150,12 +156,12 @@ def _steps(tensor: Tensor, nest: list[Loop], spatial: tuple[int, ...], ranks: li
         yield tile_at(tensor, dict.fromkeys(ranks, 1), base)
 
 
-def _filled(tensor: Tensor, nest: list[Loop], cut: int, ranks: list[str], output: bool) -> int:
+def _filled(tensor: Tensor, nest: list[Loop], cut: int, ranks: list[str], output: bool, retain: bool) -> int:
     """Return the words written into one instance from above; of an output only those it has seen before."""
     totals = set()
     for here in places(nest, 0, cut):
         total, touched = 0, set[Coordinate]()
-        for arrival in arrivals(tensor, nest, cut, here, ranks):
+        for arrival in arrivals(tensor, nest, cut, here, ranks, retain):
             total += len(arrival.fresh & touched) if output else len(arrival.fresh)
             touched |= arrival.tile
         totals.add(total)

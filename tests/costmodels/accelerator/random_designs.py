@@ -15,13 +15,15 @@ from codesign.targets.target import Value
 from codesign.workload import Axis, Tensor, axes
 
 PICO = 1e-12
-LARGEST = 240
+LARGEST = 144
 
 
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     """Draw an Einsum of 2 to 4 ranks: a window over one or two axes, weights, and an output that reduces some."""
     extents = st.sampled_from((1, 2, 2, 3, 4, 6))
+    if draw(st.integers(0, 3)) == 0:
+        return two_windows({name: draw(extents) for name in "PRQS"}, draw(st.integers(1, 2)))
     ranks = {name: draw(extents) for name in "PRKC"[: draw(st.integers(2, 4))]}
     while prod(ranks.values()) > LARGEST:
         largest = max(ranks, key=ranks.__getitem__)
@@ -33,6 +35,15 @@ def problems(draw: st.DrawFn) -> Problem:
     inputs.append(Tensor("Weights", axes(" ".join(r for r in ranks if r != "P"))))
     output = Tensor("Outputs", axes(" ".join(r for r in ranks if r in "PK")))
     return Problem(name="random", ranks=ranks, inputs=tuple(inputs), output=output)
+
+
+def two_windows(ranks: dict[str, int], stride: int) -> Problem:
+    """Return a filter over an image: two sliding axes of one tensor."""
+    while prod(ranks.values()) > LARGEST:
+        ranks[max(ranks, key=ranks.__getitem__)] = 2
+    image = Tensor("Inputs", (Axis((("P", stride), ("R", 1))), Axis((("Q", 1), ("S", stride)))))
+    taps = Tensor("Weights", axes("R S"))
+    return Problem(name="filter", ranks=ranks, inputs=(image, taps), output=Tensor("Outputs", axes("P Q")))
 
 
 def energy(value: float) -> Value:

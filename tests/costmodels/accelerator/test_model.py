@@ -21,7 +21,15 @@ from codesign.costmodels.accelerator import (
 )
 from codesign.costmodels.accelerator.draw import random_mappings
 from codesign.errors import CodesignError, DataError, UsageError
-from codesign.targets.spatial import Architecture, ComputeUnit, Fanout, Operation, Storage, load_architecture
+from codesign.targets.spatial import (
+    Architecture,
+    ComputeUnit,
+    Fanout,
+    Operation,
+    Storage,
+    list_architectures,
+    load_architecture,
+)
 from codesign.targets.target import Value
 
 
@@ -188,6 +196,47 @@ def test_an_operation_may_hold_its_unit_for_several_cycles() -> None:
     assert priced(gemm(4, 1, 1), slow, loops).utilisation[0] == 1.0
 
 
+def test_a_larger_buffer_never_costs_traffic_at_the_best_mapping() -> None:
+    problem = gemm(16, 16, 16)
+    best = []
+    for depth in (8, 16, 64, 256, 1024):
+        architecture = machine(memory("outer"), memory("inner", depth=depth))
+        slots = make_slots(problem, architecture.spine())
+        costs = evaluate(problem, architecture, random_mappings(problem, slots, 4000, np.random.default_rng(5)))
+        rows = [costs.entry("outer", tensor.name) for tensor in problem.tensors]
+        moved = costs.reads[rows].sum(axis=0) + costs.updates[rows].sum(axis=0)
+        best.append(float(moved[costs.feasible].min()))
+    assert best == sorted(best, reverse=True)
+    assert best[0] > best[-1] == 3 * 256, "all of it fits: every word moves once"
+
+
+def test_a_window_is_kept_across_a_loop_that_leaves_it_in_place_only_with_retain() -> None:
+    problem, architecture = conv2d(k=2, c=1, p=8, q=1, r=3, s=1), machine(memory("outer"), memory("inner"))
+    slots = make_slots(problem, architecture.spine())
+    mapping = one_mapping(slots, [(0, "P", 8), (0, "K", 2), (1, "R", 3)])
+    row = evaluate(problem, architecture, mapping).entry("inner", "Inputs")
+    assert evaluate(problem, architecture, mapping).fills[row, 0] == 8 * 3
+    assert evaluate(problem, architecture, mapping, "retain").fills[row, 0] == 8 + 2
+    with pytest.raises(UsageError, match="did you mean retain"):
+        evaluate(problem, architecture, mapping, "retane")
+
+
+def test_arrays_of_another_shape_are_refused() -> None:
+    problem, architecture = gemm(4, 4, 4), machine(memory("outer"))
+    slots = make_slots(problem, architecture.spine())
+    good = random_mappings(problem, slots, 2, np.random.default_rng(1))
+    for factors, orders, said in (
+        (good.factors[:, :2], good.orders, "mappings.factors: found shape"),
+        (good.factors, good.orders[..., :1], "mappings.orders: found shape"),
+        (good.factors * 0, good.orders, "bound below 1"),
+        (good.factors, good.orders + 1, "outside of 0 to 2"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            evaluate(problem, architecture, Mappings(slots, factors, orders))
+    with pytest.raises(UsageError, match="another problem"):
+        evaluate(conv2d(k=1, c=1, p=4, q=4, r=1, s=1), architecture, good)
+
+
 def test_swapping_symmetric_ranks_leaves_the_costs() -> None:
     problem, architecture = gemm(8, 8, 8), load_architecture("tpu-like")
     slots = make_slots(problem, architecture.spine(), {"sram": ["Inputs", "Outputs"]})
@@ -249,3 +298,30 @@ def test_a_cut_stays_out_of_arrays_and_reserved_levels_are_kept() -> None:
         make_slots(gemm(2, 2, 2), architecture.spine(), {"inner": ["Inputs"]})
     slots = make_slots(gemm(2, 2, 2), architecture.spine())
     assert [[holding.level for holding in one] for one in slots.holdings] == [["outer"], ["outer", "inner"], ["outer"]]
+
+
+@pytest.mark.parametrize("name", list_architectures())
+def test_every_design_of_the_catalogue_prices_products_and_convolutions(name: str) -> None:
+    architecture = load_architecture(name)
+    for spine in architecture.spines():
+        for problem in (gemm(64, 32, 16), conv2d(k=8, c=8, p=8, q=8, r=3, s=3, stride=2)):
+            slots = make_slots(problem, spine)
+            costs = evaluate(problem, architecture, random_mappings(problem, slots, 300, np.random.default_rng(2)))
+            low, value, high = costs.energy
+            assert np.isfinite(costs.energy).all()
+            assert (low < value).all()
+            assert (value < high).all()
+            assert (costs.cycles >= costs.ideal_cycles).all()
+            used = costs.units <= spine.compute_instances
+            assert (costs.utilisation[used] <= 1.0).all()
+
+
+def test_an_operation_that_a_unit_lacks_is_named() -> None:
+    problem = msgspec.structs.replace(gemm(4, 4, 4), operation="exp")
+    fusemax, eyeriss = load_architecture("fusemax"), load_architecture("eyeriss-like")
+    slots = make_slots(problem, fusemax.spine("unit_1d"))
+    costs = evaluate(problem, fusemax, random_mappings(problem, slots, 3, np.random.default_rng(1)))
+    assert (costs.ideal_cycles * costs.units == 6 * problem.operations).all()
+    other = make_slots(problem, eyeriss.spine())
+    with pytest.raises(UsageError, match="no operation 'exp'"):
+        evaluate(problem, eyeriss, random_mappings(problem, other, 1, np.random.default_rng(1)))

@@ -8,6 +8,7 @@ from codesign.costmodels.accelerator import conv2d, from_einsum, gemm, parse_pro
 from codesign.costmodels.accelerator.files import parse_problem_file
 from codesign.costmodels.accelerator.problem import Problem, attention_scores, attention_values, checked
 from codesign.errors import CodesignError, DataError, UsageError
+from codesign.models import load_model
 from codesign.workload import MULTIPLY_ADD, Axis, Einsum, Tensor, axes, tensor
 
 FILE = """
@@ -123,6 +124,14 @@ def test_an_operator_of_a_workload_is_a_problem() -> None:
         from_einsum(half)
     with pytest.raises(UsageError, match="expected an integer"):
         from_einsum(Einsum("part", {**einsum.ranks, "m": 4.5}, einsum.inputs, einsum.output))
+
+
+@pytest.mark.parametrize("name", ["resnet-18", "bert-base"])
+def test_every_operator_of_a_model_is_a_problem(name: str) -> None:
+    groups = [group for phase in load_model(name).workload().phases for block in phase.blocks for group in block.groups]
+    einsums = [op for group in groups for op in group.ops if isinstance(op, Einsum)]
+    assert len(einsums) > 20
+    assert sum(from_einsum(op).operations for op in einsums) == sum(int(op.points()) for op in einsums)
 
 
 def test_attention_is_two_batched_products() -> None:

@@ -29,6 +29,14 @@ def test_counts_cycles_and_energy_are_those_published(case: Case) -> None:
     assert np.isfinite(costs.energy).all()
 
 
+def test_words_become_rows_once_for_the_whole_run() -> None:
+    case = next(case for case in cases() if case.name == "01-conv1d-2level-os")
+    costs = evaluate(case.problem, case.architecture, case.mappings)
+    reads = costs.rows[0, costs.entry("MainMemory", "Inputs"), 0]
+    assert costs.reads[costs.entry("MainMemory", "Inputs"), 0] == 18
+    assert reads == 3, "18 words in rows of 8"
+
+
 def test_all_370_counts_of_eleven_cases_are_compared() -> None:
     compared = [agreement(case, evaluate(case.problem, case.architecture, case.mappings)) for case in cases()]
     assert (len(compared), sum(pair[0] for pair in compared)) == (11, 370)

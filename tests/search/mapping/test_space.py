@@ -32,7 +32,7 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=seed))
 
 
-def feasible(space: MappingSpace, points: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def feasible(space: MappingSpace, points: np.ndarray) -> np.ndarray:
     """Return whether the cost model finds each point feasible."""
     found = np.zeros(len(points), dtype=bool)
     for places, mappings in space.mappings(points):
@@ -125,11 +125,11 @@ def test_engines_conform(engine: str, check: str, size: str) -> None:
         """A mapping space with the bounds that the suite's toy objectives ask of a box."""
 
         @property
-        def low(self) -> np.ndarray:  # type: ignore[type-arg]
+        def low(self) -> np.ndarray:
             return np.zeros(self.dimensions)
 
         @property
-        def high(self) -> np.ndarray:  # type: ignore[type-arg]
+        def high(self) -> np.ndarray:
             return np.full(self.dimensions, 1024.0)
 
     problem = PRODUCT if size == "small" else Problem(
@@ -144,6 +144,26 @@ def test_engines_conform(engine: str, check: str, size: str) -> None:
     CHECKS[check](lambda seed: make_engine(engine, space, seed=seed, evaluations=200, objectives=2), space)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "uneven"])
+def test_a_problem_of_one_operation_has_a_space(kind: str) -> None:
+    one = Problem(name="one", ranks={"M": 1, "N": 1, "K": 1}, inputs=PRODUCT.inputs, output=PRODUCT.output)
+    space = MappingSpace(one, PADS, **({"uneven": True} if kind == "uneven" else KINDS[kind]))
+    points = space.sample(generator(), 5)
+    assert feasible(space, space.mutate(generator(), points)).all()
+    assert feasible(space, space.crossover(generator(), points, points[::-1])).all()
+    assert space.size is not None
+    assert len(space.neighbours(points[:1])) < space.size
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "uneven"])
+def test_batches_of_any_size_can_be_varied(kind: str) -> None:
+    space = MappingSpace(PRODUCT, PADS, **({"uneven": True} if kind == "uneven" else KINDS[kind]))
+    for seed in range(40):
+        points = space.sample(generator(seed), seed % 4)
+        assert len(space.mutate(generator(seed), points)) == len(points)
+        assert len(space.crossover(generator(seed), points, points[::-1])) == len(points)
+
+
 def test_json_and_rows_name_every_loop() -> None:
     space = MappingSpace(PRODUCT, PADS)
     assert msgspec.json.decode(msgspec.json.encode(space.to_json()))["target"] == "tiny"
@@ -154,6 +174,21 @@ def test_json_and_rows_name_every_loop() -> None:
         bounds = [int(loop[1:]) for column in names[:-3] for loop in row[column].split() if loop != "-"]
         assert prod(bounds) == PRODUCT.operations
     assert space.rows(space.sample(generator(), 0)) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_space_comes_back_from_json(kind: str) -> None:
+    space = MappingSpace(PRODUCT, load_architecture("gemmini-like"), **KINDS[kind])
+    again = MappingSpace.from_json(msgspec.json.decode(msgspec.json.encode(space.to_json())))
+    assert again.to_json() == space.to_json()
+    assert np.array_equal(again.sample(generator(), 10), space.sample(generator(), 10))
+
+
+def test_a_level_keeps_only_what_it_is_told_to() -> None:
+    space = MappingSpace(PRODUCT, ARRAY, keeps={"Buffer": ["Weights"]})
+    rows = space.rows(space.sample(generator(), 50))
+    assert {row["Inputs"] for row in rows} == {row["Outputs"] for row in rows} == {"Main"}
+    assert {row["Weights"] for row in rows} == {"Main", "Main, Buffer"}
 
 
 def test_uneven_spaces_hold_the_even_mappings() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codesign.costmodels.accelerator import Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.timeloop import (
@@ -16,110 +17,12 @@ from codesign.costmodels.accelerator.timeloop import (
     mapping_text,
     parse_document,
 )
+from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.costmodels.accelerator.timeloop.section import Section
-from codesign.errors import DataError, UsageError
+from codesign.errors import CodesignError, DataError, UsageError
 from codesign.targets.spatial import Architecture, Fanout
 from tests.costmodels.accelerator.random_designs import designs
-
-TAGGED = """
-architecture:
-  version: 0.4
-  nodes:
-  - !Container
-    name: chip
-    attributes: {technology: "32nm", global_cycle_seconds: 1e-9}
-  - !Component
-    name: Main
-    class: DRAM
-    attributes: {width: 64, datawidth: 8}
-  - !Component
-    name: Buffer
-    class: SRAM
-    attributes: {depth: 1024, width: 64, datawidth: 8, read_bandwidth: 4}
-    constraints:
-      dataspace: {keep: [A, Z], bypass: [B]}
-  - !Container
-    name: Grid
-    spatial: {meshX: 4, meshY: 2}
-  - !Parallel
-    nodes:
-    - !Component
-      name: Pad
-      class: regfile
-      attributes: {depth: 8, width: 8, datawidth: 8}
-      constraints: {dataspace: {keep: [B]}}
-    - !Component
-      name: Sum
-      class: regfile
-      attributes: {depth: 8, width: 16, datawidth: 16}
-      constraints: {dataspace: {keep: [Z]}, temporal: {permutation: [K, M, N]}}
-  - !Component
-    name: Mac
-    class: intmac
-    attributes: {multiplier_width: 8}
-"""
-
-FLAT = """
-dumped_by_timeloop_front_end: true
-architecture:
-  version: '0.4'
-  subtree:
-  - name: chip
-    attributes: {global_cycle_seconds: 1e-9, SIZE: 8}
-    local:
-    - {name: "Main[1..1]", class: DRAM, attributes: {width: 64, datawidth: 8, meshX: 1, meshY: 1}}
-    - {name: "Buffer[1..1]", class: SRAM, attributes: {depth: 1024, width: 64, datawidth: 8, read_bandwidth: 4}}
-    - {name: "inter_Grid_spatial[1..1]", class: dummy_storage, attributes: {width: 1, datawidth: 1, meshX: 1}}
-    - {name: "Pad[1..8]", class: regfile, attributes: {depth: 8, width: 8, datawidth: 8, meshX: 4, meshY: 2}}
-    - {name: "Sum[1..8]", class: regfile, attributes: {depth: 8, width: 16, datawidth: 16, meshX: 4, meshY: 2}}
-    - {name: "Mac[1..8]", class: intmac, attributes: {multiplier_width: 8, meshX: 4, meshY: 2}}
-"""
-
-TABLES = """
-ERT:
-  version: '0.4'
-  tables:
-  - name: "chip.Main[1..1]"
-    actions: [{name: read, energy: 64.0}, {name: write, energy: 64}, {name: update, energy: 64}, {name: leak, energy: 0.0}]
-  - name: "chip.Buffer[1..1]"
-    actions: [{name: read, energy: 5}, {name: write, energy: 6, arguments: {}}, {name: leak, energy: 1e-3}]
-  - {name: "chip.Pad[1..8]", actions: [{name: read, energy: 1}, {name: write, energy: 1}]}
-  - {name: "chip.Sum[1..8]", actions: [{name: read, energy: 1}, {name: write, energy: 1}]}
-  - {name: "chip.Mac[1..8]", actions: [{name: compute, energy: 0.5}]}
-ART:
-  version: '0.4'
-  tables:
-  - {name: "chip.Main[1..1]", area: 0}
-  - {name: "chip.Buffer[1..1]", area: 1000}
-  - {name: "chip.Pad[1..8]", area: 10}
-  - {name: "chip.Sum[1..8]", area: 20}
-  - {name: "chip.Mac[1..8]", area: 30}
-"""
-
-PROBLEM = """
-problem:
-  version: 0.4
-  shape:
-    name: product
-    dimensions: [M, K, N]
-    coefficients: [{name: step, default: 1}]
-    data_spaces:
-    - {name: A, projection: [[[M, step]], [[K]]]}
-    - {name: B, projection: [[[K]], [[N]]]}
-    - {name: Z, projection: [[[M]], [[N]]], read_write: true}
-  instance: {M: 8, K: 16, N: 4}
-"""
-
-MAPPING = """
-mapping:
-- {target: Main, type: temporal, factors: M=2 K=2, permutation: KMN}
-- {target: Buffer, type: temporal, factors: "M=2,N=0", permutation: [N, M, K]}
-- {target: Buffer, type: dataspace, keep: [A, Z], bypass: [B]}
-- {target: Grid, type: spatial, factors: [M=2, K=4], permutation: [K, M, N], split: 1}
-- {target: Pad, type: datatype, keep: [B], bypass: [A, Z]}
-- {target: Sum, type: bypass, keep: [Z], bypass: [A, B]}
-- {target: Sum, type: temporal, factors: M1 K2 N1, permutation: KMN}
-"""
+from tests.costmodels.accelerator.timeloop.written import FLAT, MAPPING, PROBLEM, TABLES, TAGGED
 
 Read = Callable[[Section], object]
 
@@ -148,6 +51,18 @@ def test_both_forms_of_an_architecture_are_the_same_machine() -> None:
     assert [(n.x, n.y) for n in tagged.spine().nodes if isinstance(n, Fanout)] == [(4, 2)]
 
 
+def test_node_and_clock_come_from_attributes_or_variables() -> None:
+    found = architecture()
+    assert found.node_nm is not None
+    assert found.node_nm.value == 32.0
+    without = TAGGED.replace(", global_cycle_seconds: 1e-9", "").replace("32nm", "unknown")
+    bare = import_architecture(parse_document(without, "arch.yaml")).architecture
+    assert (bare.clock, bare.node_nm) == (None, None)
+    imported = import_architecture(parse_document(without + "variables: {global_cycle_seconds: 4e-9}\n", "arch.yaml"))
+    assert imported.architecture.clock is not None
+    assert imported.architecture.clock.value == pytest.approx(0.25e9)
+
+
 def test_a_mapping_is_read_as_timeloop_means_it() -> None:
     found = mapping()
     slots = found.slots
@@ -166,10 +81,41 @@ def test_a_mapping_is_read_as_timeloop_means_it() -> None:
 def test_constraints_say_what_a_level_keeps_where_the_mapping_does_not() -> None:
     imported = import_architecture(parse_document(TAGGED, "arch.yaml"))
     assert imported.keeps == {"Buffer": ["A", "Z"], "Pad": ["B"], "Sum": ["Z"]}
-    assert any("Sum (temporal)" in note for note in imported.notes)
+    assert any("not used here: Sum" in note for note in imported.notes)
+    assert imported.limits == [Limit("Sum", False, {}, {}, ("K", "M", "N"), None)]
     silent = "\n".join(line for line in MAPPING.splitlines() if "keep" not in line)
     found = import_mapping(parse_document(silent, "m"), problem(), imported.architecture, imported.keeps)
     assert found.slots == mapping().slots
+
+
+def test_constraints_of_a_dump_are_limits_of_a_search() -> None:
+    targets = """
+architecture_constraints:
+  targets:
+  - {type: temporal, target: Pad, factors: "M=1,N<=4", permutation: NM}
+  - {type: spatial, target: inter_Grid_spatial, factors: [K=4], permutation: [K, M], split: 1}
+  - {type: bypass, target: Pad, keep: [B], bypass: [A, Z]}
+"""
+    imported = import_architecture(parse_document(FLAT + targets, "dump.yaml"))
+    assert imported.limits == [
+        Limit("Pad", False, {"M": 1}, {"N": 4}, ("N", "M"), None),
+        Limit("inter_Grid_spatial", True, {"K": 4}, {}, ("K", "M"), 1),
+    ]
+    assert imported.keeps == {"Pad": ["B"]}
+    for old, new, said in (
+        ("M=1,N<=4", "M=one", "expected a factor"),
+        ("type: bypass", "type: bypas", "did you mean bypass"),
+        ("split: 1", "splitt: 1", "did you mean split"),
+    ):
+        refused(import_architecture, (FLAT + targets).replace(old, new), said)
+
+
+def test_a_dump_without_meshes_counts_by_names() -> None:
+    bare = FLAT.replace(", meshX: 4, meshY: 2", "")
+    found = import_architecture(parse_document(bare, "dump.yaml")).architecture
+    assert found.spine().compute_instances == 8
+    refused(import_architecture, FLAT.replace("Mac[1..8]", "Mac[1..6]"), "6 instances on a mesh of 4 x 2")
+    refused(import_architecture, FLAT[: FLAT.index("    - {name")] + "      []\n", "disconnected architecture")
 
 
 def test_without_tables_energies_are_unknown() -> None:
@@ -279,6 +225,43 @@ def test_a_mapping_that_is_wrong_says_where(old: str, new: str, said: str) -> No
         refused(lambda document: import_mapping(document, found, machine), MAPPING.replace(old, new, 1), said)
     else:
         assert mapping(MAPPING.replace(old, new, 1)).factors[1].ravel().tolist() == [1, 1, 4]
+
+
+TEXTS = (TAGGED, FLAT, TABLES, PROBLEM, MAPPING)
+JUNK = (
+    "",
+    "0",
+    "-1",
+    "null",
+    "[]",
+    "{}",
+    "!Component",
+    "1e309",
+    ".nan",
+    "\x00",
+    "'",
+    "[[[",
+    "R=99999999999999999999",
+    "é\u202e",
+)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 4), st.integers(0, 10_000), st.sampled_from(JUNK), st.integers(0, 12))
+def test_a_damaged_file_is_refused_or_read_but_never_breaks(which: int, place: int, junk: str, cut: int) -> None:
+    text = TEXTS[which]
+    place %= len(text)
+    texts = [*TEXTS]
+    texts[which] = text[:place] + junk + text[place + cut :]
+    tagged, flat, tables, prob, mapped = texts
+    try:
+        found = import_problem(parse_document(prob, "prob.yaml"))
+        for written in (tagged, flat):
+            machine = import_architecture(parse_document(written, "a.yaml"), [parse_document(tables, "t.yaml")])
+            mappings = import_mapping(parse_document(mapped, "m.yaml"), found, machine.architecture, machine.keeps)
+            assert np.isfinite(evaluate(found, machine.architecture, mappings).cycles).all()
+    except CodesignError:
+        return  # refused in one line; anything else is a bug
 
 
 def refused(read: Read, text: str, said: str) -> None:
