@@ -73,7 +73,7 @@ def test_arrays_equal_scalars(points: list[tuple[int, ...]], dataflow: Dataflow,
         alone = systolic(rows, columns, Gemm(*gemm), dataflow, convention)
         assert [float(field) for field in alone] == [float(field[i]) for field in together]
         assert np.isfinite(alone.utilisation)
-        assert 0 < alone.utilisation
+        assert alone.utilisation > 0
         assert alone.utilisation <= 1 or convention == "scalesim-compat"
         assert 0 < alone.mapping_efficiency <= 1
 
