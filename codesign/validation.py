@@ -83,6 +83,7 @@ def topics() -> Registry[Topic]:
             "models": _topic("codesign.models.validation", "checks"),
             "costmodels": _topic("codesign.costmodels.validation", "checks"),
             "carbon": _topic("codesign.costmodels.carbon.validation", "checks"),
+            "accelerator-forms": _topic("codesign.costmodels.accelerator.forms_validation", "checks"),
         },
         group="codesign.validation",
     )

@@ -213,9 +213,10 @@ def first_fold_words(rows: Any, columns: Any, gemm: Gemm, dataflow: Dataflow = "
     """
     _known("dataflow", dataflow, DATAFLOWS)
     r, c, m, n, k, _ = _extents(rows, columns, gemm)
-    if dataflow == "ws":
-        return np.minimum(k, r) * (np.minimum(n, c) + m)
-    return k * (np.minimum(m, r) + np.minimum(n, c))
+    weights_stay = dataflow == "ws"
+    depth, height = (np.minimum(k, r), m) if weights_stay else (k, np.minimum(m, r))
+    words: Array = depth * (height + np.minimum(n, c))
+    return words
 
 
 def _extents(rows: Any, columns: Any, gemm: Gemm) -> tuple[Array, Array, Array, Array, Array, Array]:
