@@ -104,7 +104,7 @@ def traffic_bound(cascade: Cascade, rank: str, buffer_bytes: Any) -> Array:
     total = np.asarray(compulsory_bytes(cascade), np.float64) + 0.0 * np.where(np.isinf(room), 0.0, room)
     for ended in _passes(cascade, rank):
         missing = [_refetched(cascade, rank, view, ended.repeats, room) for view in ended.needed]
-        total = total + np.maximum.reduce(np.broadcast_arrays(np.asarray(0.0), *missing))
+        total = total + _largest(missing)
     return total
 
 
@@ -118,7 +118,15 @@ def fibre_bytes(cascade: Cascade, rank: str) -> Array:
         DataError: a recurrence waits for its own end.
     """
     sizes = [_fibre(cascade, view, p.repeats) for p in _passes(cascade, rank) for view in p.needed]
-    return np.maximum.reduce(np.broadcast_arrays(np.asarray(0.0), *sizes))
+    return _largest(sizes)
+
+
+def _largest(sizes: Sequence[Array]) -> Array:
+    """Return the largest of arrays of bytes at every design, 0 of none."""
+    found: Array = np.asarray(0.0)
+    for size in sizes:
+        found = np.maximum(found, size)
+    return found
 
 
 def _passes(cascade: Cascade, rank: str) -> list[_Pass]:
@@ -164,7 +172,7 @@ def _refetched(
     seen = seen | {view.name}  # a recurrence leads back to itself
     sources = [s for s in maker.inputs if set(parts) <= ranks_of(s) and s.name not in seen]
     anew = [_refetched(cascade, rank, source, repeats, room, seen) for source in sources]
-    return np.minimum(own, np.maximum.reduce(np.broadcast_arrays(np.asarray(0.0), *anew)))
+    return np.minimum(own, _largest(anew))
 
 
 def _fibre(cascade: Cascade, view: Tensor, repeats: frozenset[str]) -> Array:

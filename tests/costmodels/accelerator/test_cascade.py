@@ -31,7 +31,8 @@ SUBSETS = ["p", "m1 p", "m1 m0 p", "m0 p"]
 
 
 def einsum(name: str, writes: str, *reads: str, ranks: dict[str, Any] | None = None) -> Einsum:
-    views = [tensor(*text.split(":")) for text in (f"{name}:{writes}", *reads)]
+    named = [text.partition(":") for text in (f"{name}:{writes}", *reads)]
+    views = [tensor(tensor_name, axes) for tensor_name, _, axes in named]
     used = {rank for view in views for axis in view.axes for rank, _ in axis.terms}
     known = ranks or {**EXTENTS, "m": 6}
     return Einsum(name, {rank: known[rank] for rank in sorted(used)}, tuple(views[1:]), views[0])
