@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from codesign.costmodels.accelerator.cascade import Cascade
+import numpy as np
+
+from codesign.costmodels.accelerator.cascade import Cascade, ranks_of
 from codesign.costmodels.accelerator.extents import whole
 from codesign.errors import UsageError
-from codesign.workload import MULTIPLY_ADD, Axis, Compute, Einsum, Tensor, axes, tensor, vector
+from codesign.workload import MULTIPLY_ADD, Axis, Compute, Einsum, Tensor, axes, vector
 
 
 class AttentionShape(NamedTuple):
@@ -79,7 +81,7 @@ def one_pass(shape: AttentionShape, tile: int = 256) -> Cascade:
         UsageError: ``tile`` does not divide the keys.
     """
     ranks = _ranks(shape, tile)
-    last, scaled = int(ranks["m1"]), vector(flops=2)
+    scaled = vector(flops=2)
     return Cascade("1-pass attention", (
         _einsum("QK", ranks, "b h m1 m0 p", ("Q", "b h e p"), ("K", "b h e m1 m0")),
         _einsum("LM", ranks, "b h m1 p", ("QK", "b h m1 m0 p"), compute=vector()),
@@ -92,43 +94,39 @@ def one_pass(shape: AttentionShape, tile: int = 256) -> Cascade:
         _einsum("RD", ranks, "b h m1+ p", ("SLD", "b h m1 p"), ("SPD", "b h m1 p"), compute=vector()),
         _einsum("SPNV", ranks, "b h m1 f p", ("RNV", "b h m1 f p"), ("PRM", "b h m1 p"), compute=vector()),
         _einsum("RNV", ranks, "b h m1+ f p", ("SLNV", "b h m1 f p"), ("SPNV", "b h m1 f p"), compute=vector()),
-        _einsum("AV", ranks, "b h f p", ("RNV", "b h last f p"), ("RD", "b h last p"), compute=vector(), last=last),
+        _einsum("AV", ranks, "b h f p", ("RNV", "b h last f p"), ("RD", "b h last p"), compute=vector()),
     ), {"m": ("m1", "m0")})  # fmt: skip
 
 
 def _ranks(shape: AttentionShape, tile: int | None) -> dict[str, Any]:
     ranks: dict[str, Any] = {}
     for rank, name in zip("bhpmef", AttentionShape._fields, strict=True):
-        given = whole(name, getattr(shape, name))
-        if given.ndim:
-            raise UsageError(f"{name}: found an array, expected a whole number", "a cascade is built for one shape")
-        ranks[rank] = int(given)
+        extent = whole(name, getattr(shape, name))
+        ranks[rank] = extent if extent.ndim else int(extent)
     if tile is not None:
-        keys = ranks.pop("m")
-        if int(whole("tile", tile)) != tile or keys % tile:
-            raise UsageError(f"tile: found {tile}, which does not divide {keys} keys")
-        ranks |= {"m1": keys // tile, "m0": tile}
+        keys, size = ranks.pop("m"), int(whole("tile", tile))
+        if np.any(keys % size):
+            raise UsageError(f"tile: {size} does not divide {keys} keys")
+        ranks |= {"m1": keys // size, "m0": size}
     return ranks
 
 
 def _einsum(
-    name: str, ranks: dict[str, Any], written: str, *reads: tuple[str, str], compute: Compute = MULTIPLY_ADD,
-    last: int = 0,
-) -> Einsum:  # fmt: skip
-    output = _view(name, written, last)
-    inputs = tuple(_view(source, where, last) for source, where in reads)
-    used = {rank for view in (*inputs, output) for axis in view.axes for rank, _ in axis.terms}
+    name: str, ranks: dict[str, Any], written: str, *reads: tuple[str, str], compute: Compute = MULTIPLY_ADD
+) -> Einsum:
+    output, inputs = _view(name, written), tuple(_view(source, where) for source, where in reads)
+    used = frozenset[str]().union(*(ranks_of(view) for view in (*inputs, output)))
     return Einsum(name, {rank: ranks[rank] for rank in ranks if rank in used}, inputs, output, compute)
 
 
-def _view(name: str, where: str, last: int) -> Tensor:
-    """Return a view whose axis ``m1+`` is one generation on, and ``last`` the final one."""
+def _view(name: str, where: str) -> Tensor:
+    """Return a view whose axis ``m1+`` is one generation on, and ``last`` the final one: an axis without a rank."""
     found: list[Axis] = []
     for word in where.split():
         if word == "last":
-            found.append(Axis((), last))
+            found.append(Axis(()))
         elif word.endswith("+"):
             found.append(Axis(((word[:-1], 1),), 1))
         else:
             found += axes(word)
-    return Tensor(name, tuple(found)) if found else tensor(name, "")
+    return Tensor(name, tuple(found))

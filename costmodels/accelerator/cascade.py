@@ -183,8 +183,10 @@ def _split(view: Tensor, rank: str, tile: int) -> Tensor:
 
 def is_recurrence(view: Tensor, written: Tensor) -> bool:
     """Return whether ``view`` reads an earlier generation of ``written``: one axis at a smaller offset."""
-    behind = [(read.offset - made.offset) for read, made in zip(view.axes, written.axes, strict=False) if read != made]
-    return len(view.axes) == len(written.axes) and len(behind) == 1 and behind[0] < 0
+    if len(view.axes) != len(written.axes):
+        return False
+    moved = [(read, made) for read, made in zip(view.axes, written.axes, strict=True) if read != made]
+    return len(moved) == 1 and all(read.terms == made.terms and read.offset < made.offset for read, made in moved)
 
 
 def _check_order(cascade: Cascade) -> None:

@@ -39,7 +39,8 @@ def grouped_bytes(cascade: Cascade, groups: Sequence[Sequence[str]]) -> Any:
         groups: Names of its Einsums, each in one group.
 
     Raises:
-        UsageError: an Einsum is unknown, in no group or in two, or a recurrence crosses groups.
+        UsageError: an Einsum is unknown, in no group or in two, a recurrence crosses groups, or groups wait for each
+            other.
     """
     home = _homes(cascade, groups)
     kernels: list[list[Einsum]] = [[] for _ in groups]
@@ -59,6 +60,7 @@ def grouped_bytes(cascade: Cascade, groups: Sequence[Sequence[str]]) -> Any:
         made.add(einsum.output.name)
         # earlier generations are on chip already, and the first is a constant
         kernels[home[einsum.name]].append(msgspec.structs.replace(einsum, inputs=tuple(kept)))
+    _check_schedule(cascade, home)
     phase = Phase(cascade.name, (Block("", tuple(Group(str(i), tuple(ops)) for i, ops in enumerate(kernels))),))
     internal = phase.internal()
     return sum(group.traffic(internal) for _, group in phase.groups())
@@ -183,6 +185,23 @@ def _fibre(cascade: Cascade, view: Tensor, repeats: frozenset[str]) -> Array:
 
 def _extents(cascade: Cascade) -> dict[str, Any]:
     return {rank: extent for einsum in cascade.einsums for rank, extent in einsum.ranks.items()}
+
+
+def _check_schedule(cascade: Cascade, home: dict[str, int]) -> None:
+    """Refuse groups that cannot run one after the other: each needs what the other makes."""
+    producers = cascade.producers()
+    needs: dict[int, set[int]] = {group: set() for group in home.values()}
+    for einsum in cascade.einsums:
+        makers = [producers[view.name].name for view in einsum.inputs if view.name in producers]
+        needs[home[einsum.name]] |= {home[maker] for maker in makers} - {home[einsum.name]}
+    while ready := {group for group, others in needs.items() if not others}:
+        needs = {group: others - ready for group, others in needs.items() if group not in ready}
+    if needs:
+        stuck = next(einsum.name for einsum in cascade.einsums if home[einsum.name] in needs)
+        raise UsageError(
+            f"cascade {cascade.name}: the group of {stuck} and another wait for each other",
+            "fuse them, or split one",
+        )
 
 
 def _homes(cascade: Cascade, groups: Sequence[Sequence[str]]) -> dict[str, int]:

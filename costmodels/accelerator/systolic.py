@@ -159,8 +159,8 @@ def memory_words(
         columns: C of the array.
         gemm: The products.
         dataflow: ``ws`` or ``os``.
-        buffer_words: Words that the buffers of ``a``, ``b`` and the product hold; None for buffers that hold all,
-            which gives the compulsory traffic.
+        buffer_words: Words that the buffers of ``a``, ``b`` and the product hold (half of them, where they are
+            doubled); None for buffers that hold all, which gives the compulsory traffic.
 
     Raises:
         UsageError: an extent is no whole number of at least 1, a size is negative, or the dataflow unknown.

@@ -21,6 +21,7 @@ from codesign.costmodels.accelerator.cascade_traffic import (
     traffic_bound,
     unfused_bytes,
 )
+from codesign.costmodels.accelerator.fusemax import Granularity, Machine, flat_traffic, unfused_attention
 from codesign.errors import CodesignError, DataError, UsageError
 from codesign.workload import Axis, Einsum, Tensor, tensor
 
@@ -191,6 +192,24 @@ def test_attention_traffic_by_hand() -> None:
     assert traffic_bound(one_pass(SHAPE), "m", 0) == inputs_and_result
 
 
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_arrays_of_shapes_equal_single_ones(builder: Any) -> None:
+    queries, keys, room = np.array([64, 512, 4096]), np.array([4096, 256, 1024]), np.array([1e3, 1e5, 0])
+    cascade = builder(AttentionShape(2, 3, queries, keys))
+    alone = [builder(AttentionShape(2, 3, int(p), int(m))) for p, m in zip(queries, keys, strict=True)]
+    together = traffic_bound(cascade, "m", room)
+    assert together.tolist() == [float(traffic_bound(c, "m", r)) for c, r in zip(alone, room, strict=True)]
+    assert np.broadcast_to(fibre_bytes(cascade, "m"), 3).tolist() == [float(fibre_bytes(c, "m")) for c in alone]
+
+
+@given(*[st.integers(1, 2**9)] * 2, *[st.integers(1, 128)] * 2, st.integers(1, 2**18))
+def test_what_runs_is_never_below_the_bound(queries: int, keys: int, depth: int, side: int, room: int) -> None:
+    shape, machine = AttentionShape(1, 1, queries, keys, depth, depth), Machine(side, side, side, buffer_bytes=room)
+    bound = traffic_bound(three_pass(shape), "m", room)
+    assert unfused_attention(shape, machine).traffic_bytes >= bound
+    assert flat_traffic(shape, Granularity(queries, False), machine) >= bound
+
+
 @pytest.mark.parametrize("keys", [256, 4096, 65536])
 def test_only_one_pass_needs_no_buffer_that_grows(keys: int) -> None:
     shape = AttentionShape(1, 1, 256, keys)
@@ -229,7 +248,12 @@ def test_all_cascades_multiply_as_much() -> None:
         (lambda: pass_count(three_pass(SHAPE), "n"), "no Einsum has the rank 'n'"),
         (lambda: partitioned(three_pass(SHAPE), "m", 100), "tiles of 100 do not divide its extent 1024"),
         (lambda: partitioned(one_pass(SHAPE), "m", 4), "partitioned already"),
-        (lambda: one_pass(SHAPE, 100), "does not divide 1024 keys"),
+        (lambda: one_pass(SHAPE, 100), "tile: 100 does not divide 1024 keys"),
+        (lambda: one_pass(SHAPE, 2.5), "tile: found 2.5"),  # type: ignore[arg-type]
+        (
+            lambda: grouped_bytes(three_pass(SHAPE), [["QK", "SN"], ["GM"], ["SD", "A", "AV"]]),
+            "the group of QK and another wait for each other",
+        ),
         (lambda: three_pass(AttentionShape(0, 1, 1, 1)), "batch: found 0"),
         (lambda: grouped_bytes(three_pass(SHAPE), [["QK"]]), "GM is in no group"),
         (lambda: grouped_bytes(three_pass(SHAPE), [["QQ"]]), "no Einsum 'QQ'"),
