@@ -102,8 +102,9 @@ def traffic_bound(cascade: Cascade, rank: str, buffer_bytes: Any) -> Array:
         UsageError: no Einsum has the rank, or the size is negative.
         DataError: a recurrence waits for its own end.
     """
-    room = np.asarray(np.inf) if np.all(np.isposinf(buffer_bytes)) else non_negative("buffer_bytes", buffer_bytes)
-    total = np.asarray(compulsory_bytes(cascade), np.float64) + 0.0 * np.where(np.isinf(room), 0.0, room)
+    unlimited = np.all(np.isposinf(buffer_bytes))
+    room = np.full(np.shape(buffer_bytes), np.inf) if unlimited else non_negative("buffer_bytes", buffer_bytes)
+    total = np.asarray(compulsory_bytes(cascade), np.float64) + np.zeros(room.shape)
     for ended in _passes(cascade, rank):
         missing = [_refetched(cascade, rank, view, ended.repeats, room) for view in ended.needed]
         total = total + _largest(missing)
@@ -111,9 +112,10 @@ def traffic_bound(cascade: Cascade, rank: str, buffer_bytes: Any) -> Array:
 
 
 def fibre_bytes(cascade: Cascade, rank: str) -> Array:
-    """Return the bytes a buffer holds so that no pass over ``rank`` costs traffic; 0 for a cascade of one pass.
+    """Return the bytes of the largest fibre that is needed again after a pass over ``rank``; 0 for one pass.
 
-    The largest fibre needed again after a pass: it grows with the rank, which a cascade of one pass avoids.
+    A buffer that holds it brings the bound down to the compulsory traffic. It grows with the rank, which a cascade of
+    one pass avoids.
 
     Raises:
         UsageError: no Einsum has the rank.

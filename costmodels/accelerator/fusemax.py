@@ -122,7 +122,7 @@ def one_pass_attention(shape: AttentionShape, machine: Machine = PUBLISHED, desi
         UsageError: an extent is no whole number, a rate is not positive, or the design is unknown.
     """
     if design not in ONE_PASS:
-        raise UsageError(f"design {design!r} is unknown", nearest(design, (*ONE_PASS, "flat", "unfused")))
+        raise UsageError(f"design {design!r} is unknown", nearest(design, ONE_PASS))
     b, h, p, m, e, f = _extents(shape)
     r, c, _ = _sides(machine)
     word = positive("word_bytes", machine.word_bytes)

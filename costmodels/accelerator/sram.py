@@ -24,7 +24,8 @@ from codesign.costmodels.accelerator.bands import Band, band
 from codesign.costmodels.accelerator.extents import whole
 from codesign.costmodels.accelerator.node_scaling import area_scale, energy_scale
 from codesign.costmodels.carbon.domains import between
-from codesign.quantity import Array
+from codesign.errors import UsageError
+from codesign.quantity import Array, Quantity
 from codesign.strict_yaml import decode_yaml
 
 FILE = "sram_fit.yaml"
@@ -153,6 +154,22 @@ def sram(memory: Sram) -> SramCost:
         cost(fitted.leakage_mw, a_bank, leak_factor, MILLI),
         np.broadcast_to(outside, shape),
     )
+
+
+def sram_quantities(memory: Sram) -> dict[str, Quantity]:
+    """Return the cost of one memory as numbers at the edge: ``read``, ``write``, ``area``, ``leakage``.
+
+    Raises:
+        UsageError: as of ``sram``, or the memory is an array of several.
+    """
+    cost = sram(memory)
+    if cost.extrapolated.ndim:
+        raise UsageError(f"memory: found {cost.extrapolated.size} memories, expected one", "take arrays from sram()")
+    source = f"interpolated: {fit().source}; band: {fit().range}"
+    if cost.extrapolated:
+        source = f"analytical: {fit().source}, beyond its points"
+    found = zip(("read", "write", "area", "leakage"), cost[:4], ("J", "J", "mm2", "W"), strict=True)
+    return {name: one.quantity(unit, source) for name, one, unit in found}
 
 
 def _evaluated(curve: WrittenCurve, size: Array, width: Array, node: Array) -> Band:

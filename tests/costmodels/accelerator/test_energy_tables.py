@@ -24,7 +24,7 @@ from codesign.costmodels.accelerator.energy_tables import (
 )
 from codesign.costmodels.accelerator.node_scaling import LARGEST, SMALLEST, area_scale, energy_scale, is_extrapolated
 from codesign.costmodels.accelerator.silicon_carbon import silicon_grams
-from codesign.costmodels.accelerator.sram import Sram, SramCost, fit, sram
+from codesign.costmodels.accelerator.sram import Sram, SramCost, fit, sram, sram_quantities
 from codesign.costmodels.carbon import carbon_per_area, die_grams, process_node
 from codesign.errors import DataError, UsageError
 
@@ -163,6 +163,16 @@ def test_beyond_the_points_the_band_widens_and_says_so() -> None:
     assert [bool(c.extrapolated) for c in (inside, small, smaller, node)] == [False, True, True, True]
     near = sram(Sram(2047.9))
     assert near.read_joules.value == pytest.approx(float(inside.read_joules.value), rel=1e-3)  # no jump at the edge
+
+
+def test_one_memory_at_the_edge_says_what_it_rests_on() -> None:
+    inside, outside = sram_quantities(Sram(2**15)), sram_quantities(Sram(2**15, node_nm=7))
+    assert {name: q.unit for name, q in inside.items()} == {"read": "J", "write": "J", "area": "mm2", "leakage": "W"}
+    assert all(q.low < q.value < q.high for q in (*inside.values(), *outside.values()))
+    assert inside["read"].source.startswith("interpolated: fit to own runs of CACTI")
+    assert "beyond its points" in outside["read"].source
+    with pytest.raises(UsageError, match="found 2 memories"):
+        sram_quantities(Sram([2**14, 2**15]))
 
 
 def test_scaling_is_the_table_at_its_nodes() -> None:
