@@ -255,7 +255,7 @@ def _plain(given: Any, unit: str, where: str) -> float:
     return found.value
 
 
-_GRAMS: dict[type, Any] = {
+_GRAMS: dict[Any, Callable[[Any, Take, str], Any]] = {
     Die: _die, Memory: _memory, Packaging: _package, Board: _board, Module: _module, Server: _server,
     Chiplets: _chiplets, Figure: _figure,
 }  # fmt: skip
