@@ -74,7 +74,8 @@ class Interrupted(CodesignError):
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return a hint naming the entries of ``known`` nearest to ``name``, or all of a short list."""
     names = sorted(known)
-    close = get_close_matches(name.lower(), names, n=count, cutoff=0.5)
+    spelled = {known_name.lower(): known_name for known_name in names}
+    close = [spelled[found] for found in get_close_matches(name.lower(), spelled, n=count, cutoff=0.5)]
     if close:
         return "did you mean " + " or ".join(close) + "?"
     return "known: " + ", ".join(names[:24]) + (", ..." if len(names) > 24 else "")

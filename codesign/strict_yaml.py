@@ -8,6 +8,7 @@ and names the nearest valid one.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -18,6 +19,9 @@ import yaml
 from codesign.errors import DataError, nearest
 
 LARGEST_BYTES = 8_000_000
+TAG = "!"
+"""Key under which a mapping read with ``tags`` holds its own."""
+
 DEEPEST = 40
 
 T = TypeVar("T")
@@ -27,13 +31,18 @@ _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
-def load_yaml(text: str, name: str) -> Any:
+def load_yaml(text: str, name: str, tags: Collection[str] = ()) -> Any:
     """Return the plain data of one YAML document; ``name`` is the file named in errors.
+
+    Args:
+        text: The document.
+        name: File named in errors.
+        tags: Tags that mappings may carry (``!Component``); such a mapping gets the tag under the key ``TAG``.
 
     Raises:
         DataError: anything but one document of plain mappings, lists, text, numbers, booleans and nulls.
     """
-    return _construct(_root(text, name), text, name)
+    return _construct(_root(text, name, frozenset(tags)), text, name)
 
 
 def decode_yaml(text: str, kind: type[T], name: str) -> T:
@@ -60,12 +69,12 @@ def read_text(path: str | Path) -> str:
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _root(text: str, name: str) -> yaml.Node:
+def _root(text: str, name: str, tags: frozenset[str] = frozenset()) -> yaml.Node:
     """Return the checked node tree of the only document."""
     if len(text) > LARGEST_BYTES:
         raise DataError(f"{name}: {len(text):,} characters", f"at most {LARGEST_BYTES:,} are read")
     try:
-        _check_events(text, name)  # before composing: composing recurses
+        _check_events(text, name, tags)  # before composing: composing recurses
         loader = _Base(text)
         try:
             node: yaml.Node | None = loader.get_single_node()
@@ -80,8 +89,25 @@ def _root(text: str, name: str) -> yaml.Node:
         raise DataError(f"{place}: {problem}") from None
     if node is None:
         raise DataError(f"{name}: the file is empty", "expected a YAML mapping")
+    if tags:
+        _untag(node, tags)
     _check_node(node, name)
     return node
+
+
+def _untag(node: yaml.Node, tags: frozenset[str]) -> None:
+    """Turn tagged mappings into plain ones that hold their tag as a value: nothing of a tag is ever run."""
+    if isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            _untag(value, tags)
+        if node.tag in tags:
+            key, value = (yaml.ScalarNode("tag:yaml.org,2002:str", text) for text in (TAG, node.tag))
+            key.start_mark = value.start_mark = node.start_mark
+            node.tag = "tag:yaml.org,2002:map"
+            node.value.append((key, value))
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _untag(item, tags)
 
 
 def _construct(root: yaml.Node, text: str, name: str) -> Any:
@@ -95,7 +121,7 @@ def _construct(root: yaml.Node, text: str, name: str) -> Any:
         loader.dispose()
 
 
-def _check_events(text: str, name: str) -> None:
+def _check_events(text: str, name: str, tags: frozenset[str] = frozenset()) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
         line = event.start_mark.line + 1 if event.start_mark is not None else 0
@@ -107,6 +133,8 @@ def _check_events(text: str, name: str) -> None:
                 raise DataError(f"{name}:{line}: nested deeper than {DEEPEST} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        if isinstance(event, yaml.MappingStartEvent) and event.tag in tags:
+            continue
         if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent) and event.tag not in (None, "!"):
             raise DataError(f"{name}:{line}: tag {event.tag!r} is refused", "plain data only")
 

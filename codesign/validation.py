@@ -84,6 +84,7 @@ def topics() -> Registry[Topic]:
             "costmodels": _topic("codesign.costmodels.validation", "checks"),
             "carbon": _topic("codesign.costmodels.carbon.validation", "checks"),
             "accelerator-forms": _topic("codesign.costmodels.accelerator.forms_validation", "checks"),
+            "accelerators": _topic("codesign.costmodels.accelerator.validation", "checks"),
         },
         group="codesign.validation",
     )

@@ -88,11 +88,13 @@ def load_target(name: str, overlay: str | None = None) -> Target:
 
 def _find(name: str) -> Target:
     if name.endswith((".yaml", ".yml")) or "/" in name:
+        _refuse_spatial(name)
         return parse_target(read_text(name), name)
     if name not in shipped() and normal(name) in aliases():
         return _shipped(aliases()[normal(name)])
     registry = _registry()
     if name not in registry:
+        _refuse_spatial(name)
         raise UsageError(f"unknown target {name!r}", f"{_nearest(name)} (a path of a YAML file works too)")
     found = registry.get(name)
     found = found() if callable(found) else found
@@ -101,9 +103,20 @@ def _find(name: str) -> Target:
     return found
 
 
+def _refuse_spatial(name: str) -> None:
+    from codesign.targets.spatial.loader import is_spatial
+
+    if is_spatial(name):
+        hint = "give it a problem and a mapping: codesign estimate --target A --problem P --mapping M"
+        raise UsageError(f"{name} is a spatial accelerator, and a device is needed here", hint)
+
+
 def _nearest(name: str) -> str:
     """Return a hint naming the ids whose name or alias is nearest to ``name``."""
-    spelled = {**aliases(), **{normal(identity): identity for identity in list_targets()}}
+    from codesign.targets.spatial.loader import list_architectures
+
+    names = (*list_targets(), *list_architectures())
+    spelled = {**aliases(), **{normal(identity): identity for identity in names}}
     close = get_close_matches(normal(name), spelled, n=6, cutoff=0.7)
     ids = list(dict.fromkeys(spelled[found] for found in close))[:3]
     return "did you mean " + " or ".join(ids) + "?" if ids else nearest(name, list_targets())

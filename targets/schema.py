@@ -151,9 +151,9 @@ def parse_target(text: str, name: str) -> Target:
         units=units,
         memories=memories,
         links=links,
-        host=Host(_value(m.host, "s", name, "machine.host")),
+        host=Host(read_value(m.host, "s", name, "machine.host")),
         power=Power(
-            _value(power.tdp, "W", name, "power.tdp"),
+            read_value(power.tdp, "W", name, "power.tdp"),
             _optional(power.idle, "W", name, "power.idle"),
             _optional(power.context, "W", name, "power.context"),
         ),
@@ -229,7 +229,13 @@ def _check_header(written: WrittenTarget, name: str) -> None:
         raise DataError(f"{name}: machine.devices_per_node: found {count}, expected 1 to {MOST_DEVICES}")
 
 
-def _value(entry: Written, unit: str, name: str, field: str) -> Value:
+def read_value(entry: Written, unit: str, name: str, field: str) -> Value:
+    """Return a written value in the SI ``unit``; ``name`` and ``field`` are the place named in errors.
+
+    Raises:
+        DataError: no source, not positive, another dimension, or an interval that misses the value.
+    """
+
     def read(part: str, given: str | int | float | None) -> float | None:
         if given is None:
             return None
@@ -252,7 +258,7 @@ def _value(entry: Written, unit: str, name: str, field: str) -> Value:
 
 
 def _optional(entry: Written | None, unit: str, name: str, field: str) -> Value | None:
-    return None if entry is None else _value(entry, unit, name, field)
+    return None if entry is None else read_value(entry, unit, name, field)
 
 
 def _units(machine: WrittenMachine, name: str) -> tuple[Unit, ...]:
@@ -263,7 +269,7 @@ def _units(machine: WrittenMachine, name: str) -> tuple[Unit, ...]:
             if dtype not in DTYPES:
                 raise DataError(f"{name}: machine.{unit}: unknown dtype {dtype!r}", nearest(dtype, DTYPES))
         if peaks:
-            entries = {d: _value(w, "FLOP/s", name, f"machine.{unit}.{d}") for d, w in peaks.items()}
+            entries = {d: read_value(w, "FLOP/s", name, f"machine.{unit}.{d}") for d, w in peaks.items()}
             units.append(Unit(unit, entries))
     if not units:
         raise DataError(f"{name}: machine: no peak given", "add machine.matrix or machine.vector")
@@ -275,7 +281,7 @@ def _memories(machine: WrittenMachine, name: str) -> tuple[Memory, ...]:
     return tuple(
         Memory(
             label,
-            _value(memory.capacity, "B", name, f"machine.{label}.capacity"),
+            read_value(memory.capacity, "B", name, f"machine.{label}.capacity"),
             _optional(memory.bandwidth, "B/s", name, f"machine.{label}.bandwidth"),
         )
         for label, memory in given
@@ -288,8 +294,8 @@ def _links(machine: WrittenMachine, name: str) -> tuple[Link, ...]:
         Link(
             place,
             link.name,
-            _value(link.bandwidth, "B/s", name, f"machine.links.{place}.bandwidth"),
-            _value(link.latency, "s", name, f"machine.links.{place}.latency"),
+            read_value(link.bandwidth, "B/s", name, f"machine.links.{place}.bandwidth"),
+            read_value(link.latency, "s", name, f"machine.links.{place}.latency"),
         )
         for place, link in machine.links.items()
     )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from codesign.errors import DataError
-from codesign.strict_yaml import DEEPEST, LARGEST_BYTES, decode_yaml, load_yaml, read_yaml
+from codesign.strict_yaml import DEEPEST, LARGEST_BYTES, TAG, decode_yaml, load_yaml, read_yaml
 
 
 class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,3 +104,29 @@ def test_files(tmp_path: Path) -> None:
         read_yaml(tmp_path / "none.yaml")
     with pytest.raises(DataError, match="Is a directory"):
         read_yaml(tmp_path)
+
+
+def test_tags_that_are_asked_for_become_data() -> None:
+    text = "nodes:\n- !Component {name: a}\n- !Parallel\n  nodes: [!Component {name: b}]\n"
+    read = load_yaml(text, "a.yaml", ("!Component", "!Parallel"))
+    assert read == {
+        "nodes": [{"name": "a", TAG: "!Component"}, {"nodes": [{"name": "b", TAG: "!Component"}], TAG: "!Parallel"}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: !Other {b: 1}", "a.yaml:1: tag '!Other' is refused"),
+        ("a: !Component 1", "tag '!Component' is refused"),
+        ("a: !Component [1]", "tag '!Component' is refused"),
+        ("a: !!python/object:os.system {b: 1}", "is refused"),
+        ("a: !Component {b: 1, b: 2}", "duplicate key 'b'"),
+        ("a: !Component &x {b: 1}\nc: *x", "anchors and aliases are refused"),
+        ('a: !Component {"!": "!Parallel"}', "duplicate key '!'"),
+    ],
+)
+def test_other_tags_stay_refused(text: str, expected: str) -> None:
+    with pytest.raises(DataError) as refused:
+        load_yaml(text, "a.yaml", ("!Component",))
+    assert expected in str(refused.value)

@@ -53,6 +53,17 @@ def estimate_command(
     cost_model: Annotated[
         str | None, typer.Option(help="What predicts --ops: trees (default), network, analytical, roofline.")
     ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option(help="Of an accelerator: a file, or a line: gemm:64x64x64, conv:K8C8P7Q7R3S3,stride=2."),
+    ] = None,
+    mapping: Annotated[str | None, typer.Option(help="Of --problem: its mapping, our form or Timeloop's.")] = None,
+    tables: Annotated[
+        str | None, typer.Option(help="Of a Timeloop target: its ERT and ART files, comma between.")
+    ] = None,
+    reuse: Annotated[
+        str, typer.Option(help="Of --problem: overlap of windows kept as Timeloop does (reset), or always (retain).")
+    ] = "reset",
     out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -63,6 +74,7 @@ def estimate_command(
       codesign estimate llama-3.1-8b --target h100-sxm --batch 8 --prompt 2048 --generate 256
       codesign estimate --queries designs.csv --out prices.csv
       codesign estimate --ops operators.csv --out latencies.csv
+      codesign estimate --target arch.yaml --problem prob.yaml --mapping map.yaml
 
     \b
     Columns of --ops: id, op, device, dtype, framework (if known), and by op
@@ -88,6 +100,13 @@ def estimate_command(
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
         "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds, "power_limit": o.watts(power_limit),
     }  # fmt: skip
+    if problem is not None or mapping is not None or tables is not None:
+        from codesign.cli.accelerator_view import estimate_accelerator
+
+        if model is not None:
+            raise UsageError("--problem takes no model", "it is mapped onto --target alone")
+        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, reuse, json)
+        return
     if ops is not None:
         if model is not None or queries is not None:
             raise UsageError("--ops takes neither a model nor --queries", "its rows name operators and devices")

@@ -27,11 +27,21 @@ def validate_command(
       codesign targets validate ./a.yaml ./b.yaml --json
     """
     from codesign.targets import load_target
+    from codesign.targets.spatial import is_spatial, load_architecture
 
-    found = [(file, load_target(file)) for file in files]
-    rows = [{"file": file, "id": target.id, "dtypes": list(target.dtypes)} for file, target in found]
-    shown = [(file, target.id, ", ".join(target.dtypes)) for file, target in found]
-    show(ctx, rows, [Table("Valid", ("file", "id", "dtypes"), shown)], as_json=json)
+    rows: list[dict[str, Any]] = []
+    shown = []
+    for file in files:
+        if is_spatial(file):
+            architecture = load_architecture(file)
+            units = [spine.compute.name for spine in architecture.spines()]
+            rows.append({"file": file, "id": architecture.id, "units": units})
+            shown.append((file, architecture.id, f"spatial: {', '.join(units)}"))
+            continue
+        target = load_target(file)
+        rows.append({"file": file, "id": target.id, "dtypes": list(target.dtypes)})
+        shown.append((file, target.id, ", ".join(target.dtypes)))
+    show(ctx, rows, [Table("Valid", ("file", "id", "dtypes or units"), shown)], as_json=json)
 
 
 def detect_command(

@@ -25,6 +25,7 @@ def list_command(ctx: typer.Context, json: JsonFlag = False) -> None:
       codesign targets list
       codesign targets list --json
     """
+    from codesign.cli.accelerator_targets import listed
     from codesign.targets import list_targets, load_target
 
     rows: list[dict[str, Any]] = []
@@ -40,7 +41,11 @@ def list_command(ctx: typer.Context, json: JsonFlag = False) -> None:
     heads = ("target", "kind", ">bf16 peak", ">memory", ">bandwidth", ">power", ">price")
     columns = ("peak_bf16", "memory_capacity", "memory_bandwidth", "tdp", "price_per_hour")
     shown = [(r["id"], r["kind"], *(number(r[name], UNITS[name]) for name in columns)) for r in rows]
-    show(ctx, rows, [Table("", heads, shown)], as_json=json, units=UNITS, notes=["Any command takes a YAML file too."])
+    spatial, table = listed()
+    show(
+        ctx, rows, [Table("", heads, shown), table], as_json=json, units=UNITS, top={"accelerators": spatial},
+        notes=["Any command takes a YAML file too."],
+    )  # fmt: skip
 
 
 @app.command("show")
@@ -56,8 +61,13 @@ def show_command(
       codesign targets show h100-sxm
       codesign targets show ./mine.yaml --json
     """
+    from codesign.cli.accelerator_targets import show_architecture
     from codesign.targets import load_target
+    from codesign.targets.spatial import is_spatial
 
+    if is_spatial(target):
+        show_architecture(ctx, target, json)
+        return
     found = load_target(target)
     plain = msgspec.to_builtins(found)
     facts = [
