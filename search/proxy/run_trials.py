@@ -11,6 +11,7 @@ import numpy as np
 
 from codesign.errors import CodesignError, DataError, UsageError, nearest
 from codesign.run import Run
+from codesign.search.derive import derive_missing
 from codesign.search.parameters import Categorical, Parameter, Real
 from codesign.search.problem import Problem
 from codesign.search.problems import PROBLEMS, make_problem
@@ -71,6 +72,7 @@ def table_of_run(run: Run, names: Sequence[str] = ()) -> RunTable:
     section = run.meta.get("problem")
     if not isinstance(section, dict) or not section.get("parameters") or not section.get("objectives"):
         raise UsageError(f"{run.path} is no search", "a proxy learns from the trials of a search")
+    derive_missing(run)
     trials = run.trials()
     units = {entry["name"]: entry.get("unit", "") for entry in (*section["objectives"], *section.get("metrics", ()))}
     wanted = tuple(dict.fromkeys(names)) or tuple(entry["name"] for entry in section["objectives"])
