@@ -28,8 +28,8 @@ def fit_and_show(ctx: typer.Context, run: Path, out: Path | None, names: list[st
     if out is not None:
         write_proxy(out, proxy)
     results = {
-        "rows": taken.rows, "left_out": taken.left_out, "targets": proxy.card.targets, "seed": seed,
-        "speed": speed, "speed_up": speed.speed_up, "model": out,
+        "rows": taken.rows, "left_out": taken.left_out, "constant": taken.constant, "targets": proxy.card.targets,
+        "seed": seed, "speed": speed, "speed_up": speed.speed_up, "model": out,
     }  # fmt: skip
     show(ctx, results, [_errors(proxy), _speed(speed)], as_json=json, units=UNITS, notes=_notes(proxy, taken, out))
 
@@ -56,10 +56,16 @@ def _speed(speed: Speed) -> Table:
 
 
 def _notes(proxy: Proxy, taken: RunTable, out: Path | None) -> list[str]:
-    chosen = ", ".join(f"{t.name}: {t.model}{' of the logarithm' if t.log else ''}" for t in proxy.card.targets)
-    left = taken.left_out
+    chosen: dict[str, list[str]] = {}
+    per: dict[str, list[str]] = {}
+    for target in proxy.card.targets:
+        chosen.setdefault(target.model + (" of the logarithm" if target.log else ""), []).append(target.name)
+        if target.functional_unit:
+            per.setdefault(target.functional_unit, []).append(target.name)
     return [
-        f"chosen by cross-validation: {chosen}",
-        *([f"left out, too many kinds of words: {', '.join(left)}"] if left else []),
+        *(f"per {unit}: {', '.join(names)}" for unit, names in per.items()),
+        *(f"chosen by cross-validation: {model} for {', '.join(names)}" for model, names in chosen.items()),
+        *([f"left out, the same for every design: {', '.join(taken.constant)}"] if taken.constant else []),
+        *([f"left out, too many kinds of words: {', '.join(taken.left_out)}"] if taken.left_out else []),
         *([f"model: {out}"] if out is not None else []),
     ]

@@ -38,6 +38,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: Of the objective or metric.
         unit: Of its values.
+        functional_unit: Per what they are.
         log: Whether its logarithm was learned.
         mean: Of what was learned, over the training rows.
         spread: Standard deviation of the same.
@@ -56,6 +57,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     unit: str
+    functional_unit: str
     log: bool
     mean: float
     spread: float

@@ -17,7 +17,7 @@ from codesign.search.problem import Problem
 from codesign.search.problems import PROBLEMS, make_problem
 from codesign.search.proxy.features import codes_of
 from codesign.search.proxy.model import Proxy
-from codesign.search.proxy.training import Column, Table
+from codesign.search.proxy.training import Column, Table, is_constant
 from codesign.search.space import BoxSpace
 
 TIMED_ROWS = 4096
@@ -51,11 +51,13 @@ class RunTable(NamedTuple):
         table: The trials that were kept.
         rows: Trials in it.
         left_out: Parameters that are words of too many kinds to learn from.
+        constant: Objectives that nobody asked for by name and that are the same for every design.
     """
 
     table: Table
     rows: int
     left_out: tuple[str, ...]
+    constant: tuple[str, ...] = ()
 
 
 def table_of_run(run: Run, names: Sequence[str] = ()) -> RunTable:
@@ -63,7 +65,7 @@ def table_of_run(run: Run, names: Sequence[str] = ()) -> RunTable:
 
     Args:
         run: A search.
-        names: Objectives and metrics to learn; all objectives where empty.
+        names: Objectives and metrics to learn; where empty all objectives that are not constant.
 
     Raises:
         UsageError: the run is no search, kept no trials, or has no such objective or metric.
@@ -74,12 +76,12 @@ def table_of_run(run: Run, names: Sequence[str] = ()) -> RunTable:
         raise UsageError(f"{run.path} is no search", "a proxy learns from the trials of a search")
     derive_missing(run)
     trials = run.trials()
-    units = {entry["name"]: entry.get("unit", "") for entry in (*section["objectives"], *section.get("metrics", ()))}
+    listed = {entry["name"]: entry for entry in (*section.get("metrics", ()), *section["objectives"])}
     wanted = tuple(dict.fromkeys(names)) or tuple(entry["name"] for entry in section["objectives"])
     for name in wanted:
-        if name not in units or name not in trials.columns:
+        if name not in listed or name not in trials.columns:
             raise UsageError(
-                f"{run.path} has no objective or metric {name!r}", nearest(name, set(units) & set(trials.columns))
+                f"{run.path} has no objective or metric {name!r}", nearest(name, set(listed) & set(trials.columns))
             )
     if trials.is_empty():
         raise UsageError(f"{run.path} kept no trials", "search again with --keep all")
@@ -91,9 +93,20 @@ def table_of_run(run: Run, names: Sequence[str] = ()) -> RunTable:
     left_out = tuple(entry["name"] for entry, p in zip(section["parameters"], found, strict=True) if p is None)
     space = BoxSpace([p for p in found if p is not None])
     points = codes_of(space, values, f"trials of {run.path}")
-    columns = tuple(Column(name, units[name], _numbers(run, name, trials[name].to_list())) for name in wanted)
+    columns = tuple(
+        Column(
+            name, listed[name].get("unit", ""), _numbers(run, name, trials[name].to_list()),
+            listed[name].get("functional_unit", ""),
+        )
+        for name in wanted
+    )  # fmt: skip
+    varied = tuple(column for column in columns if not is_constant(column.values))
+    constant: tuple[str, ...] = ()
+    if not names and varied:  # where none varies the refusal names one
+        constant = tuple(column.name for column in columns if is_constant(column.values))
+        columns = varied
     told = Table(space, points, columns, str(section.get("name", "")), dict(run.meta.get("fingerprint", {})))
-    return RunTable(told, len(points), left_out)
+    return RunTable(told, len(points), left_out, constant)
 
 
 def _parameter(entry: dict[str, Any], values: list[Any]) -> Parameter | None:

@@ -33,11 +33,12 @@ EQUAL = 1e-9
 
 
 class Column(NamedTuple):
-    """One number to learn: ``values`` (N,) in ``unit``, NaN where unknown."""
+    """One number to learn: ``values`` (N,) in ``unit`` per ``functional_unit``, NaN where unknown."""
 
     name: str
     unit: str
     values: Array
+    functional_unit: str = ""
 
 
 class Table(NamedTuple):
@@ -115,6 +116,12 @@ def _designs(table: Table, seed: int) -> tuple[Codes, list[Column]]:
     return points, columns
 
 
+def is_constant(values: Array) -> bool:
+    """Return whether the known ones among ``values`` (N,) are all the same, but for rounding."""
+    known = values[np.isfinite(values)]
+    return not len(known) or bool(np.ptp(known) <= EQUAL * np.abs(known).max())
+
+
 def _check(column: Column) -> None:
     values = column.values[np.isfinite(column.values)]
     if len(values) < LEAST_DESIGNS:
@@ -122,7 +129,7 @@ def _check(column: Column) -> None:
             f"{column.name!r} has a value for {len(values)} different designs only, expected {LEAST_DESIGNS} or more",
             "search on, and with --keep all",
         )
-    if np.ptp(values) <= EQUAL * np.abs(values).max():
+    if is_constant(values):
         raise UsageError(
             f"{column.name!r} is {values[0]:.6g} for every design: there is nothing to learn",
             "name others with --objectives",
@@ -153,10 +160,11 @@ def _fit(column: Column, features: Features, order: np.ndarray, seed: int) -> tu
     def scored(standard: Array) -> Score:
         return score(restore(log, mean, spread, standard), values[held])
 
+    inside = float(np.mean(np.abs(found - target[held]) <= half))
     assert chosen.trees is not None
     told = Target(
-        column.name, column.unit, log, mean, spread, best.name, chosen.intercept, chosen.trees.depth,
-        chosen.trees.offset, half, len(train), len(held), float(np.mean(np.abs(found - target[held]) <= half)),
+        column.name, column.unit, column.functional_unit, log, mean, spread, best.name, chosen.intercept,
+        chosen.trees.depth, chosen.trees.offset, half, len(train), len(held), inside,
         {"proxy": scored(found), "plane": scored(plane), "constant": scored(np.zeros(len(held)))}, errors,
     )  # fmt: skip
     return told, chosen

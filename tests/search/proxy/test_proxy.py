@@ -292,6 +292,18 @@ def test_the_command_fits_writes_and_reports(searched: Path, tmp_path: Path, run
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
+def test_what_nobody_asked_for_may_be_constant(searched: Path) -> None:
+    run = load_run(searched)
+    run.meta["problem"]["objectives"].append({"name": "baseline", "unit": ""})
+    trials = run.trials()
+    run.trials = lambda: trials.with_columns(baseline=0.0)  # type: ignore[method-assign]
+    found = table_of_run(run)
+    assert [c.name for c in found.table.columns] == ["latency", "throughput"]
+    assert found.constant == ("baseline",)
+    with pytest.raises(UsageError, match="'baseline' is 0 for every design"):
+        fit_proxy(table_of_run(run, ["baseline"]).table)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
