@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import gymnasium  # type: ignore[import-not-found, unused-ignore]
+import gymnasium
 import msgspec
 import numpy as np
-from gymnasium import spaces  # type: ignore[import-not-found, unused-ignore]
+from gymnasium import spaces
 
 from codesign.errors import UsageError
 from codesign.run import Run
@@ -46,9 +46,12 @@ def spaces_of(problem: Problem) -> Spaces:
     seen: dict[str, Any] = {name: spaces.Box(-np.inf, np.inf, (1,), np.float64) for name in metrics}
     seen[KNOWN] = spaces.MultiBinary(len(metrics))
     space = problem.space
+    knobs: dict[str, Any]
     if isinstance(space, BoxSpace):
         knobs = {
-            p.name: spaces.Box(p.low, p.high, (1,), np.float64) if isinstance(p, Real) else spaces.Discrete(p.count)
+            p.name: spaces.Box(p.low, p.high, (1,), np.float64)
+            if isinstance(p, Real)
+            else spaces.Discrete(p.count or 0)
             for p in space.parameters
         }
     elif space.size is not None:
@@ -69,13 +72,14 @@ class SearchEnvironment(gymnasium.Env):  # type: ignore[misc, type-arg, unused-i
     and as people read them (nothing negated), and the mask ``known``.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own spelling
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own spelling
     render_mode = None
 
     def __init__(self, record: StepRecord, spaces: Spaces, scorer: Scorer, reference: Step, details: bool) -> None:
         """Set up; ``make_env`` is the way to get one."""
         self.problem, self.run = record.problem, record.run
         self.action_space, self.observation_space = spaces.action, spaces.observation
+        self._knobs: dict[str, Any] = spaces.action.spaces
         self._record, self._metrics, self._scorer = record, spaces.metrics, scorer
         self._reference, self._details = reference, details
         self.number = reference.number
@@ -127,10 +131,9 @@ class SearchEnvironment(gymnasium.Env):  # type: ignore[misc, type-arg, unused-i
         return space.repair(np.array([row]))
 
     def _refuse(self, action: Any) -> None:
-        knobs = self.action_space.spaces
-        if not isinstance(action, dict) or set(action) != set(knobs):
-            raise UsageError("the action is no dict of the knobs", f"expected {', '.join(knobs)}")
-        for name, knob in knobs.items():
+        if not isinstance(action, dict) or set(action) != set(self._knobs):
+            raise UsageError("the action is no dict of the knobs", f"expected {', '.join(self._knobs)}")
+        for name, knob in self._knobs.items():
             if not knob.contains(action[name]):
                 raise UsageError(f"the action sets {name!r} to {action[name]!r}", f"expected one of {knob}")
 
@@ -150,7 +153,8 @@ class SearchEnvironment(gymnasium.Env):  # type: ignore[misc, type-arg, unused-i
         results, sign, names = step.results, self._scorer.sign, self._scorer.names
         ends = [results.low[0] * sign, results.high[0] * sign]
         low, high = np.minimum(*ends).tolist(), np.maximum(*ends).tolist()
-        listed = (*self.problem.metrics, *self.problem.objectives)
+        units = {metric.name: metric.unit for metric in self.problem.metrics}
+        units |= {objective.name: objective.unit for objective in self.problem.objectives}
         info: dict[str, Any] = {
             "design": self.problem.space.rows(step.point)[0],
             "status": Status(int(results.status[0])).name.lower(),
@@ -158,7 +162,7 @@ class SearchEnvironment(gymnasium.Env):  # type: ignore[misc, type-arg, unused-i
             "values": self._values(step),
             "low": dict(zip(names, map(_finite, low), strict=True)),
             "high": dict(zip(names, map(_finite, high), strict=True)),
-            "units": {entry.name: entry.unit for entry in listed},
+            "units": units,
             "violations": {
                 c.text: _finite(max(float(v), 0.0))
                 for c, v in zip(self.problem.constraints, results.violations[0].tolist(), strict=False)

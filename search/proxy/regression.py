@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
         return f"plane + {self.trees}" if self.plane else self.trees
 
 
-CANDIDATES = tuple(Candidate(plane, trees) for plane in (True, False) for trees in ("boosting", "extra trees"))  # type: ignore[arg-type]
+CANDIDATES = tuple(Candidate(plane, trees) for plane in (True, False) for trees in ("boosting", "extra trees"))
 
 
 class Regressor(msgspec.Struct, frozen=True, eq=False):

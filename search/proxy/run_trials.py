@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from codesign.errors import CodesignError, DataError, UsageError, nearest
+from codesign.quantity import Array
 from codesign.run import Run
 from codesign.search.derive import derive_missing
 from codesign.search.parameters import Categorical, Parameter, Real
@@ -126,7 +127,7 @@ MOST_WORDS = 64
 """Different words of a parameter of an unknown kind beyond which it is left out."""
 
 
-def _numbers(run: Run, name: str, values: list[Any]) -> np.ndarray:  # type: ignore[type-arg]
+def _numbers(run: Run, name: str, values: list[Any]) -> Array:
     try:
         found = np.array([np.nan if v is None else v for v in values], np.float64)
     except (TypeError, ValueError):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Array
@@ -136,7 +137,7 @@ def _check(column: Column) -> None:
         )
 
 
-def _fit(column: Column, features: Features, order: np.ndarray, seed: int) -> tuple[Target, Regressor]:  # type: ignore[type-arg]
+def _fit(column: Column, features: Features, order: NDArray[np.intp], seed: int) -> tuple[Target, Regressor]:
     """Return a target and its regression; ``order`` (N,) says who is held out, the first ones, and who is in a fold."""
     held = order[: max(1, round(HELD_OUT * len(order)))]
     train = order[len(held) :]

@@ -169,7 +169,14 @@ def test_what_cannot_vary_has_no_column() -> None:
     ],
 )
 def test_designs_outside_what_was_searched_are_refused(proxy: Proxy, change: dict[str, Any], says: str) -> None:
-    design = {"target": ["l4"], "tp": [1], "size": ["small"], "batch": [4], "clock": [1.0], "fused": [True]}
+    design: dict[str, Any] = {
+        "target": ["l4"],
+        "tp": [1],
+        "size": ["small"],
+        "batch": [4],
+        "clock": [1.0],
+        "fused": [True],
+    }
     with pytest.raises(DataError, match=says):
         proxy.predict({**design, "chunk": [256], **change})
 
