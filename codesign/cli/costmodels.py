@@ -58,8 +58,10 @@ def fit_command(
     if from_run is not None:
         from codesign.cli.proxy_view import fit_and_show
 
-        if data is not None or collectives is not None:
-            raise UsageError("--from-run learns from a search alone", "leave out --data and --collectives")
+        if data is not None or collectives is not None or workers is not None or not score:
+            raise UsageError(
+                "--from-run learns from a search alone", "leave out --data, --collectives, --no-score and --workers"
+            )
         names = [name.strip() for name in objectives.split(",") if name.strip()]
         fit_and_show(ctx, from_run, out, names, seed, json)
         return

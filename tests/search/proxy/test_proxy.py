@@ -317,6 +317,7 @@ def test_what_nobody_asked_for_may_be_constant(searched: Path) -> None:
         (("--from-run", "nowhere"), "nowhere is not a run directory"),
         (("--from-run", "RUN", "--objectives", "latncy"), "has no objective or metric 'latncy'"),
         (("--from-run", "RUN", "--data", "."), "--from-run learns from a search alone"),
+        (("--from-run", "RUN", "--workers", "2"), "--from-run learns from a search alone"),
         (("--from-run", "RUN", "--out", "taken"), "taken exists already"),
         ((), "nothing to fit on"),
         (("--data", ".", "--objectives", "latency"), "--objectives goes with --from-run"),
