@@ -83,8 +83,8 @@ def topics() -> Registry[Topic]:
             "models": _topic("codesign.models.validation", "checks"),
             "costmodels": _topic("codesign.costmodels.validation", "checks"),
             "carbon": _topic("codesign.costmodels.carbon.validation", "checks"),
-            "accelerators": _topic("codesign.costmodels.accelerator.validation", "checks"),
             "accelerator-forms": _topic("codesign.costmodels.accelerator.forms_validation", "checks"),
+            "accelerators": _topic("codesign.costmodels.accelerator.validation", "checks"),
         },
         group="codesign.validation",
     )

@@ -93,6 +93,12 @@ def rebuild(run: Run, problem: Problem | None = None) -> Derived:
     return Derived(recorder.evaluations, recorder.feasible, recorder.front_size, volume, recorder.reasons)
 
 
+def derive_missing(run: Run) -> None:
+    """Write the derived files of a search that ended before it could: killed, or an environment left open."""
+    if not (run.path / "front.json").exists() and run.journal_path.exists() and "search" in run.meta.get("spec", {}):
+        rebuild(run)
+
+
 def add_verification(run: Run, document: dict[str, Any], problem: Problem | None = None) -> Derived:
     """Record what measuring front points showed: ``document`` becomes ``front.json``'s ``verification``."""
     with run.writer(sync_each=True) as journal:

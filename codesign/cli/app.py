@@ -27,7 +27,7 @@ COMMANDS: dict[str, Entry] = {  # adding a command is a line here and a file bes
     "compare": Entry("codesign.cli.compare", "Compare the fronts of two searches, or two profiles."),
     "carbon": Entry("codesign.cli.carbon", "Account for carbon, and plan against it."),
     "validate": Entry("codesign.cli.validate", "Check our numbers against references, this machine, or your cases."),
-    "costmodels": Entry("codesign.cli.costmodels", "Fit the learned operator models and score them."),
+    "costmodels": Entry("codesign.cli.costmodels", "Fit the learned models and score them."),
     "targets": Entry("codesign.cli.targets", "List, show, validate and detect hardware targets."),
     "models": Entry("codesign.cli.models", "List and show model presets."),
     "doctor": Entry("codesign.cli.doctor", "Say what this machine offers, and what is missing."),

@@ -53,7 +53,8 @@ def _carbon(result: Result) -> Table:
         for row in result.footprints
     ]  # fmt: skip
     heads = ("system", "grid", ">operational", ">embodied", ">SCI [90 %]", ">made")
-    title = f"{result.title or 'Footprint'}\ncarbon of {result.functional_unit}, gCO2e; made: embodied share"
+    unit = "a unit" if result.functional_unit == "not declared" else result.functional_unit
+    title = f"{result.title or 'Footprint'}\ncarbon of {unit}, gCO2e; made: embodied share"
     return Table(title, heads, rows)
 
 
@@ -113,8 +114,8 @@ def _crossovers(result: Result) -> Table:
     return Table(title, ("best system", *(f">from, {grid}" for grid in grids)), rows)
 
 
-def _years(years: float) -> str:
-    return f"{format_digits(years, 2)} years" if years < 1e4 else "never"
+def _years(years: float | None) -> str:
+    return f"{format_digits(years, 2)} years" if years is not None and years < 1e4 else "never"
 
 
 def _share(share: float | None) -> str:

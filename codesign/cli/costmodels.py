@@ -1,4 +1,4 @@
-"""``codesign costmodels``: fit the learned operator models, and score them on devices they have not seen."""
+"""``codesign costmodels``: fit learned models, of operators or of what a search evaluates, and score them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from codesign.costmodels.operators.power import PowerModel
     from codesign.costmodels.operators.protocols import LeftOut, Seen
 
-app = command_app(group="Fit the learned operator models and score them.")
+app = command_app(group="Fit the learned models and score them.")
 
 
 @app.command("fit")
 def fit_command(
     ctx: typer.Context,
-    data: Annotated[Path, typer.Option("--data", help="Folder of measured kernels: neusight/, aiconfigurator/.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of measured kernels: neusight/, aiconfigurator/.")
+    ] = None,
+    from_run: Annotated[
+        Path | None, typer.Option("--from-run", help="Run of a search: learn what it evaluates from its trials.")
+    ] = None,
+    objectives: Annotated[
+        str, typer.Option("--objectives", help="With --from-run: objectives and metrics to learn, comma list.")
+    ] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Where to write the model.")] = None,
     collectives: Annotated[
         Path | None,
@@ -36,29 +44,50 @@ def fit_command(
     force: Annotated[bool, typer.Option("--force", help="Replace the files that are written.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Fit operator latency models on tables of measured kernels.
+    """Fit operator latency models on measured kernels, or a proxy on the trials of a search.
 
     \b
     Examples:
       codesign costmodels fit --data kernels --out operators.npz
       codesign costmodels fit --data kernels --collectives collectives.json
-      codesign costmodels fit --data kernels --json
+      codesign costmodels fit --from-run runs/fleet --out proxy.npz
     """
-    from codesign.cli.collectives_view import collective_tables, fit_and_write
-    from codesign.costmodels.operators.model_file import write_model
-    from codesign.costmodels.operators.training import train
+    for path in (out, collectives):
+        if path is not None and path.exists() and not force:
+            raise UsageError(f"{path} exists already", "--force replaces it, or name another file")
+    if from_run is not None:
+        from codesign.cli.proxy_view import fit_and_show
 
+        if data is not None or collectives is not None or workers is not None or not score:
+            raise UsageError(
+                "--from-run learns from a search alone", "leave out --data, --collectives, --no-score and --workers"
+            )
+        names = [name.strip() for name in objectives.split(",") if name.strip()]
+        fit_and_show(ctx, from_run, out, names, seed, json)
+        return
+    if data is None:
+        raise UsageError("nothing to fit on", "name a folder of kernels with --data, or a search with --from-run")
+    if objectives:
+        raise UsageError("--objectives goes with --from-run", "kernels have latency alone")
     if not data.is_dir():
         raise UsageError(
             f"--data is {data}, which is no folder", "name a folder that holds neusight/ or aiconfigurator/"
         )
-    for path in (out, collectives):
-        if path is not None and path.exists() and not force:
-            raise UsageError(f"{path} exists already", "--force replaces it, or name another file")
+    _fit_kernels(ctx, data, out, collectives, score, seed, workers or os.cpu_count() or 1, json)
+
+
+def _fit_kernels(
+    ctx: typer.Context, data: Path, out: Path | None, collectives: Path | None, score: bool, seed: int, count: int,
+    json: bool,
+) -> None:  # fmt: skip
+    """Fit operators, collectives or both on the kernels in ``data``, and print how good they are."""
+    from codesign.cli.collectives_view import collective_tables, fit_and_write
+    from codesign.costmodels.operators.model_file import write_model
+    from codesign.costmodels.operators.training import train
+
     notes, tables = [], []
     results: dict[str, object] = {}
     if out is not None or collectives is None:
-        count = workers or os.cpu_count() or 1
         found = train(data, score=score, seed=seed, workers=count, progress=lambda text: note(ctx, text))
         if out is not None:
             write_model(out, found.model)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from codesign.errors import DataError, UsageError
 from codesign.run import Run, load_run
+from codesign.search.derive import derive_missing
 
 SUFFIXES = ("_low", "_high", "_source")
 STATUSES = ("ok", "infeasible", "invalid", "crashed", "timeout")
@@ -108,6 +109,8 @@ def load_sheet(runs: Iterable[Run | Path | str]) -> Sheet:
     loaded = tuple(r if isinstance(r, Run) else load_run(r) for r in runs)
     if not loaded:
         raise UsageError("no run given", "name a run directory")
+    for run in loaded:
+        derive_missing(run)
     fields = _fields(loaded)
     names = [f.name for f in fields]
     names += [o.name + s for o in fields if o.role == "objective" for s in SUFFIXES]

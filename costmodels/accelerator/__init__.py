@@ -1,4 +1,4 @@
-"""The loop-nest cost model of spatial accelerators: problems, mappings, and what they cost."""
+"""Spatial accelerators: a loop-nest cost model, and closed forms of systolic arrays and cascades."""
 
 from __future__ import annotations
 

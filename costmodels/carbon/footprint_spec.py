@@ -5,6 +5,7 @@ A boundary and a functional unit are declared or the result says that they are n
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import msgspec
 from codesign.costmodels.carbon.coefficients import coefficient
 from codesign.costmodels.carbon.draws import DRAWS, Uncertain
 from codesign.costmodels.carbon.operation import Operated, Run, estimated, stated
-from codesign.costmodels.carbon.parts import AnyPart
+from codesign.costmodels.carbon.parts import KINDS, AnyPart
 from codesign.costmodels.carbon.uncertain import of_coefficient, written
-from codesign.errors import DataError, UsageError
+from codesign.errors import DataError, UsageError, nearest
 from codesign.strict_yaml import decode_yaml, read_text
 from codesign.targets.grids import Grid, load_grid
 
 SCHEMA = 1
+UNKNOWN_KIND = re.compile(r"\.kind: invalid value '(.*?)'")
 MOST_SYSTEMS = 64
 MOST_GRIDS = 32
 MOST_PARTS = 256
@@ -105,7 +107,12 @@ def read_footprint(path: str) -> Asked:
         DataError: naming file, field, found, expected.
         UsageError: an unknown grid, node, process or target; the nearest is named.
     """
-    return asked_footprint(decode_yaml(read_text(path), FootprintSpec, path), path, Path(path).parent)
+    try:
+        spec = decode_yaml(read_text(path), FootprintSpec, path)
+    except DataError as error:
+        wrong = UNKNOWN_KIND.search(error.message)
+        raise DataError(error.message, nearest(wrong[1], KINDS) if wrong else error.hint) from None
+    return asked_footprint(spec, path, Path(path).parent)
 
 
 def asked_footprint(spec: FootprintSpec, name: str = "spec", folder: Path = Path()) -> Asked:

@@ -96,12 +96,12 @@ class Crossover(msgspec.Struct, frozen=True):
     Attributes:
         system: Name.
         begins_g_per_w: Use from which it is best: grams of operational carbon per watt of mean power over the life.
-        years: Grid id -> years of life, at the stated utilisation and PUE, from which it is best there.
+        years: Grid id -> years of life, at the stated utilisation and PUE, from which it is best there; None is never.
     """
 
     system: str
     begins_g_per_w: float
-    years: Mapping[str, float]
+    years: Mapping[str, float | None]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -342,16 +342,19 @@ def _crossovers(asked: Asked, found: tuple[list[int], CarbonHull] | None) -> tup
     return tuple(rows)
 
 
-def _years_of(asked: Asked, grid: Grid, use: float) -> float:
-    """Return the years of life in which a watt of mean power emits ``use`` grams in use."""
+def _years_of(asked: Asked, grid: Grid, use: float) -> float | None:
+    """Return the years of life in which a watt of mean power emits ``use`` grams in use; None where it never does."""
     a_year = grid.intensity.value * asked.pue.value * asked.utilisation.value * DAYS_PER_YEAR * HOURS_PER_DAY / 1e3
-    return use / a_year if a_year else float("inf")
+    if not use:
+        return 0.0
+    return use / a_year if a_year else None
 
 
 def _years(asked: Asked, found: tuple[list[int], CarbonHull] | None) -> Array:
     """Return the years of life to plot: up to 10, or past the last crossover within 50."""
-    last = [row.years[g.id] for row in _crossovers(asked, found) for g in asked.grids if row.years[g.id] <= 50.0]
-    return np.geomspace(0.1, max(10.0, 1.5 * max(last, default=0.0)), 81)
+    all_years = [years for row in _crossovers(asked, found) for years in row.years.values()]
+    last = max((years for years in all_years if years is not None and years <= 50.0), default=0.0)
+    return np.geomspace(0.1, max(10.0, 1.5 * last), 81)
 
 
 def _lines(asked: Asked, years: Array) -> dict[str, dict[str, tuple[float, ...]]]:

@@ -255,7 +255,10 @@ def _plain(given: Any, unit: str, where: str) -> float:
     return found.value
 
 
-_GRAMS: dict[type, Any] = {
+_GRAMS: dict[Any, Callable[[Any, Take, str], Any]] = {
     Die: _die, Memory: _memory, Packaging: _package, Board: _board, Module: _module, Server: _server,
     Chiplets: _chiplets, Figure: _figure,
 }  # fmt: skip
+
+KINDS = tuple(str(kind.__struct_config__.tag) for kind in _GRAMS)
+"""Kinds of parts that a spec may name."""

@@ -6,12 +6,6 @@ Layout, version 2: a NumPy archive (``.npz``) without objects. ``card`` holds JS
 
 from __future__ import annotations
 
-import io
-import lzma
-import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,29 +13,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from codesign.costmodels.array_archive import read_arrays, write_arrays
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
 from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.power import PowerModel
-from codesign.costmodels.operators.trees import Trees
+from codesign.costmodels.operators.trees import TREE_ARRAYS, checked_trees
 from codesign.errors import DataError
-from codesign.run import write_file
 
 VERSION = 2
-LARGEST = 256 << 20
-"""Bytes that the arrays of a model may take together."""
-
-DEEPEST = 256
-"""Levels of a tree: each is a pass over the rows."""
-
-DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ValueError, EOFError, RuntimeError,
-)  # fmt: skip
-"""What reading an archive raises of one that is none, was cut or changed, or is locked."""
-
 HINT = "expected a file that codesign costmodels fit wrote"
-TREE_ARRAYS = ("feature", "threshold", "left", "right", "value", "root")
 
 
 class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,13 +122,7 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
             arrays[f"{name}/own"] = np.array(list(family.own.values()))
         if family.network is not None:
             arrays[f"{name}/network"] = family.network.packed()
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(arrays):
-            part = io.BytesIO()
-            np.lib.format.write_array(part, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
-    write_file(Path(path), content.getvalue())
+    write_arrays(path, arrays)
 
 
 def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
@@ -160,16 +136,7 @@ def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
         DataError: it cannot be read, is none, is cut, or is of another version.
     """
     path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(part.file_size for part in archive.infolist()) > LARGEST:
-                raise DataError(f"{path.name} unpacks to more than {LARGEST >> 20} MiB", HINT)
-            wanted = [part for part in archive.namelist() if trees or "/trees/" not in part]
-            arrays = {part.removesuffix(".npy"): _array(archive, part) for part in wanted}
-    except OSError as error:
-        raise DataError(f"cannot read {path.name}: {(error.strerror or str(error)).lower()}", HINT) from None
-    except DAMAGE as error:
-        raise DataError(f"{path.name} is no operator model, or is damaged: {error}", HINT) from None
+    arrays = read_arrays(path, "operator model", HINT, lambda name: trees or "/trees/" not in name)
     card = _card(arrays.pop("card", None), path.name)
     known = {expert.name: expert for expert in EXPERTS}
     try:
@@ -177,19 +144,6 @@ def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
     except (KeyError, ValueError, IndexError) as error:
         raise DataError(f"{path.name} is damaged: array {error} is missing or wrong", HINT) from None
     return OperatorModel(card, families)
-
-
-def _array(archive: zipfile.ZipFile, part: str) -> Any:
-    """Return the array of a part; one that claims more than the part holds is not made room for."""
-    with archive.open(part) as file:
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
-            np.lib.format.read_magic(file)
-        )
-        shape, _, dtype = read_header(file) if read_header else ((), False, np.dtype(object))
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize > archive.getinfo(part).file_size:
-            raise ValueError(f"{part} is no plain array")
-    with archive.open(part) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _card(text: Any, name: str) -> Card:
@@ -208,20 +162,6 @@ class _Version(msgspec.Struct):
     codesign_operators: int
 
 
-def _trees(name: str, fitted: Fitted, arrays: Mapping[str, Any]) -> Trees:
-    """Return the trees of one expert; their indices stay within them."""
-    trees = {field: arrays[f"{name}/trees/{field}"] for field in TREE_ARRAYS}
-    nodes = len(trees["feature"])
-    if not 0 <= fitted.depth <= DEEPEST or not np.isfinite(trees["value"]).all():
-        raise ValueError(f"{name}/trees")
-    for field in ("left", "right", "root"):
-        if not ((trees[field] >= 0) & (trees[field] < nodes)).all():
-            raise IndexError(f"{name}/trees/{field}")
-    if any(len(trees[field]) != nodes for field in TREE_ARRAYS if field != "root"):
-        raise ValueError(f"{name}/trees")
-    return Trees(**trees, depth=fitted.depth, offset=fitted.offset)
-
-
 def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_trees: bool) -> FamilyModel:
     """Return one expert."""
     name = expert.name
@@ -238,7 +178,8 @@ def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_tree
     return FamilyModel(
         expert=expert, pooled=pooled, own=dict(zip(fitted.own, own, strict=True)),
         groups={key: groups[row] for row, key in enumerate(fitted.groups)},
-        trees=_trees(name, fitted, arrays) if with_trees else NO_TREES, devices=fitted.devices,
+        trees=checked_trees(arrays, f"{name}/trees", fitted.depth, fitted.offset) if with_trees else NO_TREES,
+        devices=fitted.devices,
         architectures=fitted.architectures, scatter=fitted.scatter, network=network,
         distilled=fitted.distilled,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,12 @@ from codesign.quantity import Array
 
 BLOCK = 256
 """Rows that walk all trees together: their state fits the processor's cache."""
+
+DEEPEST = 256
+"""Levels of a tree: each is a pass over the rows."""
+
+TREE_ARRAYS = ("feature", "threshold", "left", "right", "value", "root")
+"""Fields of ``Trees`` that are arrays, as files name them."""
 
 
 class Trees(msgspec.Struct, frozen=True, eq=False):
@@ -109,3 +115,47 @@ def of_ensembles(fitted: Sequence[Any]) -> Trees:
         right=columns["right"].astype(np.int32), value=columns["value"], root=np.array(roots, np.int32), depth=deepest,
         offset=float(np.mean([model._baseline_prediction.item() for model in fitted])),
     )  # fmt: skip
+
+
+def of_forest(forest: Any) -> Trees:
+    """Return the mean of a fitted forest of scikit-learn (random or extra trees) of one output."""
+    parts: dict[str, list[Any]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
+    roots, deepest, total = [], 0, 0
+    for tree in (estimator.tree_ for estimator in forest.estimators_):
+        own = np.arange(tree.node_count, dtype=np.int32)
+        leaf = tree.children_left < 0
+        # rows are float32: they are at most a float64 bound exactly where they are at most the float32 below it
+        bound = tree.threshold.astype(np.float32)
+        bound = np.where(bound > tree.threshold, np.nextafter(bound, np.float32(-np.inf)), bound)
+        parts["feature"].append(np.where(leaf, 0, tree.feature).astype(np.int16))
+        parts["threshold"].append(np.where(leaf, np.inf, bound).astype(np.float32))
+        parts["left"].append(np.where(leaf, own, tree.children_left) + total)
+        parts["right"].append(np.where(leaf, own, tree.children_right) + total)
+        parts["value"].append((tree.value[:, 0, 0] / len(forest.estimators_)).astype(np.float32))
+        roots.append(total)
+        deepest, total = max(deepest, int(tree.max_depth)), total + tree.node_count
+    columns = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return Trees(
+        feature=columns["feature"], threshold=columns["threshold"], left=columns["left"].astype(np.int32),
+        right=columns["right"].astype(np.int32), value=columns["value"], root=np.array(roots, np.int32), depth=deepest,
+        offset=0.0,
+    )  # fmt: skip
+
+
+def checked_trees(arrays: Mapping[str, Any], at: str, depth: int, offset: float) -> Trees:
+    """Return the trees that a file holds under ``at``; their indices stay within them.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError, IndexError: an array is wrong; the message names it.
+    """
+    trees = {field: arrays[f"{at}/{field}"] for field in TREE_ARRAYS}
+    nodes = len(trees["feature"])
+    if not 0 <= depth <= DEEPEST or not np.isfinite(trees["value"]).all():
+        raise ValueError(at)
+    for field in ("left", "right", "root"):
+        if not ((trees[field] >= 0) & (trees[field] < nodes)).all():
+            raise IndexError(f"{at}/{field}")
+    if any(len(trees[field]) != nodes for field in TREE_ARRAYS if field != "root"):
+        raise ValueError(at)
+    return Trees(**trees, depth=depth, offset=offset)

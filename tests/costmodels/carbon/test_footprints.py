@@ -117,12 +117,12 @@ def test_crossovers_are_where_the_lines_cross() -> None:
     found = result(systems=systems, grids=["380 g/kWh", "40 g/kWh"])
     assert [row.system for row in found.crossovers] == ["frugal", "efficient"]
     for grid in found.lines["frugal"]:
-        years = found.crossovers[1].years[grid]
+        years = found.crossovers[1].years[grid] or np.nan
         frugal, efficient = (np.interp(np.log(years), np.log(found.years), found.lines[name][grid])
                              for name in ("frugal", "efficient"))  # fmt: skip
         if years < found.years[-1]:
             assert frugal == pytest.approx(efficient, rel=2e-2)
-    slow, fast = (found.crossovers[1].years[grid] for grid in found.lines["frugal"])
+    slow, fast = (found.crossovers[1].years[grid] or np.nan for grid in found.lines["frugal"])
     assert fast == pytest.approx(slow * 380.0 / 40.0), "a tenth of the intensity takes as many times the life"
 
 
@@ -138,6 +138,18 @@ def test_ten_thousand_draws_of_a_full_footprint_are_quick() -> None:
     begin = time.perf_counter()
     footprints(question)
     assert time.perf_counter() - begin < 0.5, "the aim is 0.1 s; this machine may be busy"
+
+
+def test_on_a_grid_without_carbon_nothing_is_ever_overtaken() -> None:
+    systems = [
+        {"name": "frugal", "run": {**RUN, "energy": "4 J"}, "parts": [{**FIGURE, "value": "100 kgCO2e"}]},
+        {"name": "efficient", "run": {**RUN, "energy": "2 J"}, "parts": [{**FIGURE, "value": "300 kgCO2e"}]},
+    ]
+    found = result(systems=systems, grids=[0, "FRA"])
+    first, second = found.crossovers
+    assert set(first.years.values()) == {0.0}
+    assert [years is None for years in second.years.values()] == [True, False]
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Result) == found
 
 
 def test_results_of_a_seed_are_the_same_and_survive_json() -> None:
@@ -255,4 +267,7 @@ def test_the_command_as_a_process(run_codesign: RunCodesign, tmp_path: Path) -> 
     assert rendered.rc == 0, rendered.stderr
     path.write_text(yaml.safe_dump(spec(girds=["USA"])))
     wrong = run_codesign("carbon", "footprint", str(path))
+    path.write_text(yaml.safe_dump(spec(systems=[{"name": "a", "run": RUN, "parts": [{"kind": "bord"}]}])))
+    kind = run_codesign("carbon", "footprint", str(path))
+    assert (kind.rc, "did you mean board" in kind.stderr) == (2, True), kind.stderr
     assert (wrong.rc, "girds" in wrong.stderr, "grids" in wrong.stderr) == (2, True, True)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign.costmodels.operators import model_file
+from codesign.costmodels import array_archive
 from codesign.costmodels.operators.experts import EXPERTS
 from codesign.costmodels.operators.fit import FamilyModel, predict, predict_quickly
 from codesign.costmodels.operators.model_file import VERSION, model_of, read_model, write_model
@@ -181,7 +181,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_file, "LARGEST", 1 << 20)
+    monkeypatch.setattr(array_archive, "LARGEST", 1 << 20)
     bomb = written(tmp_path / "bomb.npz", {**parts(content), "gemm-16/filler": packed(np.zeros(1 << 18))})
     assert bomb.stat().st_size < 50_000
     with pytest.raises(DataError, match="unpacks to more than 1 MiB"):

@@ -21,7 +21,7 @@ function table(heads, rows) {
 }
 function header() {
   $('title').textContent = data.title || 'Carbon footprint';
-  $('summary').textContent = `Carbon of ${data.functional_unit}; ${data.boundary === 'not declared' ? 'boundary not declared' : 'boundary: ' + data.boundary}. ` +
+  $('summary').textContent = `Carbon of ${data.functional_unit === 'not declared' ? 'a unit; functional unit not declared' : data.functional_unit}; ${data.boundary === 'not declared' ? 'boundary not declared' : 'boundary: ' + data.boundary}. ` +
     `Intervals hold 90 % of ${grouped(data.draws)} draws.`;
   const facts = [['boundary', data.boundary], ['functional unit', data.functional_unit],
     ...Object.entries(data.method).map(([name, how]) => ['energy of ' + name, how]),
