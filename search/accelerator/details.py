@@ -9,7 +9,7 @@ import numpy as np
 from codesign.costmodels.accelerator import Costs, Mappings, evaluate
 from codesign.costmodels.accelerator.drawing import draw
 from codesign.costmodels.accelerator.timeloop import mapping_text
-from codesign.errors import CodesignError
+from codesign.errors import CodesignError, UsageError
 from codesign.search.accelerator.configure import ASSUMPTIONS, Configured
 from codesign.search.accelerator.layers import Layers
 from codesign.search.accelerator.price import LayerCost, Priced
@@ -186,19 +186,28 @@ def _timeloop(layers: Layers, chosen: list[tuple[Costs, Mappings]]) -> str:
 
 def _notes(problem: AcceleratorProblem, priced: Priced, configured: Configured, layers: Layers) -> tuple[str, ...]:
     """Return the comparison with the baseline, and what the numbers leave out."""
-    lines = []
-    base = problem.baseline()
-    if base is not None:
-        against, _, reference = problem.priced(problem.design(problem.box.rows(base)[0]))
-        if isinstance(reference, Priced):
-            ratios = [f"{name} x {_number(priced, field) / _number(reference, field):.3g}" for name, field in RATIOS]
-            ratios.append(f"area x {float(configured.area.value) / float(against.area.value):.3g}")
-            lines.append(f"over the baseline ({problem.template.architecture.id} as it is): {', '.join(ratios)}")
+    lines = _comparison(problem, priced, configured)
     lines += [
         f"{model}: {skipped} operators are no multiply-adds (norms, activations, lookups) and are not counted"
         for model, skipped in zip(layers.models, layers.left_out, strict=True) if skipped
     ]  # fmt: skip
     return (*lines, *ASSUMPTIONS)
+
+
+def _comparison(problem: AcceleratorProblem, priced: Priced, configured: Configured) -> list[str]:
+    """Return the ratios to the baseline; nothing where the baseline itself cannot be made."""
+    base = problem.baseline()
+    if base is None:
+        return []
+    try:
+        against, _, reference = problem.priced(problem.design(problem.box.rows(base)[0]))
+    except UsageError:
+        return []
+    if isinstance(reference, str):
+        return []
+    ratios = [f"{name} x {_number(priced, field) / _number(reference, field):.3g}" for name, field in RATIOS]
+    ratios.append(f"area x {float(configured.area.value) / float(against.area.value):.3g}")
+    return [f"over the baseline ({problem.template.architecture.id} as it is): {', '.join(ratios)}"]
 
 
 def _number(priced: Priced, field: str) -> float:

@@ -17,6 +17,7 @@ from codesign.costmodels.carbon.chiplet_packages import Parts, package, package_
 from codesign.costmodels.carbon.chiplets import Chiplet, DesignEffort, Silicon, chiplet_process, manufacturing_grams
 from codesign.costmodels.carbon.coefficients import Corner
 from codesign.costmodels.carbon.memory import memory_grams, memory_process
+from codesign.costmodels.carbon.wafers import dies_per_wafer
 from codesign.quantity import Array
 from codesign.search.accelerator.configure import Configured
 from codesign.search.accelerator.technologies import joining, memory_device
@@ -41,6 +42,16 @@ class Embodied(NamedTuple):
         return self._asdict()
 
 
+def fits_wafer(configured: Configured) -> bool:
+    """Say whether a wafer holds at least one die, at the upper end of its area."""
+    area = configured.area if _one_die(configured) else configured.core_area
+    return bool(dies_per_wafer(area.high, Silicon().wafer_mm) >= 1.0)
+
+
+def _one_die(configured: Configured) -> bool:
+    return configured.design.cores == 1 or not joining(configured.design.package).kind
+
+
 def embodied(configured: Configured) -> Embodied:
     """Return the embodied carbon of a configuration; ends take area and coefficients at their ends at once.
 
@@ -50,7 +61,7 @@ def embodied(configured: Configured) -> Embodied:
     design = configured.design
     device = memory_device(design.memory)
     stacked = joining(design.package).kind
-    one_die = not stacked or design.cores == 1
+    one_die = _one_die(configured)
     area = configured.area if one_die else configured.core_area
     made: list[tuple[Array, Array, Array]] = []
     for corner, mm2 in zip(CORNERS, area, strict=True):

@@ -20,7 +20,7 @@ from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.accelerator.configure import ASSUMPTIONS, Configured, configure
-from codesign.search.accelerator.embodied import Embodied, embodied
+from codesign.search.accelerator.embodied import Embodied, embodied, fits_wafer
 from codesign.search.accelerator.layers import Layers, layers_of
 from codesign.search.accelerator.pools import Pools
 from codesign.search.accelerator.price import Priced, layer_costs, price
@@ -54,6 +54,8 @@ FURTHER = (
 
 BEFORE_MAPPING = ("area", "peak_power", "static_power", "embodied_carbon")
 """Numbers that are known before any mapping."""
+
+NO_WAFER = "a die does not fit the wafer"
 
 LIMITED_KNOBS = {"rows": "", "columns": "", "cores": "", "buffer": "B"}
 
@@ -170,9 +172,14 @@ class AcceleratorProblem(base.Problem):
         unknown = (np.nan, np.nan, np.nan)
         row: dict[str, Any] = dict.fromkeys(self._names, unknown)
         row |= {name: (float(getattr(design, name)),) * 3 for name in LIMITED_KNOBS}
-        configured = configure(self.template, design)
+        try:
+            configured = configure(self.template, design)
+        except UsageError as error:  # a memory beyond the fit: this design cannot be priced, the next one may
+            return {**row, "reason": error.message, "unmapped": True}
+        row |= {"area": _ends(configured.area), "reason": "", "unmapped": False}
+        if not fits_wafer(configured):
+            return {**row, "reason": NO_WAFER, "unmapped": True}
         row |= {name: _ends(one) for name, one in _before(configured, embodied(configured)).items()}
-        row |= {"reason": "", "unmapped": False}
         for limit in self.constraints:
             known = limit.metric in BEFORE_MAPPING or limit.metric in LIMITED_KNOBS
             if known and limit.violation(np.asarray(row[limit.metric][1])) > 0.0:

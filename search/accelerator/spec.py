@@ -167,13 +167,19 @@ def _check(knob: str, value: float | str) -> None:
 
 
 def parameters(asked: AcceleratorSpec, template: Template) -> list[Parameter]:
-    """Return the knobs as parameters: those of the spec, else values around the template's."""
+    """Return the knobs as parameters: those of the spec, else values around the template's.
+
+    Raises:
+        UsageError: a package, where every design has one core.
+    """
     own = template.design()._asdict()
     found: list[Parameter] = []
     several: tuple[int, ...] = ()
     for knob, unit in UNITS.items():
         values = asked.vary.get(knob) or _usual(knob, own[knob])
         if knob == "package":  # a single core is one die whatever the package
+            if knob in asked.vary and not several:
+                raise UsageError("package: given, but every design has one core", "give cores too: --vary cores=2,4")
             names = tuple(dict.fromkeys(values))
             found += [Categorical(knob, names, when=When("cores", several))] if several else []
         elif knob in NAMED:

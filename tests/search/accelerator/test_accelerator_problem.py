@@ -16,7 +16,7 @@ from codesign.search.accelerator.details import roofline
 from codesign.search.accelerator.layers import Layers
 from codesign.search.accelerator.pools import Pools, geometry_of, reference
 from codesign.search.accelerator.price import Priced, layer_costs
-from codesign.search.accelerator.problem import AcceleratorProblem
+from codesign.search.accelerator.problem import AcceleratorProblem, nearest_values
 from codesign.search.accelerator.template import read_template
 from codesign.search.mapping.bounds import bounds_of
 from codesign.search.mapping.problem import MappingProblem
@@ -102,6 +102,23 @@ def test_limits_hold_and_hopeless_designs_are_not_mapped() -> None:
     assert (refused.status == Status.INFEASIBLE).all()
     assert np.isfinite(refused.violation).all()
     assert "area <= 0.001 mm2" in strict.nearest_miss()
+
+
+def test_a_die_beyond_the_wafer_is_infeasible_and_the_search_goes_on() -> None:
+    vary = {**SMALL["vary"], "rows": [12, 1024], "columns": [14, 1024], "pads": [64.0], "cores": [64],
+            "package": ["monolithic"], "node": [28.0]}  # fmt: skip
+    problem = AcceleratorProblem(**{**SMALL, "vary": vary, "where": ["latency <= 1 ns"]})
+    results = problem.evaluate(problem.box.encode(**{**nearest_values(problem.box, problem.template.design()),
+                                                     "rows": 1024, "columns": 1024}))  # fmt: skip
+    assert results.reason_counts() == {"a die does not fit the wafer": 1}
+    assert problem.pools.searched == 0
+
+
+def test_a_memory_beyond_the_fit_is_infeasible_and_says_so() -> None:
+    problem = AcceleratorProblem(**{**SMALL, "template": "gemmini-like", "vary": {"bandwidth": [2048.0], "cores": [1]}})
+    results = problem.evaluate(problem.box.enumerate(0, 2))
+    assert not results.ok.any()
+    assert all("width_bits" in text for text in results.reason_counts())
 
 
 def test_a_limit_on_time_is_kept_too() -> None:
@@ -233,6 +250,7 @@ def test_details_name_levels_layers_and_the_baseline() -> None:
         ({"vary": {"rows": ["many"]}}, "expected a number"),
         ({"vary": {"volts": [float("nan")]}}, "volts"),
         ({"vary": {"bits": [12]}}, "8 or 16"),
+        ({"vary": {"cores": [1], "package": ["3d"]}}, "every design has one core"),
         ({"weights": [1.0, 2.0]}, "2 weights"),
         ({"weights": [0.0]}, "positive"),
         ({"pick": "best"}, "pick"),
