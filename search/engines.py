@@ -16,6 +16,7 @@ ENGINES: dict[str, Callable[[], Callable[..., Engine]]] = {
     "random": lambda: _load("random_search", "RandomSearch"),
     "nsga2": lambda: _load("nsga2", "Nsga2"),
     "local": lambda: _load("local_search", "LocalSearch"),
+    "islands": lambda: _load("islands", "Islands"),
 }
 OPTUNA = "optuna:"
 

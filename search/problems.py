@@ -11,6 +11,7 @@ from codesign.search.problem import Problem
 
 PROBLEMS: dict[str, Callable[[], type[Problem]]] = {
     "deployment": lambda: _load("deployment", "Deployment"),
+    "mapping": lambda: _load("mapping.problem", "MappingProblem"),
     "demand-response": lambda: _load("demand_response.problem", "DemandResponse"),
 }
 

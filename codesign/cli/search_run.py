@@ -12,7 +12,7 @@ import typer
 
 from codesign.cli.output import Table, envelope, is_quiet, note, number, result_console, show_tables
 
-Engine = Annotated[str, typer.Option(help="exhaustive, random, nsga2, local, or optuna:SAMPLER.")]
+Engine = Annotated[str, typer.Option(help="exhaustive, random, nsga2, local, islands, or optuna:SAMPLER.")]
 Evaluations = Annotated[int | None, typer.Option(help="Budget; default: the whole space, or 10,000.")]
 TimeLimit = Annotated[str | None, typer.Option("--time", help="Stop after this long, for example '2 min'.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same front, whatever --workers.")]

@@ -1,0 +1,209 @@
+"""The best mappings of one Einsum on one accelerator, found at once and in memory.
+
+This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces
+are streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the
+front over all objectives; random mappings at as many evaluations say what the search is worth.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.costmodels.accelerator import Mappings, Problem
+from codesign.errors import LimitCrossed
+from codesign.search.engine import Engine
+from codesign.search.exhaustive import Exhaustive
+from codesign.search.islands import Islands
+from codesign.search.mapping.bounds import Bounds
+from codesign.search.mapping.problem import MappingProblem
+from codesign.search.mapping.space import Rows
+from codesign.search.mapping.uneven import embedded
+from codesign.search.mapping.written import written_problem
+from codesign.search.pareto import Archive
+from codesign.search.random_search import RandomSearch
+from codesign.targets.spatial import Architecture
+
+Array = NDArray[np.float64]
+
+BUDGET = 20_000
+"""Evaluations of a search where none are asked for: half a second."""
+
+
+class MappingFront(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        problem: The searched problem; its ``space`` reads the points.
+        objectives: Names of the M objectives.
+        points: (K, D) rows of the front, by the first objective.
+        values: (K, M) their objectives, SI (latency in cycles where the design has no clock).
+        best: (M,) the best value of every objective.
+        best_points: (M, D) the mapping of the front that has it: of several, none is worse in all else.
+        random: (M,) the best values of random mappings at as many evaluations; the same where all were seen.
+        evaluations: Mappings that were priced.
+        exhaustive: Whether that was the whole space.
+        seconds: Wall time of the search, the random mappings apart.
+    """
+
+    problem: MappingProblem
+    objectives: tuple[str, ...]
+    points: Rows
+    values: Array
+    best: Array
+    best_points: Rows
+    random: Array
+    evaluations: int
+    exhaustive: bool
+    seconds: float
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return what no mapping can beat."""
+        return self.problem.bounds
+
+    def mapping(self, objective: str) -> Mappings:
+        """Return the best mapping by one objective."""
+        row = self.best_points[self.objectives.index(objective)]
+        return self.problem.space.mappings(row[None, :])[0][1]
+
+
+def best_mappings(
+    einsum: Problem,
+    architecture: Architecture,
+    objectives: Sequence[str] = ("energy", "latency"),
+    budget: int = BUDGET,
+    seed: int = 0,
+    *,
+    where: Sequence[str] = (),
+    bypass: bool = True,
+    uneven: bool = False,
+    ragged: bool = False,
+    baseline: bool = True,
+) -> MappingFront:
+    """Return the front of mappings of a problem.
+
+    Args:
+        einsum: What is mapped.
+        architecture: What it is mapped onto.
+        objectives: What to minimise: energy, latency, edp, buffer, traffic.
+        budget: Mappings to price; a space of no more is priced whole.
+        seed: All randomness derives from it.
+        where: Limits, such as ``utilisation >= 50 %``.
+        bypass: Whether tensors may pass by levels that could keep them.
+        uneven: Whether tiles of one level may be cut at different loops.
+        ragged: Whether bounds may exceed the extents.
+        baseline: Whether to price as many random mappings.
+
+    Raises:
+        UsageError: an unknown objective or limit.
+        LimitCrossed: no mapping fits, or none keeps the limits.
+    """
+    problem = MappingProblem(
+        einsum=einsum, architecture=architecture, objectives=tuple(objectives), where=tuple(where), bypass=bypass,
+        uneven=uneven, ragged=ragged,
+    )  # fmt: skip
+    return search(problem, budget, seed, baseline=baseline)
+
+
+def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, baseline: bool = True) -> MappingFront:
+    """Return the front of a mapping problem; arguments and errors as of ``best_mappings``."""
+    space = problem.space
+    whole = space.size is not None and space.size <= budget
+    engine: Engine = Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget)
+    began = time.perf_counter()
+    found = _Best(len(problem.objectives))
+    if problem.asked.uneven and not whole:
+        _begin_even(problem, engine, budget // 2, seed, found)
+    reasons = _run(problem, engine, budget, found)
+    seconds = time.perf_counter() - began
+    if not len(found.archive):
+        most = max(reasons, key=lambda text: reasons[text], default="no mapping was priced")
+        raise LimitCrossed(
+            f"none of {found.evaluations} mappings of {problem.einsum.name} on {problem.architecture.id} is feasible: "
+            f"{reasons.get(most, 0)} x {most}",
+            "relax that limit, or search more mappings",
+        )
+    rival = found
+    if baseline and not whole:
+        rival = _Best(len(problem.objectives))
+        _run(problem, RandomSearch(space, seed=seed, chunk=engine.batch), found.evaluations, rival)
+    order = np.argsort(found.archive.values[:, 0], kind="stable")
+    points = np.stack([found.kept[number] for number in found.archive.ids[order].tolist()])
+    values = found.archive.values[order]
+    return MappingFront(
+        problem=problem,
+        objectives=tuple(objective.name for objective in problem.objectives),
+        points=points,
+        values=values,
+        best=found.best,
+        best_points=points[values.argmin(axis=0)],
+        random=rival.best,
+        evaluations=found.evaluations,
+        exhaustive=whole,
+        seconds=seconds,
+    )
+
+
+def even_front(problem: MappingProblem, budget: int, seed: int) -> Rows:
+    """Return the best even mappings of a problem, as rows of its uneven space; none where none is feasible."""
+    even = MappingProblem(
+        einsum=problem.einsum, architecture=problem.architecture, keeps=problem.keeps,
+        **{**problem.spec(), "problem": written_problem(problem.einsum), "uneven": False},
+    )  # fmt: skip
+    try:
+        front = search(even, budget, seed, baseline=False)
+    except LimitCrossed:
+        return problem.space.sample(np.random.Generator(np.random.Philox(key=seed)), 0)
+    return embedded(even.space, problem.space, front.points)
+
+
+def _begin_even(problem: MappingProblem, engine: Engine, budget: int, seed: int, found: _Best) -> None:
+    """Spend ``budget`` on even mappings, and tell the engine the best of them."""
+    points = even_front(problem, budget, seed)
+    if len(points):
+        results = problem.evaluate(points)
+        engine.tell(points, results)
+        found.offer(points, results.objectives, results.ok)
+    found.evaluations = budget
+
+
+class _Best:
+    """The front, and the best of every objective, of all that was priced."""
+
+    def __init__(self, objectives: int) -> None:
+        self.archive = Archive(objectives)
+        self.kept: dict[int, Rows] = {}
+        self.best: Array = np.full(objectives, np.inf)
+        self.evaluations = 0
+
+    def offer(self, points: Rows, values: Array, ok: NDArray[np.bool_]) -> None:
+        """Take in a priced batch."""
+        ids = np.arange(self.evaluations, self.evaluations + len(points), dtype=np.int64)
+        self.evaluations += len(points)
+        rows = np.flatnonzero(ok)
+        if not len(rows):
+            return
+        self.best = np.minimum(self.best, values[rows].min(axis=0))
+        entered = self.archive.offer(values[rows], ids[rows])
+        self.kept |= dict(zip(ids[rows[entered]].tolist(), points[rows[entered]], strict=True))
+        self.kept = {number: self.kept[number] for number in self.archive.ids.tolist()}
+
+
+def _run(problem: MappingProblem, engine: Engine, budget: int, found: _Best) -> dict[str, int]:
+    """Ask, price and tell until the budget or the space ends; return how often each reason took a mapping out."""
+    reasons: dict[str, int] = {}
+    while found.evaluations < budget:
+        points = engine.ask(min(engine.batch, budget - found.evaluations))
+        if not len(points):
+            break
+        results = problem.evaluate(points)
+        engine.tell(points, results)
+        found.offer(points, results.objectives, results.ok)
+        for text, count in results.reason_counts().items():
+            reasons[text] = reasons.get(text, 0) + count
+    return reasons

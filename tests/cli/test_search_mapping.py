@@ -1,0 +1,111 @@
+"""``codesign search mapping`` as a user runs it: one Einsum into a run, a model into a table, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunCodesign
+
+PRODUCT = ("search", "mapping", "--problem", "gemm:64x64x64", "--target", "eyeriss-like", "--evaluations", "1500")
+
+
+def test_one_einsum_makes_a_run_with_front_report_and_nest(run_codesign: RunCodesign, tmp_path: Path) -> None:
+    done = run_codesign(*PRODUCT, "--out", "run")
+    assert done.rc == 0, done.stderr
+    assert "energy" in done.stdout
+    assert "Loop nest of #" in done.stderr
+    assert "at least" in done.stderr
+    front = json.loads((tmp_path / "run" / "front.json").read_text())
+    titles = [one["title"] for detail in front["details"].values() for one in detail["commands"]]
+    assert {"Loop nest", "Accesses", "Timeloop mapping"} <= set(titles)
+    assert "Energy by level" in (tmp_path / "run" / "report.html").read_text()
+    compared = run_codesign("compare", "run", "run")
+    assert compared.rc == 0, compared.stderr
+    more = run_codesign("search", "--resume", "run", "--evaluations", "2500")
+    assert more.rc == 0, more.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["evaluations"] == 2500
+
+
+def test_a_seed_gives_one_front_whatever_the_workers(run_codesign: RunCodesign, tmp_path: Path) -> None:
+    fronts = []
+    for name, workers in (("one", "1"), ("two", "2")):
+        assert run_codesign(*PRODUCT, "--out", name, "--workers", workers).rc == 0
+        fronts.append(json.loads((tmp_path / name / "front.json").read_text())["columns"])
+    assert fronts[0] == fronts[1]
+
+
+def test_an_exported_mapping_costs_the_same_when_read_back(run_codesign: RunCodesign, tmp_path: Path) -> None:
+    assert run_codesign(*PRODUCT, "--objectives", "energy", "--out", "run").rc == 0
+    front = json.loads((tmp_path / "run" / "front.json").read_text())
+    (key, detail), *_ = front["details"].items()
+    text = next(one["text"] for one in detail["commands"] if one["title"] == "Timeloop mapping")
+    (tmp_path / "map.yaml").write_text(text)
+    done = run_codesign(
+        "estimate", "--target", "eyeriss-like", "--problem", "gemm:64x64x64", "--mapping", "map.yaml", "--json"
+    )
+    assert done.rc == 0, done.stderr
+    energy = front["columns"]["energy"][front["columns"]["id"].index(int(key))]
+    assert json.loads(done.stdout)["results"]["energy"]["value"] == pytest.approx(energy, rel=1e-9)
+
+
+def test_a_model_is_a_table_of_shapes_with_totals(run_codesign: RunCodesign) -> None:
+    arguments = ("search", "mapping", "resnet-18", "--target", "tpu-like", "--evaluations", "300")
+    done = run_codesign(*arguments)
+    assert done.rc == 0, done.stderr
+    assert "stage1.first.conv1 +3" in done.stdout
+    assert "best energy" in done.stdout
+    assert "21 layers of 12 shapes" in done.stderr
+    found = json.loads(run_codesign(*arguments, "--json").stdout)
+    results = found["results"]
+    assert found["units"]["latency"] == "cycle"
+    assert results["macs"] == 1_814_073_344
+    for layer in results["layers"]:
+        assert layer["best"]["latency"]["value"] >= layer["bounds"]["cycles"] * (1 - 1e-12)
+        assert layer["best"]["energy"]["value"] >= layer["bounds"]["energy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rc", "said"),
+    [
+        (("--problem", "gemm:4x4x4", "--target", "tpu-lik"), 2, "did you mean tpu-like"),
+        (("--problem", "gem:4x4x4", "--target", "tpu-like"), 2, "did you mean gemm"),
+        (("--problem", "gemm:0x4x4", "--target", "tpu-like"), 2, "found '0', expected a positive integer"),
+        (("--problem", "nothing.yaml", "--target", "tpu-like"), 2, "nothing.yaml"),
+        (("--problem", "gemm:4x4x4", "--target", "tpu-like", "--objectives", "energi"), 2, "did you mean energy"),
+        (("--problem", "gemm:4x4x4", "--target", "tpu-like", "--objectives", ","), 2, "no objective"),
+        (("--problem", "gemm:4x4x4", "--target", "h100-sxm"), 2, "h100-sxm"),
+        (("--problem", "gemm:4x4x4"), 2, "no target given"),
+        (("--target", "tpu-like"), 2, "no problem given"),
+        (("--problem", "gemm:4x4x4", "--target", "tpu-like", "--engine", "island"), 2, "did you mean islands"),
+        (("--problem", "gemm:4x4x4", "--target", "tpu-like", "--where", "power <= 1 W"), 2, "unknown metric 'power'"),
+        (("--problem", "gemm:4x4x4", "--target", "tpu-like", "--evaluations", "0"), 2, "must be above 0"),
+        (
+            ("--problem", "gemm:64x64x64", "--target", "tpu-like", "--evaluations", "500",
+             "--where", "utilisation >= 50 %", "--where", "cycles >= 1"),
+            4, "x violates utilisation >= 50 %",
+        ),
+        (("resnet-19", "--target", "tpu-like"), 2, "did you mean resnet-18"),
+        (("resnet-18", "--target", "tpu-like", "--out", "run"), 2, "--out does not go with a model"),
+        (("resnet-18", "--target", "tpu-like", "--bits", "8/8"), 2, "--bits"),
+        (("resnet-18", "--target", "tpu-like", "--evaluations", "100", "--where", "utilisation >= 200 %"), 4,
+         "violates utilisation >= 200 %"),
+    ],
+)  # fmt: skip
+def test_bad_input_says_what_and_what_to_do(
+    run_codesign: RunCodesign, arguments: tuple[str, ...], rc: int, said: str
+) -> None:
+    done = run_codesign("search", "mapping", *arguments)
+    assert done.rc == rc, done.stderr
+    assert said in done.stderr
+
+
+def test_nothing_feasible_says_how_near_random_mappings_come(run_codesign: RunCodesign) -> None:
+    done = run_codesign(
+        "search", "mapping", "--problem", "gemm:64x64x64", "--target", "tpu-like", "--evaluations", "500",
+        "--where", "utilisation >= 50 %",
+    )  # fmt: skip
+    assert done.rc == 4
+    assert "the best of 1,000 random mappings reaches 12.5 %" in done.stderr
