@@ -199,15 +199,17 @@ def _comparison(problem: AcceleratorProblem, priced: Priced, configured: Configu
     base = problem.baseline()
     if base is None:
         return []
+    design = problem.design(problem.box.rows(base)[0])
+    how = "as it is" if design == problem.template.design() else "as near as the knobs come"
     try:
-        against, _, reference = problem.priced(problem.design(problem.box.rows(base)[0]))
+        against, _, reference = problem.priced(design)
     except UsageError:
         return []
     if isinstance(reference, str):
         return []
     ratios = [f"{name} x {_number(priced, field) / _number(reference, field):.3g}" for name, field in RATIOS]
     ratios.append(f"area x {float(configured.area.value) / float(against.area.value):.3g}")
-    return [f"over the baseline ({problem.template.architecture.id} as it is): {', '.join(ratios)}"]
+    return [f"over the baseline ({problem.template.architecture.id} {how}): {', '.join(ratios)}"]
 
 
 def _number(priced: Priced, field: str) -> float:
