@@ -42,6 +42,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "mm2": ("mm2", 1.0),
     "cm2": ("mm2", 100.0),
     "nm": ("nm", 1.0),
+    **_family("V", "m"),
     **_family("gCO2e", "pnumkMGTPE"),
     "tCO2e": ("gCO2e", 1e6),
     "ktCO2e": ("gCO2e", 1e9),

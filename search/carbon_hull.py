@@ -19,8 +19,32 @@ from codesign.quantity import Array
 from codesign.run import Run
 from codesign.strict_yaml import convert
 
-CARBON = ("carbon_per_million_tokens", "carbon")
-DELAY = "request_latency"
+
+class Columns(NamedTuple):
+    """Where the trials of a kind of search have what a hull needs.
+
+    Attributes:
+        carbon: Of a unit of work, by its names.
+        embodied: The embodied share of it.
+        delay: Of a run.
+        unit: Of work.
+        run: What the delay is of.
+    """
+
+    carbon: tuple[str, ...]
+    embodied: str
+    delay: str
+    unit: str
+    run: str
+
+
+COLUMNS = {
+    "deployment": Columns(
+        ("carbon_per_million_tokens", "carbon"), "embodied_carbon", "request_latency", "Mtoken", "request"
+    ),
+    "accelerator": Columns(("carbon",), "embodied_share", "latency", "run", "run"),
+}
+"""Kind of search -> its columns."""
 
 
 class HullRow(NamedTuple):
@@ -30,9 +54,9 @@ class HullRow(NamedTuple):
         id: Of the trial.
         design: Parameter -> value.
         from_years: Life from which it has the least tCDP, at the run's grid, PUE and utilisation.
-        delay_s: Of a request.
-        operational_g: Of a million tokens.
-        embodied_g: Of a million tokens, at the life of the run.
+        delay_s: Of a request, or of what else a run is.
+        operational_g: Of a unit of work, such as a million tokens.
+        embodied_g: Of the same, at the life of the run.
     """
 
     id: int
@@ -50,44 +74,47 @@ class RunHull(NamedTuple):
         rows: From short lives to long ones.
         designs: How many were compared.
         site: For which the lives hold.
+        columns: What the numbers are of.
     """
 
     rows: tuple[HullRow, ...]
     designs: int
     site: Site
+    columns: Columns
 
 
 def hull_of_run(run: Run) -> RunHull:
-    """Return the hull over the kept, feasible designs of a deployment search.
+    """Return the hull over the kept, feasible designs of a search that states carbon.
 
     Raises:
-        UsageError: the run is no deployment search, or kept no design with embodied carbon.
+        UsageError: the run is no such search, or kept no design with embodied carbon.
         DataError: the run is damaged.
     """
     stored = run.meta.get("spec", {})
-    if stored.get("problem") != "deployment":
-        raise UsageError(f"{run.path} is no deployment search", "its designs state no carbon")
+    names = COLUMNS.get(stored.get("problem", ""))
+    if names is None:
+        raise UsageError(f"{run.path} is no search of {' or '.join(COLUMNS)}s", "its designs state no carbon")
     trials = run.trials()
     columns = set(trials.columns)
-    carbon = next((name for name in CARBON if name in columns), None)
-    if carbon is None or not {DELAY, "embodied_carbon"} <= columns:
-        raise DataError(f"{run.path}: its trials lack carbon, its embodied share or {DELAY}", "search again")
-    stated = trials["embodied_carbon"].is_finite() & trials[carbon].is_finite()
+    carbon = next((name for name in names.carbon if name in columns), None)
+    if carbon is None or not {names.delay, names.embodied} <= columns:
+        raise DataError(f"{run.path}: its trials lack carbon, its embodied share or {names.delay}", "search again")
+    stated = trials[names.embodied].is_finite() & trials[carbon].is_finite()
     known = trials.filter((trials["status"] == "ok") & stated)
     if known.is_empty():
         raise UsageError(f"{run.path} kept no feasible design with embodied carbon", "search with --keep all")
     whole, embodied, delay = (
-        np.asarray(known[name].to_numpy(), np.float64) for name in (carbon, "embodied_carbon", DELAY)
+        np.asarray(known[name].to_numpy(), np.float64) for name in (carbon, names.embodied, names.delay)
     )
     site: Site = convert(stored["spec"].get("site", {}), Site, "run.json: site")
     operational: Array = whole - embodied
     found = carbon_hull(embodied * site.lifetime_years, operational, delay)
-    names = [parameter["name"] for parameter in run.meta["problem"]["parameters"]]
+    parameters = [parameter["name"] for parameter in run.meta["problem"]["parameters"]]
     rows = tuple(
         HullRow(
-            int(known["id"][place]), {name: known[name][place] for name in names}, begins, float(delay[place]),
+            int(known["id"][place]), {name: known[name][place] for name in parameters}, begins, float(delay[place]),
             float(operational[place]), float(embodied[place]),
         )
         for place, begins in zip(found.design.tolist(), found.begins.tolist(), strict=True)
     )  # fmt: skip
-    return RunHull(rows, len(known), site)
+    return RunHull(rows, len(known), site, names)

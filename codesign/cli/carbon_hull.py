@@ -18,7 +18,7 @@ UNITS = {"from_years": "year", "delay_s": "s", "operational_g": "gCO2e", "embodi
 @app.command("hull")
 def hull_command(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(help="Run directory of a deployment search.")],
+    run: Annotated[str, typer.Argument(help="Run directory of a search of deployments or accelerators.")],
     json: JsonFlag = False,
 ) -> None:
     """Say which designs have the least total carbon x delay for some life, and from which on.
@@ -44,9 +44,9 @@ def hull_command(
         )
         for row in found.rows
     ]  # fmt: skip
-    heads = ("point", "design", ">best from", ">request", ">operational", ">embodied")
-    site = found.site
-    title = f"Least total carbon x delay: {len(rows)} of {found.designs:,} designs, by years of life; gCO2e/Mtoken"
+    heads = ("point", "design", ">best from", f">{found.columns.run}", ">operational", ">embodied")
+    site, unit = found.site, found.columns.unit
+    title = f"Least total carbon x delay: {len(rows)} of {found.designs:,} designs, by years of life; gCO2e/{unit}"
     place = f"lives at {site.grid:.1f} gCO2e/kWh, PUE {site.pue:g}, utilisation {site.utilisation:.0%}"
     notes = [
         f"{place}; embodied for {site.lifetime_years:g} years; half the intensity doubles a life",
