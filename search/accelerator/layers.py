@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from codesign.costmodels.accelerator import Problem
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Array
-from codesign.search.mapping.layers import problems_of
+from codesign.search.mapping.layers import problems_of, signature
 
 
 class Layers(NamedTuple):
@@ -66,17 +65,3 @@ def layers_of(models: Sequence[str], bits: int) -> Layers:
     return Layers(
         tuple(models), tuple(problems.values()), tuple(tuple(names[key]) for key in problems), counts, tuple(left_out)
     )
-
-
-def signature(problem: Problem) -> bytes:
-    """Return what layers share that cost the same on any accelerator: loops in order, tensors by place, operation."""
-    place = {rank: index for index, rank in enumerate(problem.ranks)}
-    tensors = [
-        [
-            problem.operand(one),
-            float(one.bits),
-            [[[place[rank], step] for rank, step in axis.terms] for axis in one.axes],
-        ]
-        for one in problem.tensors
-    ]
-    return msgspec.json.encode([list(problem.ranks.values()), tensors, problem.operation])

@@ -102,9 +102,9 @@ def map_model(
     """
     workload = load_model(model).workload(**(sizes or {}))
     problems, left_out = problems_of(workload, bits)
-    shapes: dict[str, list[tuple[Problem, int]]] = {}
+    shapes: dict[bytes, list[tuple[Problem, int]]] = {}
     for problem, count in problems:
-        shapes.setdefault(_shape(problem), []).append((problem, count))
+        shapes.setdefault(signature(problem), []).append((problem, count))
     if not shapes:
         raise UsageError(f"{model}: no layer is a multiply-add on integer extents", "choose another model")
     layers = []
@@ -164,10 +164,15 @@ def _with_bits(problem: Problem, bits: tuple[int, int, int]) -> Problem:
     )
 
 
-def _shape(problem: Problem) -> str:
-    """Return what two layers share that cost the same: extents, axes, bits, operation, parts of the tensors."""
+def signature(problem: Problem) -> bytes:
+    """Return what layers share that cost the same on any accelerator: loops in order, tensors by place, operation."""
+    place = {rank: index for index, rank in enumerate(problem.ranks)}
     tensors = [
-        [problem.operand(one), int(one.bits), [[list(term) for term in axis.terms] for axis in one.axes]]
+        [
+            problem.operand(one),
+            float(one.bits),
+            [[[place[rank], step] for rank, step in axis.terms] for axis in one.axes],
+        ]
         for one in problem.tensors
     ]
-    return msgspec.json.encode([dict(problem.ranks), tensors, problem.operation]).decode()
+    return msgspec.json.encode([list(problem.ranks.values()), tensors, problem.operation])
