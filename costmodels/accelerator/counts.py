@@ -60,21 +60,7 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings, r
     if problem.operation not in operations:
         message = f"{architecture.id}: {spine.compute.name} has no operation {problem.operation!r}"
         raise UsageError(message, nearest(problem.operation, operations))
-    pricing = _Pricing(problem, architecture, spine, mappings.slots, retain=reuse == "retain")
-    parts = [pricing.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
-    joined: dict[str, Any] = {
-        name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts], axis=-1)
-        for name in parts[0]
-    }
-    return Costs(
-        problem=problem,
-        architecture=architecture,
-        slots=mappings.slots,
-        levels=tuple(storage.name for storage in spine.storages),
-        entries=pricing.entries,
-        unpriced=_unpriced(spine, mappings.slots, problem.operation),
-        **joined,
-    )
+    return Pricing(problem, architecture, spine, mappings.slots, retain=reuse == "retain").costs(mappings)
 
 
 def _check_shapes(problem: Problem, mappings: Mappings) -> None:
@@ -113,7 +99,7 @@ def ends(value: Value | None) -> tuple[float, float, float]:
     return low, value.value, value.value if value.high is None else value.high
 
 
-class _Pricing:
+class Pricing:
     """What all chunks of a batch share: views of the tensors, levels, energies."""
 
     def __init__(self, problem: Problem, architecture: Architecture, spine: Spine, slots: Slots, retain: bool) -> None:
@@ -132,6 +118,23 @@ class _Pricing:
         arrays = [fanouts.get(slot.node) for slot in slots.slots]
         self.multicast = [array is not None and array.multicast for array in arrays]
         self.reduction = [array is not None and array.reduction for array in arrays]
+
+    def costs(self, mappings: Mappings) -> Costs:
+        """Return what the mappings cost, chunk by chunk."""
+        parts = [self.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
+        joined: dict[str, Any] = {
+            name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts], axis=-1)
+            for name in parts[0]
+        }
+        return Costs(
+            problem=self.problem,
+            architecture=self.architecture,
+            slots=self.slots,
+            levels=tuple(storage.name for storage in self.spine.storages),
+            entries=self.entries,
+            unpriced=_unpriced(self.spine, self.slots, self.problem.operation),
+            **joined,
+        )
 
     def price(self, mappings: Mappings, part: slice) -> dict[str, Array]:
         """Return the arrays of ``Costs`` for the mappings ``part``."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator.costs import Array, Costs
-from codesign.costmodels.accelerator.counts import CHUNK, _Pricing, _unpriced
+from codesign.costmodels.accelerator.counts import Pricing
 from codesign.costmodels.accelerator.mapping import Holding, Mappings
 from codesign.costmodels.accelerator.nest import Nest, View
 from codesign.costmodels.accelerator.problem import Problem
@@ -38,25 +38,10 @@ def evaluate_mixed(
         options: Ways to keep the tensors.
         chosen: (tensors, B) which of them a mapping has.
     """
-    spine = architecture.spine(mappings.slots.unit)
-    pricing = _MixedPricing(problem, architecture, mappings, options, chosen)
-    parts = [pricing.price(mappings, slice(at, at + CHUNK)) for at in range(0, len(mappings), CHUNK)]
-    joined: dict[str, Any] = {
-        name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts], axis=-1)
-        for name in parts[0]
-    }
-    return Costs(
-        problem=problem,
-        architecture=architecture,
-        slots=mappings.slots,
-        levels=tuple(storage.name for storage in spine.storages),
-        entries=pricing.entries,
-        unpriced=_unpriced(spine, mappings.slots, problem.operation),
-        **joined,
-    )
+    return _MixedPricing(problem, architecture, mappings, options, chosen).costs(mappings)
 
 
-class _MixedPricing(_Pricing):
+class _MixedPricing(Pricing):
     """The pricing of one skeleton, with counts and tiles taken option by option."""
 
     def __init__(
