@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from codesign.cli import design_options as o
 from codesign.cli import search_run as s
 from codesign.cli.lazy import command_app
 from codesign.cli.output import JsonFlag
@@ -23,7 +24,7 @@ def mapping(
     target: Annotated[str, typer.Option("--target", help="An accelerator: id or YAML file.")] = "",
     problem: Annotated[str, typer.Option(help="One Einsum: gemm:MxNxK, conv:K64C64P56Q56R3S3, or a YAML file.")] = "",
     objectives: Annotated[
-        str, typer.Option(help="energy, latency, edp, buffer, traffic; comma list.")
+        str, typer.Option(help="energy, latency, edp, buffer, traffic, carbon; comma list.")
     ] = "energy,latency",
     tables: Annotated[str, typer.Option(help="ERT and ART files of a Timeloop target, comma list.")] = "",
     where: s.Where = None,
@@ -33,6 +34,8 @@ def mapping(
     ragged: Annotated[bool, typer.Option(help="Let tiles leave a shorter last one.")] = False,
     batch: Annotated[int | None, typer.Option(help="Of a model: inputs of one run.")] = None,
     bits: Annotated[str, typer.Option(help="Of a model: bits of inputs/weights/outputs.")] = "8/8/16",
+    grid: o.Grid = None,
+    pue: o.Pue = None,
     engine: Engine = "auto",
     evaluations: Annotated[int | None, typer.Option(help="Budget; default 20,000, of a model 8,000 a shape.")] = None,
     time: s.TimeLimit = None,
@@ -57,14 +60,23 @@ def mapping(
     shared = {"target": target, "tables": s.names(tables), "where": tuple(where or ()), "unit": unit,
               "bypass": bypass, "uneven": uneven, "ragged": ragged}  # fmt: skip
     if model is not None:
-        refused = {"--problem": problem, "--out": out, "--time": time, "--resume": resume, "--force": force}
+        refused = {
+            "--grid": grid,
+            "--pue": pue,
+            "--problem": problem,
+            "--out": out,
+            "--time": time,
+            "--resume": resume,
+            "--force": force,
+        }
         mapped = asked_layers(model, shared, refused, evaluations, seed, bits, {"batch": batch})
         show_layers(ctx, mapped, json)
         return
+    site = {name: value for name, value in (("grid", grid), ("pue", pue)) if value is not None}
     with s.watched(ctx) as progress:
         run = asked_search(
-            {**shared, "problem": problem, "objectives": s.names(objectives)}, engine=engine, evaluations=evaluations,
-            time_limit=s.seconds(time), seed=seed, workers=workers, keep=keep, directory=out, force=force,
-            resume=resume, progress=progress, argv=sys.argv,
+            {**shared, "problem": problem, "objectives": s.names(objectives), **({"site": site} if site else {})},
+            engine=engine, evaluations=evaluations, time_limit=s.seconds(time), seed=seed, workers=workers, keep=keep,
+            directory=out, force=force, resume=resume, progress=progress, argv=sys.argv,
         )  # fmt: skip
     show_search(ctx, run, json)

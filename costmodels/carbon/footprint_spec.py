@@ -18,7 +18,7 @@ from codesign.costmodels.carbon.parts import KINDS, AnyPart
 from codesign.costmodels.carbon.uncertain import of_coefficient, written
 from codesign.errors import DataError, UsageError, nearest
 from codesign.strict_yaml import decode_yaml, read_text
-from codesign.targets.grids import Grid, load_grid
+from codesign.targets.grids import Grid, load_grid, mean_by_load
 
 SCHEMA = 1
 UNKNOWN_KIND = re.compile(r"\.kind: invalid value '(.*?)'")
@@ -39,8 +39,12 @@ class FunctionalUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Facility and life of the hardware; what is left out has the assumed range of the coefficients."""
+    """Facility and life of the hardware; what is left out has the assumed range of the coefficients.
 
+    ``load`` is the power over the hours of a day (UTC, any unit, from 0): it weights grids that have an hourly series.
+    """
+
+    load: tuple[float, ...] | None = None
     pue: Any = None
     lifetime: Any = None
     utilisation: Any = None
@@ -141,9 +145,8 @@ def asked_footprint(spec: FootprintSpec, name: str = "spec", folder: Path = Path
             f"{name}: systems deliver different units: {', '.join(sorted(units))}", "compare like with like"
         )
     pue, years, used, assumed = _place(spec.site, f"{name}: site")
-    return Asked(
-        spec, tuple(_grid(text, name, folder) for text in spec.grids), tuple(operated), pue, years, used, assumed
-    )
+    grids = tuple(_loaded(_grid(text, name, folder), spec.site.load, f"{name}: site.load") for text in spec.grids)
+    return Asked(spec, grids, tuple(operated), pue, years, used, assumed)
 
 
 def _check_counts(spec: FootprintSpec, name: str) -> None:
@@ -173,6 +176,18 @@ def _grid(text: str | float, name: str, folder: Path) -> Grid:
         return load_grid(words)
     except UsageError as error:
         raise DataError(f"{name}: grids: {error.message}", error.hint) from None
+
+
+def _loaded(grid: Grid, load: tuple[float, ...] | None, where: str) -> Grid:
+    """Return ``grid`` with its intensity the mean weighted by a daily load, where it has a series."""
+    if load is None or grid.series is None:
+        return grid
+    try:
+        mean = mean_by_load(grid.series, load)
+    except UsageError as error:
+        raise DataError(f"{where}: {error.message}", error.hint) from None
+    scaled = grid.intensity.scaled(mean.value / grid.intensity.value, grid.intensity.unit)
+    return msgspec.structs.replace(grid, name=f"{grid.name}, weighted by the load", intensity=scaled)
 
 
 def _place(place: Place, where: str) -> tuple[Uncertain, Uncertain, Uncertain, tuple[str, ...]]:

@@ -19,9 +19,13 @@ from codesign.costmodels.accelerator import Costs, Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
 from codesign.costmodels.accelerator.timeloop import Imported
+from codesign.costmodels.carbon.accounting import JOULES_PER_KWH, facility_grams
+from codesign.costmodels.siting import check_site
 from codesign.errors import DataError, UsageError, nearest
+from codesign.quantity import Z90
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
+from codesign.search.deployment_spec import placed
 from codesign.search.mapping.bounds import bounds_of
 from codesign.search.mapping.skeleton import Keeps
 from codesign.search.mapping.space import MappingSpace
@@ -73,7 +77,8 @@ class MappingProblem(base.Problem):
             given.setdefault("problem", written_problem(einsum))
         if architecture is not None:
             given.setdefault("target", architecture.id)
-        self.asked: MappingSpec = convert(given, MappingSpec, "mapping spec")
+        self.asked: MappingSpec = convert(placed(given), MappingSpec, "mapping spec")
+        check_site(self.asked.site)
         check_text(self.asked)
         self.einsum = problem_of(self.asked) if einsum is None else einsum
         self.notes: tuple[str, ...] = ()
@@ -95,8 +100,7 @@ class MappingProblem(base.Problem):
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
         units = self._units()
         for name in self.asked.objectives:
-            if name not in ("energy", "latency", "edp", "buffer", "traffic"):
-                known = ("energy", "latency", "edp", "buffer", "traffic")
+            if name not in (known := ("energy", "latency", "edp", "buffer", "traffic", "carbon")):
                 raise UsageError(f"unknown objective {name!r}", f"{nearest(name, known)}; all: {', '.join(known)}")
         wanted = tuple(dict.fromkeys(self.asked.objectives))
         self.objectives = tuple(Objective(name, units[name]) for name in wanted)
@@ -114,7 +118,7 @@ class MappingProblem(base.Problem):
         time = "s" if self.architecture.clock is not None else "cycle"
         return {
             "energy": "J", "latency": time, "edp": f"J {time}", "buffer": "B", "traffic": "B", "cycles": "cycle",
-            "utilisation": "", "occupancy": "", "energy_gap": "", "latency_gap": "",
+            "carbon": "gCO2e", "utilisation": "", "occupancy": "", "energy_gap": "", "latency_gap": "",
         }  # fmt: skip
 
     # --- evaluation ---------------------------------------------------------------------------------------------
@@ -167,7 +171,11 @@ class MappingProblem(base.Problem):
             moved = costs.reads[row] + costs.fills[row] + costs.updates[row]
             traffic += moved * self._bytes[costs.entries[row]]
         held = costs.occupancy * costs.instances * self._capacities[:, None] / 8.0
+        # the hardware is there: its embodied carbon is spent whatever runs on it, so only operation counts
+        site, spread = self.asked.site, np.exp(Z90 * self.asked.site.grid_sigma)
+        grams = facility_grams(np.array([low, energy, high]) / JOULES_PER_KWH, site.grid, site.pue)
         return {
+            "carbon_low": grams[0] / spread, "carbon": grams[1], "carbon_high": grams[2] * spread,
             "energy": energy, "energy_low": low, "energy_high": high, "latency": latency, "edp": energy * latency,
             "buffer": held.sum(axis=0), "traffic": traffic, "cycles": costs.cycles, "utilisation": costs.utilisation,
             "occupancy": costs.occupancy.max(axis=0),
@@ -264,8 +272,8 @@ def _unused(imported: Imported) -> list[str]:
 
 def _end(columns: dict[str, Array], name: str, end: str) -> Array:
     """Return one end of the interval of an objective: energies have one, counts are exact."""
-    if name == "energy":
-        return columns[f"energy_{end}"]
+    if name in ("energy", "carbon"):
+        return columns[f"{name}_{end}"]
     if name == "edp":
         return columns[f"energy_{end}"] * columns["latency"]
     return columns[name]

@@ -8,6 +8,7 @@ import msgspec
 
 from codesign.costmodels.accelerator import Problem
 from codesign.costmodels.accelerator.inputs import read_problem
+from codesign.costmodels.impact import Site
 from codesign.errors import UsageError
 from codesign.search.mapping.written import WrittenProblem, read_written, written_problem
 
@@ -25,6 +26,7 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
         ragged: Whether bounds may exceed the extents, with a short last tile.
+        site: Grid and PUE of the objective ``carbon``.
     """
 
     problem: str | WrittenProblem
@@ -36,6 +38,7 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bypass: bool = True
     uneven: bool = False
     ragged: bool = False
+    site: Site = Site()
 
 
 def problem_of(asked: MappingSpec) -> Problem:

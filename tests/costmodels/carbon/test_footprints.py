@@ -20,6 +20,7 @@ from codesign.costmodels.carbon.footprints import UNITS, Result, footprints
 from codesign.costmodels.carbon.manifest import manifest
 from codesign.errors import CodesignError
 from codesign.report.footprint.write import footprint_page, table
+from codesign.targets.grids import load_grid
 from tests.conftest import RunCodesign
 
 FIGURE = {"kind": "figure", "value": "164 kgCO2e", "source": "a test"}
@@ -152,6 +153,18 @@ def test_on_a_grid_without_carbon_nothing_is_ever_overtaken() -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=Result) == found
 
 
+def test_an_hourly_grid_is_weighted_by_the_load() -> None:
+    night = [1.0 if hour < 6 else 0.0 for hour in range(24)]
+    series = load_grid("ERCO").series
+    assert series is not None
+    wanted = 3000.0 / 3.6e6 * 1.2 * float(series.values.reshape(-1, 24)[:, :6].mean())
+    found = values(result(grids=["ERCO"], site={**SITE, "load": night}))
+    assert found["operational"] == pytest.approx(wanted)
+    assert found["operational"] != pytest.approx(values(result(grids=["ERCO"]))["operational"], rel=1e-3)
+    flat = values(result(grids=["ERCO"], site={**SITE, "load": [2.0] * 24}))
+    assert flat["operational"] == pytest.approx(values(result(grids=["ERCO"]))["operational"])
+
+
 def test_results_of_a_seed_are_the_same_and_survive_json() -> None:
     one, other = result(seed=5), result(seed=5)
     assert one == other
@@ -236,6 +249,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"systems": [{"name": "a", "estimate": {"model": "gpt2", "target": "t4", "grid": 3}}]}, "estimate.grid",
     ),
     "a unit of nothing": ({"functional_unit": {"name": "x", "size": 0}}, "functional_unit.size"),
+    "a load of half a day": ({"grids": ["ERCO"], "site": {"load": [1.0] * 12}}, "site.load"),
     "too few draws": ({"draws": 3}, "draws: found 3"),
 }  # fmt: skip
 

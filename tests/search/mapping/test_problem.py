@@ -61,6 +61,19 @@ def test_results_do_not_depend_on_the_batch() -> None:
     assert np.array_equal(whole.low[:, 1], whole.objectives[:, 1])  # cycles are exact
 
 
+def test_carbon_is_that_of_the_energy_alone() -> None:
+    spec: dict[str, Any] = {"problem": "gemm:16x16x16", "target": "tpu-like", "objectives": ["energy", "carbon"]}
+    found = MappingProblem(**spec, site={"grid": "380 g/kWh", "pue": 1.5})
+    points = found.space.sample(generator(), 50)
+    results = found.evaluate(points)
+    energy, carbon = results.objectives.T
+    np.testing.assert_allclose(carbon, energy / 3.6e6 * 380.0 * 1.5, rtol=1e-12)
+    assert (results.low[:, 1] <= carbon).all()
+    assert (carbon <= results.high[:, 1]).all()
+    with pytest.raises(UsageError, match="pue"):
+        MappingProblem(**spec, site={"pue": 0.5})
+
+
 def test_edp_is_energy_times_latency_and_utilisation_follows_the_cycles() -> None:
     problem = MappingProblem(einsum=PRODUCT, architecture=ARRAY, objectives=ALL)
     assert problem.space.size is not None
