@@ -18,7 +18,7 @@ WORDS = ("level", "tensor", "tile", "reads", "fills", "updates")
 WIDTH = 80
 GAP = 2
 
-OWN = frozenset({"target", "problem", "mapping", "tables", "reuse", "json"})
+OWN = frozenset({"target", "problem", "mapping", "tables", "reuse", "latency", "json"})
 """Options that --problem goes with; all others state a design of devices."""
 
 UNITS = {
@@ -39,6 +39,7 @@ def estimate_accelerator(
     mapping: str | None,
     tables: str | None,
     reuse: str,
+    latency: str,
     as_json: bool,
 ) -> None:
     """Price one mapping and print it.
@@ -57,20 +58,31 @@ def estimate_accelerator(
         raise UsageError("--mapping and --tables need a --problem", "for example --problem gemm:1024x1024x1024")
     if mapping is None:
         raise UsageError("no mapping given", "--mapping FILE, our form or Timeloop's: see docs/accelerators.md")
-    priced = price_files(target, problem, mapping, [name for name in (tables or "").split(",") if name], reuse)
+    listed = [name for name in (tables or "").split(",") if name]
+    priced = price_files(target, problem, mapping, listed, reuse, latency)
     costs, nest = priced.costs, draw(priced.costs, priced.mappings)
     title = f"{costs.problem.name} on {costs.architecture.name}"
     shown = [
-        Table(title, ("", ">value"), _summary(costs)),
+        Table(title, ("", ">value"), [*_summary(costs), *_counted(latency)]),
         Table("Energy by level", ("level", ">energy", ">share", ">used", ">there", ">filled"), _levels(costs)),
         Table(
             "Accesses, in words of each instance", (*WORDS[:2], *(f">{name}" for name in WORDS[2:])), _accesses(costs)
         ),
         Table("", ("loop nest",), [(line,) for line in nest]),
     ]
-    results = {**_totals(costs), "levels": _level_rows(costs), "accesses": _entries(costs), "nest": nest}
+    results = {
+        **_totals(costs),
+        "latency_mode": latency,
+        "levels": _level_rows(costs),
+        "accesses": _entries(costs),
+        "nest": nest,
+    }
     notes = [*priced.notes, *(f"{name}: {reason}" for name, reason in results["reasons"].items())]
     show(ctx, results, shown, as_json=as_json, units=UNITS, notes=notes)
+
+
+def _counted(latency: str) -> list[tuple[str, str]]:
+    return [] if latency == "ideal" else [("cycles counted as", latency)]
 
 
 def _accesses(costs: Costs) -> list[list[str]]:

@@ -33,6 +33,9 @@ Grid = Annotated[
     str | None,
     typer.Option(help="Electricity: g/kWh, a country, cloud region or area (`codesign carbon grids`), or a CSV."),
 ]
+LATENCY_HELP = (
+    "Of a mapping: ideal, systolic or scalesim-compat; with pipelined (cascades), single-buffered, ramp-up, comma list."
+)
 Pue = Annotated[float | None, typer.Option(help="Facility energy over IT energy.")]
 Lifetime = Annotated[float | None, typer.Option(help="Years over which embodied carbon is spread.")]
 Utilisation = Annotated[float | None, typer.Option(help="Share of the lifetime the hardware is reserved.")]

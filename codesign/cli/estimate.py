@@ -64,6 +64,7 @@ def estimate_command(
     reuse: Annotated[
         str, typer.Option(help="Of --problem: overlap of windows kept as Timeloop does (reset), or always (retain).")
     ] = "reset",
+    latency: Annotated[str, typer.Option(help=o.LATENCY_HELP)] = "ideal",
     out: Annotated[str | None, typer.Option(help="File for the rows of --queries or --ops; default stdout.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -105,7 +106,7 @@ def estimate_command(
 
         if model is not None:
             raise UsageError("--problem takes no model", "it is mapped onto --target alone")
-        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, reuse, json)
+        estimate_accelerator(ctx, o.one_target(target), problem, mapping, tables, reuse, latency, json)
         return
     if ops is not None:
         if model is not None or queries is not None:

@@ -32,6 +32,7 @@ def mapping(
     bypass: Annotated[bool, typer.Option(help="Let tensors pass by levels.")] = True,
     uneven: Annotated[bool, typer.Option(help="Let tensors of one level be tiled at different loops.")] = False,
     ragged: Annotated[bool, typer.Option(help="Let tiles leave a shorter last one.")] = False,
+    latency: Annotated[str, typer.Option(help=o.LATENCY_HELP)] = "ideal",
     batch: Annotated[int | None, typer.Option(help="Of a model: inputs of one run.")] = None,
     bits: Annotated[str, typer.Option(help="Of a model: bits of inputs/weights/outputs.")] = "8/8/16",
     grid: o.Grid = None,
@@ -58,7 +59,7 @@ def mapping(
     from codesign.search.mapping.asked import asked_layers, asked_search
 
     shared = {"target": target, "tables": s.names(tables), "where": tuple(where or ()), "unit": unit,
-              "bypass": bypass, "uneven": uneven, "ragged": ragged}  # fmt: skip
+              "bypass": bypass, "uneven": uneven, "ragged": ragged, "latency": latency}  # fmt: skip
     if model is not None:
         refused = {
             "--grid": grid,

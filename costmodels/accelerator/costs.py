@@ -52,7 +52,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         network_energy: (3, B) J of the networks: low, value, high.
         compute_energy: (3, B) J of the operations: low, value, high.
         units: (B,) compute units that are used.
-        ideal_cycles: (B,) cycles without limits of bandwidth.
+        ideal_cycles: (B,) cycles of the array, without limits of bandwidth.
+        transfer_cycles: (L, B) cycles that the ports of a level take; 0 where they are not limited.
+        first_cycles: (B,) cycles until the first tiles of all inputs are there; 0 where ramp-up is not asked for.
         cycles: (B,) cycles with them.
         limiting: (B,) index of the level whose bandwidth limits most; -1 for none.
         idle: (B,) copies asked of an array beyond those there are; 0 where it fits.
@@ -80,6 +82,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     compute_energy: Array
     units: Array
     ideal_cycles: Array
+    transfer_cycles: Array
+    first_cycles: Array
     cycles: Array
     limiting: NDArray[np.int64]
     idle: Array

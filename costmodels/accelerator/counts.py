@@ -9,13 +9,22 @@ Energy is J, leakage J per cycle and instance, bandwidth words per cycle and ins
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from codesign.costmodels.accelerator.costs import Array, Costs, whole_rows
-from codesign.costmodels.accelerator.mapping import Mappings, Slots
+from codesign.costmodels.accelerator.latency import (
+    IDEAL,
+    Latency,
+    array_cycles,
+    grid_of,
+    joined,
+    port_cycles,
+    single,
+)
+from codesign.costmodels.accelerator.mapping import Holding, Mappings, Slots
 from codesign.costmodels.accelerator.nest import Nest, View, product
 from codesign.costmodels.accelerator.problem import Problem
 from codesign.errors import UsageError, nearest
@@ -25,15 +34,13 @@ from codesign.targets.target import Value
 CHUNK = 8192
 """Mappings priced at once: what fits the caches of a core."""
 
-
-CYCLE_ROUNDING = 1e-15
-"""Relative error of a product of three factors: cycles are rounded up beyond it only."""
-
 REUSE = ("reset", "retain")
 """When neighbouring windows share their overlap: only if nothing else moved (as Timeloop's outputs), or always."""
 
 
-def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings, reuse: str = "reset") -> Costs:
+def evaluate(
+    problem: Problem, architecture: Architecture, mappings: Mappings, reuse: str = "reset", latency: str = "ideal"
+) -> Costs:
     """Return what a batch of mappings costs.
 
     Args:
@@ -42,13 +49,14 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings, r
         mappings: B mappings of one skeleton.
         reuse: ``reset`` credits the overlap of windows only where the sliding loop is the innermost that runs, as
             published outputs of Timeloop do; ``retain`` also where loops inside it leave the tensor in place.
+        latency: How cycles are counted: a mode and flags, see ``latency``.
 
     Returns:
         Arrays over levels, tensors and the B mappings; infeasible ones are priced too, see ``Costs.feasible``.
 
     Raises:
-        UsageError: no mapping, arrays of other shapes than the skeleton asks, an unknown reuse, or a compute unit that
-            lacks the problem's operation.
+        UsageError: no mapping, arrays of other shapes than the skeleton asks, an unknown reuse or latency, or a compute
+            unit that lacks the problem's operation.
     """
     if not len(mappings):
         raise UsageError("no mapping to price", "give at least one")
@@ -60,7 +68,7 @@ def evaluate(problem: Problem, architecture: Architecture, mappings: Mappings, r
     if problem.operation not in operations:
         message = f"{architecture.id}: {spine.compute.name} has no operation {problem.operation!r}"
         raise UsageError(message, nearest(problem.operation, operations))
-    return Pricing(problem, architecture, spine, mappings.slots, retain=reuse == "retain").costs(mappings)
+    return Pricing(problem, architecture, spine, mappings.slots, reuse == "retain", single(latency)).costs(mappings)
 
 
 def _check_shapes(problem: Problem, mappings: Mappings) -> None:
@@ -102,8 +110,11 @@ def ends(value: Value | None) -> tuple[float, float, float]:
 class Pricing:
     """What all chunks of a batch share: views of the tensors, levels, energies."""
 
-    def __init__(self, problem: Problem, architecture: Architecture, spine: Spine, slots: Slots, retain: bool) -> None:
-        self.retain = retain
+    def __init__(
+        self, problem: Problem, architecture: Architecture, spine: Spine, slots: Slots, retain: bool,
+        latency: Latency = IDEAL,
+    ) -> None:  # fmt: skip
+        self.retain, self.latency, self.grid = retain, latency, grid_of(spine, slots)
         self.problem, self.architecture, self.spine, self.slots = problem, architecture, spine, slots
         self.views = [View(tensor, slots.ranks, place) for place, tensor in enumerate(problem.tensors)]
         self.storages = {storage.name: storage for storage in spine.storages}
@@ -143,8 +154,9 @@ class Pricing:
         counts, network = self._counts(nest)
         used = {name: nest.copies(0, self._start(name)) for name in self.storages}
         held = self.spine.compute.operations[self.problem.operation]
-        ideal = nest.steps[-1] * held.cycles
-        cycles, limiting = self._cycles(counts, ideal)
+        work = array_cycles(self.latency, nest, self.views, self.grid, held.cycles)
+        transfers, first = self._transfers(counts), self._first_cycles(nest)
+        cycles, limiting = joined(self.latency, work, transfers, first)
         energies = self._energies(counts, used, cycles)
         tiles = self._tiles(nest)
         occupancy, overflow = self._occupancy(tiles)
@@ -161,7 +173,9 @@ class Pricing:
             "network_energy": network,
             "compute_energy": np.array([end * operations for end in ends(held.energy)])[:, None] * np.ones(nest.count),
             "units": nest.copies(0, len(self.slots.slots)),
-            "ideal_cycles": ideal,
+            "ideal_cycles": work,
+            "transfer_cycles": transfers,
+            "first_cycles": first,
             "cycles": cycles,
             "limiting": limiting,
             "idle": self._idle(nest),
@@ -218,27 +232,40 @@ class Pricing:
             words = flow * nest.streams(view, slot + 2, span[1], shared) * nest.copies(0, slot + 2)
             network += np.array(ends(array.energy))[:, None] * words
 
-    def _cycles(self, counts: Array, ideal: Array) -> tuple[Array, Array]:
-        """Return (cycles under the limits of bandwidth, index of the level that limits most, -1 for none)."""
-        slowest, limiting = np.ones_like(ideal), np.full(len(ideal), -1)
+    def _transfers(self, counts: Array) -> Array:
+        """Return the cycles that the ports of every level take, (L, B)."""
+        found = np.zeros((len(self.storages), counts.shape[-1]))
         for place, storage in enumerate(self.storages.values()):
-            limits = (storage.read_bandwidth, storage.write_bandwidth, storage.shared_bandwidth)
-            rows = [(row, tensor) for row, (level, tensor) in enumerate(self.entries) if level == storage.name]
-            if not rows or all(limit is None for limit in limits):
-                continue
-            scaled = [
-                counts[:, row] * (storage.element_bits(self.bits[tensor]) / storage.reference_bits)
-                for row, tensor in rows
-            ]
-            moved = np.sum(scaled, axis=0)
-            needs = (moved[0], moved[1] + moved[2], moved[0] + moved[1] + moved[2])
-            for limit, need in zip(limits, needs, strict=True):
-                if limit is not None:
-                    factor = need / (ideal * limit)
-                    worse = factor > slowest
-                    slowest = np.where(worse, factor, slowest)
-                    limiting = np.where(worse, place, limiting)
-        return np.where(slowest > 1.0, np.ceil(ideal * slowest * (1.0 - CYCLE_ROUNDING)), ideal), limiting
+            rows = [row for row, (level, _) in enumerate(self.entries) if level == storage.name]
+            if rows and storage.limited:
+                reads, fills, updates = np.sum([counts[:, row] * self._scale(row) for row in rows], axis=0)
+                found[place] = port_cycles(storage, reads, fills + updates)
+        return found
+
+    def _scale(self, row: int) -> float:
+        """Return the words in which the bandwidth of a level counts, for one of a tensor there."""
+        level, tensor = self.entries[row]
+        return self.storages[level].element_bits(self.bits[tensor]) / self.storages[level].reference_bits
+
+    def _first_cycles(self, nest: Nest) -> Array:
+        """Return the cycles until the outermost level has read the first tile of every input, (B,)."""
+        words = np.zeros(nest.count)
+        if not self.latency.ramp_up:
+            return words
+        root = next(iter(self.storages.values()))
+        for place, view in enumerate(self.views[:-1]):
+            entry = (root.name, self.problem.tensors[place].name)
+            if entry in self.entries:
+                words += self._first_words(nest, place, view) * self._scale(self.entries.index(entry))
+        return port_cycles(root, words, np.zeros(nest.count))
+
+    def _first_words(self, nest: Nest, tensor: int, view: View) -> Array:
+        """Return the words that the outermost level reads for the first tiles of a tensor, (B,)."""
+        return self._first_tile(nest, view, self.slots.holdings[tensor])
+
+    def _first_tile(self, nest: Nest, view: View, holdings: Sequence[Holding]) -> Array:
+        inner = holdings[1].cut if len(holdings) > 1 else len(self.slots.slots)
+        return view.footprint(nest.inside[inner]) * nest.streams(view, holdings[0].cut, inner, self.multicast)
 
     def _energies(self, counts: Array, used: Mapping[str, Array], cycles: Array) -> dict[str, Array]:
         """Return the energies of entries and levels."""

@@ -34,7 +34,9 @@ class Priced(NamedTuple):
     notes: list[str]
 
 
-def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] = (), reuse: str = "reset") -> Priced:
+def price_files(
+    target: str, problem: str, mapping: str, tables: Sequence[str] = (), reuse: str = "reset", latency: str = "ideal"
+) -> Priced:
     """Return the costs of one mapping, checked.
 
     Args:
@@ -43,6 +45,7 @@ def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] =
         mapping: A file of ours, or a mapping file of Timeloop.
         tables: ERT and ART files of a Timeloop architecture.
         reuse: ``reset`` or ``retain``, see ``evaluate``.
+        latency: How cycles are counted: a mode and flags such as ``systolic,ramp-up``.
 
     Raises:
         UsageError: the mapping does not cover the problem, spread over the arrays or fit the memories.
@@ -56,7 +59,7 @@ def price_files(target: str, problem: str, mapping: str, tables: Sequence[str] =
         made = parse_mapping_file(read_text(mapping), mapping, found, imported.architecture)
     check_cover(found, made)
     check_arrays(imported.architecture.spine(made.slots.unit), made)
-    costs = evaluate(found, imported.architecture, made, reuse)
+    costs = evaluate(found, imported.architecture, made, reuse, latency)
     check_capacity(costs)
     return Priced(costs, made, imported.notes)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator.costs import Array, Costs
 from codesign.costmodels.accelerator.counts import Pricing
+from codesign.costmodels.accelerator.latency import IDEAL, Latency
 from codesign.costmodels.accelerator.mapping import Holding, Mappings
 from codesign.costmodels.accelerator.nest import Nest, View
 from codesign.costmodels.accelerator.problem import Problem
@@ -27,8 +28,9 @@ Options = Sequence[Sequence[tuple[Holding, ...]]]
 
 
 def evaluate_mixed(
-    problem: Problem, architecture: Architecture, mappings: Mappings, options: Options, chosen: NDArray[np.int64]
-) -> Costs:
+    problem: Problem, architecture: Architecture, mappings: Mappings, options: Options, chosen: NDArray[np.int64],
+    latency: Latency = IDEAL,
+) -> Costs:  # fmt: skip
     """Return what a batch of mappings costs, each with its own way to keep each tensor.
 
     Args:
@@ -37,8 +39,9 @@ def evaluate_mixed(
         mappings: B mappings; the holdings of their skeleton are the first options.
         options: Ways to keep the tensors.
         chosen: (tensors, B) which of them a mapping has.
+        latency: How cycles are counted.
     """
-    return _MixedPricing(problem, architecture, mappings, options, chosen).costs(mappings)
+    return _MixedPricing(problem, architecture, mappings, options, chosen, latency).costs(mappings)
 
 
 class _MixedPricing(Pricing):
@@ -46,9 +49,10 @@ class _MixedPricing(Pricing):
 
     def __init__(
         self, problem: Problem, architecture: Architecture, mappings: Mappings, options: Options,
-        chosen: NDArray[np.int64],
+        chosen: NDArray[np.int64], latency: Latency,
     ) -> None:  # fmt: skip
-        super().__init__(problem, architecture, architecture.spine(mappings.slots.unit), mappings.slots, retain=False)
+        spine = architecture.spine(mappings.slots.unit)
+        super().__init__(problem, architecture, spine, mappings.slots, False, latency)
         self.options, self.chosen = options, chosen
         self.row = {entry: place for place, entry in enumerate(self.entries)}
         self.delivers = any(array.energy is not None for array in self.fanouts.values())
@@ -106,6 +110,12 @@ class _MixedPricing(Pricing):
                     carried = np.zeros(nest.count)
                     carried[at] = flow + (np.maximum(flow - distinct(inner)[at], 0.0) if writes else 0.0)
                     self._deliver(nest, view, (holding.cut, inner), carried, network)
+
+    def _first_words(self, nest: Nest, tensor: int, view: View) -> Array:
+        words = np.zeros(nest.count)
+        for holdings, at in self._occurring(tensor):
+            words[at] = self._first_tile(nest, view, holdings)[at]
+        return words
 
     def _tiles(self, nest: Nest) -> Array:
         tiles = np.zeros((len(self.entries), nest.count))

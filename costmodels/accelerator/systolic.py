@@ -6,6 +6,10 @@ other (SCALE-Sim [1]_, section III)::
 
     weight stationary (ws)  per fold 2R + C + M - 2, folds ceil(K/R) ceil(N/C)
     output stationary (os)  per fold 2R + C + K - 2, folds ceil(M/R) ceil(N/C)
+    input stationary (is)   per fold 2R + C + N - 2, folds ceil(K/R) ceil(M/C)
+
+Input stationary follows from weight stationary by symmetry: the transposed product ``[N, K] x [K, M]`` holds its second
+operand, which is the input. No published figure has been compared with it.
 
 The convention ``scalesim-compat`` gives what SCALE-Sim 3.0.0 prints instead: its output-stationary fold has R + C + K
 - 2 cycles, and its total is one less than the product. Units: cycles, words, bytes, seconds.
@@ -25,9 +29,9 @@ from codesign.costmodels.carbon.domains import non_negative, positive
 from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 
-Dataflow = Literal["ws", "os"]
+Dataflow = Literal["ws", "os", "is"]
 Convention = Literal["published", "scalesim-compat"]
-DATAFLOWS: tuple[Dataflow, ...] = ("ws", "os")
+DATAFLOWS: tuple[Dataflow, ...] = ("ws", "os", "is")
 CONVENTIONS: tuple[Convention, ...] = ("published", "scalesim-compat")
 
 
@@ -118,7 +122,7 @@ def systolic(
         rows: R, any shape.
         columns: C.
         gemm: M, N, K and how many of them; all broadcast with the array.
-        dataflow: Which operand stays: ``ws`` the weights [K, N], ``os`` the outputs [M, N].
+        dataflow: Which operand stays: ``ws`` the weights [K, N], ``os`` the outputs [M, N], ``is`` the inputs [M, K].
         convention: ``published`` formula, or ``scalesim-compat``.
 
     Raises:
@@ -126,6 +130,8 @@ def systolic(
     """
     _known("dataflow", dataflow, DATAFLOWS)
     _known("convention", convention, CONVENTIONS)
+    if dataflow == "is":
+        return systolic(rows, columns, transposed(gemm), "ws", convention)
     r, c, m, n, k, count = _extents(rows, columns, gemm)
     compat = convention == "scalesim-compat"
     held, streamed = (k, m) if dataflow == "ws" else (m, k)
@@ -152,13 +158,13 @@ def memory_words(
 
     An operand that fits its buffer crosses once. One that does not crosses once for each fold that asks for it: ``a``
     for each column fold; with stationary weights the partial products for each row fold; with stationary outputs ``b``
-    for each row fold.
+    for each row fold. Stationary inputs are stationary weights of the transposed product.
 
     Args:
         rows: R of the array.
         columns: C of the array.
         gemm: The products.
-        dataflow: ``ws`` or ``os``.
+        dataflow: ``ws``, ``os`` or ``is``.
         buffer_words: Words that the buffers of ``a``, ``b`` and the product hold (half of them, where they are
             doubled); None for buffers that hold all, which gives the compulsory traffic.
 
@@ -166,18 +172,22 @@ def memory_words(
         UsageError: an extent is no whole number of at least 1, a size is negative, or the dataflow unknown.
     """
     _known("dataflow", dataflow, DATAFLOWS)
+    if dataflow == "is":
+        room = None if buffer_words is None else (buffer_words[1], buffer_words[0], buffer_words[2])
+        words = memory_words(rows, columns, transposed(gemm), "ws", room)
+        return words._replace(a=words.b, b=words.a)
     r, c, m, n, k, count = _extents(rows, columns, gemm)
     a, b, product = m * k, k * n, m * n
     unlimited = (np.inf, np.inf, np.inf)
-    room = unlimited if buffer_words is None else tuple(non_negative("buffer_words", size) for size in buffer_words)
+    holds = unlimited if buffer_words is None else tuple(non_negative("buffer_words", size) for size in buffer_words)
     column_folds = ceil_ratio(n, c)
-    a_reads = np.where(a <= room[0], 1.0, column_folds)
+    a_reads = np.where(a <= holds[0], 1.0, column_folds)
     b_reads, sweeps = np.asarray(1.0), np.asarray(1.0)
     if dataflow == "os":
-        b_reads = np.where(b <= room[1], 1.0, ceil_ratio(m, r))
+        b_reads = np.where(b <= holds[1], 1.0, ceil_ratio(m, r))
     else:
         # partial products of one column fold wait for its other row folds
-        sweeps = np.where(m * np.minimum(n, c) <= room[2], 1.0, ceil_ratio(k, r))
+        sweeps = np.where(m * np.minimum(n, c) <= holds[2], 1.0, ceil_ratio(k, r))
     return MemoryWords(
         a * a_reads * count, b * b_reads * count, product * count, 2.0 * product * (sweeps - 1.0) * count
     )
@@ -212,11 +222,18 @@ def first_fold_words(rows: Any, columns: Any, gemm: Gemm, dataflow: Dataflow = "
         UsageError: an extent is no whole number of at least 1, or the dataflow unknown.
     """
     _known("dataflow", dataflow, DATAFLOWS)
+    if dataflow == "is":
+        return first_fold_words(rows, columns, transposed(gemm), "ws")
     r, c, m, n, k, _ = _extents(rows, columns, gemm)
     weights_stay = dataflow == "ws"
     depth, height = (np.minimum(k, r), m) if weights_stay else (k, np.minimum(m, r))
     words: Array = depth * (height + np.minimum(n, c))
     return words
+
+
+def transposed(gemm: Gemm) -> Gemm:
+    """Return the product of the transposed operands, in the other order: ``[n, k] x [k, m]``."""
+    return gemm._replace(m=gemm.n, n=gemm.m)
 
 
 def _extents(rows: Any, columns: Any, gemm: Gemm) -> tuple[Array, Array, Array, Array, Array, Array]:

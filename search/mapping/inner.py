@@ -83,6 +83,7 @@ def best_mappings(
     bypass: bool = True,
     uneven: bool = False,
     ragged: bool = False,
+    latency: str = "ideal",
     baseline: bool = True,
 ) -> MappingFront:
     """Return the front of mappings of a problem.
@@ -97,6 +98,7 @@ def best_mappings(
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
         ragged: Whether bounds may exceed the extents.
+        latency: How cycles are counted.
         baseline: Whether to price as many random mappings.
 
     Raises:
@@ -105,7 +107,7 @@ def best_mappings(
     """
     problem = MappingProblem(
         einsum=einsum, architecture=architecture, objectives=tuple(objectives), where=tuple(where), bypass=bypass,
-        uneven=uneven, ragged=ragged,
+        uneven=uneven, ragged=ragged, latency=latency,
     )  # fmt: skip
     return search(problem, budget, seed, baseline=baseline)
 

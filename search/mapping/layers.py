@@ -80,6 +80,7 @@ def map_model(
     bypass: bool = True,
     uneven: bool = False,
     ragged: bool = False,
+    latency: str = "ideal",
     sizes: Mapping[str, int] | None = None,
 ) -> MappedModel:
     """Return the best mappings of every layer of a model.
@@ -94,6 +95,7 @@ def map_model(
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
         ragged: Whether bounds may exceed the extents.
+        latency: How cycles are counted.
         sizes: Sizes of the run, such as ``batch``; the rest as the model has them.
 
     Raises:
@@ -110,7 +112,8 @@ def map_model(
     layers = []
     for same in shapes.values():
         front = best_mappings(
-            same[0][0], architecture, OBJECTIVES, budget, seed, where=where, bypass=bypass, uneven=uneven, ragged=ragged
+            same[0][0], architecture, OBJECTIVES, budget, seed, where=where, bypass=bypass, uneven=uneven,
+            ragged=ragged, latency=latency,
         )  # fmt: skip
         names = tuple(problem.name for problem, _ in same)
         layers.append(Layer(names, same[0][0], sum(count for _, count in same), front))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator import Costs, Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.inputs import read_architecture
+from codesign.costmodels.accelerator.latency import single
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
 from codesign.costmodels.accelerator.timeloop import Imported
 from codesign.costmodels.carbon.accounting import JOULES_PER_KWH, facility_grams
@@ -80,6 +81,7 @@ class MappingProblem(base.Problem):
         self.asked: MappingSpec = convert(placed(given), MappingSpec, "mapping spec")
         check_site(self.asked.site)
         check_text(self.asked)
+        self.latency = single(self.asked.latency)
         self.einsum = problem_of(self.asked) if einsum is None else einsum
         self.notes: tuple[str, ...] = ()
         self.keeps: Keeps = keeps or {}
@@ -125,14 +127,14 @@ class MappingProblem(base.Problem):
 
     def costs(self, mappings: Mappings) -> Costs:
         """Return what mappings of one skeleton cost."""
-        return evaluate(self.einsum, self.architecture, mappings)
+        return evaluate(self.einsum, self.architecture, mappings, latency=self.asked.latency)
 
     def mixed_costs(self, points: Points) -> Costs:
         """Return what mappings of any skeletons cost; rows of levels that one passes by are zero."""
         genome = self.space.genome(points)
         skeletons = self.space.skeletons
         mappings = Mappings(skeletons.skeleton([0] * len(skeletons.options)), genome.factors, genome.orders)
-        return evaluate_mixed(self.einsum, self.architecture, mappings, skeletons.options, genome.options)
+        return evaluate_mixed(self.einsum, self.architecture, mappings, skeletons.options, genome.options, self.latency)
 
     def evaluate(self, points: Points, stage: int = 0) -> Results:
         """Return the results of mappings; those that overflow a memory or an array are infeasible and say where."""

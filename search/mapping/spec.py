@@ -26,6 +26,7 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of one level may be cut at different loops.
         ragged: Whether bounds may exceed the extents, with a short last tile.
+        latency: How cycles are counted: a mode and flags such as ``systolic,ramp-up``.
         site: Grid and PUE of the objective ``carbon``.
     """
 
@@ -38,6 +39,7 @@ class MappingSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bypass: bool = True
     uneven: bool = False
     ragged: bool = False
+    latency: str = "ideal"
     site: Site = Site()
 
 

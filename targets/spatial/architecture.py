@@ -83,6 +83,11 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
         return self.word_bits or 8
 
     @property
+    def limited(self) -> bool:
+        """Return whether any bandwidth is limited."""
+        return any(limit is not None for limit in (self.read_bandwidth, self.write_bandwidth, self.shared_bandwidth))
+
+    @property
     def capacity_bits(self) -> float | None:
         """Return the bits that one instance holds; None where it is not limited."""
         return None if self.depth is None else self.depth * self.width_bits / self.cluster

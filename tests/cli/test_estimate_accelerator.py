@@ -88,6 +88,17 @@ def test_timeloop_files_price_as_they_are(run_codesign: Any, folder: Path) -> No
     assert told["cycles"] == results["cycles"]
 
 
+def test_fill_and_drain_of_the_array_count_where_asked(run_codesign: Any, folder: Path) -> None:
+    done = run_codesign("estimate", *CONV, "--latency", "systolic", "--json", cwd=folder)
+    results = json.loads(done.stdout)["results"]
+    # every element holds its own inputs (Q14 x C3 S3); they change 8 2 4 14 4 3 times, K8 streams
+    assert results["cycles"] == 86_016 + 8 * 2 * 4 * 14 * 4 * 3 * (2 * 12 + 14 - 2)
+    assert results["latency_mode"] == "systolic"
+    wrong = run_codesign("estimate", *CONV, "--latency", "systolik", cwd=folder)
+    assert wrong.rc == 2
+    assert "did you mean systolic" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [

@@ -33,11 +33,11 @@ SIDES = st.integers(1, 6)
 
 def walked(rows: int, columns: int, m: int, n: int, k: int, dataflow: Dataflow) -> int:
     """Return the cycles by the time of every multiply-add: each fold uses the whole array, idle parts included."""
-    held, streamed = (k, m) if dataflow == "ws" else (m, k)
+    held, across, streamed = {"ws": (k, n, m), "os": (m, n, k), "is": (k, m, n)}[dataflow]
     total = 0
     for _ in range(0, held, rows):
-        for _ in range(0, n, columns):
-            loaded = rows if dataflow == "ws" else 0  # weights move down one row a cycle
+        for _ in range(0, across, columns):
+            loaded = 0 if dataflow == "os" else rows  # what stays moves down one row a cycle
             times = [loaded + i + j + s for i, j, s in product(range(rows), range(columns), range(streamed))]
             drained = rows if dataflow == "os" else 0  # results move down one row a cycle
             total += max(times) + 1 + drained
@@ -95,6 +95,8 @@ def test_rereads_by_hand() -> None:
     assert tuple(map(float, memory_words(2, 3, gemm, "ws", (0, 0, 0)))) == (2 * 32, 24, 48, 2 * 48)
     assert tuple(map(float, memory_words(2, 3, gemm, "os", (0, 0, 0)))) == (2 * 32, 4 * 24, 48, 0)
     assert tuple(map(float, memory_words(2, 3, gemm, "ws", (32, 0, 24)))) == (32, 24, 48, 0)
+    # inputs stay: ceil(M/C) = 3 column folds ask for the weights, ceil(K/R) = 2 row folds for the sums
+    assert tuple(map(float, memory_words(2, 3, gemm, "is", (0, 0, 0)))) == (32, 3 * 24, 48, 2 * 48)
 
 
 def test_time_hides_the_shorter_and_ramps_up() -> None:
@@ -125,7 +127,7 @@ def test_a_grouped_convolution_is_its_groups() -> None:
         (lambda: systolic(4, 4, Gemm(1.5, 1, 1)), "M: found 1.5"),
         (lambda: systolic(4, 4, Gemm(float("nan"), 1, 1)), "M: found nan"),
         (lambda: systolic(4, 4, Gemm("many", 1, 1)), "M: found 'many'"),
-        (lambda: systolic(4, 4, Gemm(1, 1, 1), "is"), "dataflow 'is' is unknown"),  # type: ignore[arg-type]
+        (lambda: systolic(4, 4, Gemm(1, 1, 1), "rs"), "dataflow 'rs' is unknown"),  # type: ignore[arg-type]
         (lambda: im2col(7, 7, 64, 30, 3, 3, groups=4), "channels: found 30"),
         (lambda: output_extent(2, 5), "larger than the padded input"),
         (lambda: run_seconds(systolic(2, 2, Gemm(2, 2, 2)), 1e9, 10, 0.0), "bandwidth: found 0"),

@@ -257,3 +257,17 @@ def test_an_operation_that_the_unit_lacks_is_refused() -> None:
                      operation="max")  # fmt: skip
     with pytest.raises(UsageError, match="no operation 'max'"):
         MappingProblem(einsum=einsum, architecture=BUFFERED)
+
+
+def test_cycles_of_a_search_are_those_of_its_latency() -> None:
+    ideal, systolic = (
+        MappingProblem(problem="gemm:16x16x16", target="tpu-like", objectives=("latency",), latency=text)
+        for text in ("ideal", "systolic")
+    )
+    points = ideal.space.sample(np.random.Generator(np.random.Philox(1)), 50)
+    slow, fast = (problem.evaluate(points).objectives[:, 0] for problem in (systolic, ideal))
+    assert (slow > fast).all()
+    mappings = systolic.space.mappings(points[:1])[0][1]
+    assert systolic.costs(mappings).cycles[0] == slow[0]
+    with pytest.raises(UsageError, match="nothing to overlap"):
+        MappingProblem(problem="gemm:16x16x16", target="tpu-like", latency="pipelined")
