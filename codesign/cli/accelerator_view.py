@@ -48,7 +48,7 @@ def estimate_accelerator(
         UsageError: the problem or the mapping is missing, or the mapping cannot run.
     """
     from codesign.costmodels.accelerator.drawing import draw
-    from codesign.costmodels.accelerator.inputs import price_files
+    from codesign.costmodels.accelerator.inputs import is_cascade, price_files
 
     for name in ctx.params:
         source = ctx.get_parameter_source(name)
@@ -59,6 +59,11 @@ def estimate_accelerator(
     if mapping is None:
         raise UsageError("no mapping given", "--mapping FILE, our form or Timeloop's: see docs/accelerators.md")
     listed = [name for name in (tables or "").split(",") if name]
+    if is_cascade(problem):
+        from codesign.cli.cascade_view import estimate_cascade
+
+        estimate_cascade(ctx, target, problem, mapping, listed, reuse, latency, as_json)
+        return
     priced = price_files(target, problem, mapping, listed, reuse, latency)
     costs, nest = priced.costs, draw(priced.costs, priced.mappings)
     title = f"{costs.problem.name} on {costs.architecture.name}"

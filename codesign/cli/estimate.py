@@ -55,7 +55,9 @@ def estimate_command(
     ] = None,
     problem: Annotated[
         str | None,
-        typer.Option(help="Of an accelerator: a file, or a line: gemm:64x64x64, conv:K8C8P7Q7R3S3,stride=2."),
+        typer.Option(
+            help="Of an accelerator: a file, or a line: gemm:64x64x64, conv:K8C8P7Q7R3S3,stride=2, mlp:P64D32M128N32."
+        ),
     ] = None,
     mapping: Annotated[str | None, typer.Option(help="Of --problem: its mapping, our form or Timeloop's.")] = None,
     tables: Annotated[

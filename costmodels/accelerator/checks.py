@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from codesign.costmodels.accelerator.costs import Costs
+from codesign.costmodels.accelerator.fused import FusedCosts
+from codesign.costmodels.accelerator.fused_loops import violations
 from codesign.costmodels.accelerator.mapping import Mappings, loops_of
 from codesign.costmodels.accelerator.problem import Problem
 from codesign.errors import UsageError
@@ -77,3 +80,23 @@ def check_capacity(costs: Costs, index: int = 0) -> None:
             f"{100.0 * float(costs.occupancy[place, index]):.4g} % of its capacity)",
             f"move a loop outside of {level}, or let a tensor bypass it",
         )
+
+
+def check_fused(costs: FusedCosts, parts: Sequence[Mappings]) -> None:
+    """Refuse a mapping of a cascade whose loops do not fit each other, or whose tiles do not fit a memory.
+
+    Raises:
+        UsageError: naming the Einsums and the tensor, or the level and its fill.
+    """
+    for why, wrong in violations(costs.cascade, costs.links, parts):
+        if wrong.any():
+            hint = "share loops over ranks of what is passed on, or let it go through the outermost level"
+            raise UsageError(f"mapping: {why}", hint)
+    for level, over, share in zip(costs.levels, costs.overflow_bits[:, 0], costs.occupancy[:, 0], strict=True):
+        if over > 0.0:
+            stays = ", ".join(tensor for tensor, home in costs.retained.items() if home == level)
+            raise UsageError(
+                f"mapping: tiles overflow {level} by {over / 8.0:,.0f} bytes ({100.0 * share:.4g} % of its capacity"
+                + (f"; {stays} stay there)" if stays else ")"),
+                f"share more loops, or let a tensor bypass {level}",
+            )

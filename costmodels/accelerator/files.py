@@ -23,7 +23,8 @@ import re
 
 import msgspec
 
-from codesign.costmodels.accelerator.mapping import Mappings, make_slots, one_mapping
+from codesign.costmodels.accelerator.fusion import ALONE, Fusion
+from codesign.costmodels.accelerator.mapping import Mappings, one_mapping
 from codesign.costmodels.accelerator.problem import Problem, checked
 from codesign.errors import DataError, UsageError, nearest
 from codesign.strict_yaml import decode_yaml
@@ -75,7 +76,7 @@ def parse_problem_file(text: str, name: str) -> Problem:
         DataError: naming file, field, found and expected.
     """
     written = decode_yaml(text, WrittenProblem, name)
-    _check_schema(written.schema, name)
+    check_schema(written.schema, name)
     if len(written.output) != 1:
         raise DataError(f"{name}: output: found {len(written.output)} tensors, expected one")
     names = [*written.inputs, *written.output]
@@ -88,7 +89,7 @@ def parse_problem_file(text: str, name: str) -> Problem:
 
     def tensor(label: str, axes: list[str]) -> Tensor:
         role = Role.WEIGHT if label in written.weights else Role.ACTIVATION
-        found = tuple(_axis(axis, f"{name}: {label}") for axis in axes)
+        found = tuple(read_axis(axis, f"{name}: {label}") for axis in axes)
         return Tensor(label, found, role, written.bits.get(label, 8))
 
     inputs = tuple(tensor(label, axes) for label, axes in written.inputs.items())
@@ -100,7 +101,12 @@ def parse_problem_file(text: str, name: str) -> Problem:
         raise DataError(error.message, error.hint) from None
 
 
-def _axis(text: str, place: str) -> Axis:
+def read_axis(text: str, place: str) -> Axis:
+    """Return an axis such as ``2*P + R``.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     terms = []
     for part in text.split("+"):
         match = _TERM.fullmatch(part.strip())
@@ -110,7 +116,12 @@ def _axis(text: str, place: str) -> Axis:
     return Axis(tuple(terms))
 
 
-def _check_schema(found: int, name: str) -> None:
+def check_schema(found: int, name: str) -> None:
+    """Refuse another version of a file.
+
+    Raises:
+        DataError: naming both.
+    """
     if found != SCHEMA:
         raise DataError(f"{name}: schema: found {found}, expected {SCHEMA}")
 
@@ -122,14 +133,22 @@ def parse_mapping_file(text: str, name: str, problem: Problem, architecture: Arc
         DataError: unknown levels, arrays, ranks or tensors; nodes out of order; loops that cannot be read.
     """
     written = decode_yaml(text, WrittenMapping, name)
-    _check_schema(written.schema, name)
+    check_schema(written.schema, name)
     try:
-        return _mapping(written, name, problem, architecture)
+        return read_mapping(written, name, problem, architecture)
     except UsageError as error:
         raise DataError(f"{name}: {error.message}", error.hint) from None
 
 
-def _mapping(written: WrittenMapping, name: str, problem: Problem, architecture: Architecture) -> Mappings:
+def read_mapping(
+    written: WrittenMapping, name: str, problem: Problem, architecture: Architecture, fusion: Fusion = ALONE
+) -> Mappings:
+    """Return the mapping that was written; ``fusion`` says what it shares with others of a cascade.
+
+    Raises:
+        UsageError: tensors, cuts or bounds that cannot be.
+        DataError: nodes or loops that cannot be read.
+    """
     spine = architecture.spine(written.unit)
     order = [node.name for node in spine.nodes]
     arrays = {node.name for node in spine.nodes if isinstance(node, Fanout)}
@@ -157,17 +176,16 @@ def _mapping(written: WrittenMapping, name: str, problem: Problem, architecture:
             cuts |= {(tensor, label): number for tensor, number in node.outside.items()}
             splits[label] = max(1, len(node.loops))
             _check_outside(node, problem, where)
-    slots = make_slots(problem, spine, keeps, splits, cuts)
-    loops = []
+    slots, loops = fusion.slots(problem, spine, keeps, splits, cuts)
     for place, node in enumerate(written.nest):
         where = f"{name}: nest[{place}]"
         if node.level is not None:
-            start = slots.find(node.level)
+            start = slots.find(node.level) + (fusion.depth if node.level == order[0] else 0)
             spread = splits.get(node.level, 1) > 1
-            loops += [(start + at * spread, *_loop(text, where)) for at, text in enumerate(node.loops)]
+            loops += [(start + at * spread, *read_loop(text, where)) for at, text in enumerate(node.loops)]
         else:
-            loops += [(slots.find(node.array or "", "x"), *_loop(text, where)) for text in node.x]
-            loops += [(slots.find(node.array or "", "y"), *_loop(text, where)) for text in node.y]
+            loops += [(slots.find(node.array or "", "x"), *read_loop(text, where)) for text in node.x]
+            loops += [(slots.find(node.array or "", "y"), *read_loop(text, where)) for text in node.y]
     return one_mapping(slots, loops)
 
 
@@ -180,7 +198,12 @@ def _check_outside(node: WrittenNode, problem: Problem, where: str) -> None:
             raise DataError(f"{where}: outside.{tensor}: found {number}, expected 0 to {len(node.loops)}")
 
 
-def _loop(text: str, where: str) -> tuple[str, int]:
+def read_loop(text: str, where: str) -> tuple[str, int]:
+    """Return the rank and bound of a loop such as ``M4``.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     match = _LOOP.fullmatch(text.strip())
     if match is None:
         raise DataError(f"{where}: loop {text[:40]!r} cannot be read", "a rank and its bound, such as M4")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from codesign.costmodels.accelerator.checks import check_arrays, check_capacity, check_cover
+from codesign.costmodels.accelerator.cascade_files import parse_cascade_file, parse_fused_file
+from codesign.costmodels.accelerator.cascade_problem import CascadeProblem
+from codesign.costmodels.accelerator.cascade_text import is_cascade_text, parse_cascade
+from codesign.costmodels.accelerator.checks import check_arrays, check_capacity, check_cover, check_fused
 from codesign.costmodels.accelerator.costs import Costs
 from codesign.costmodels.accelerator.counts import evaluate
 from codesign.costmodels.accelerator.files import parse_mapping_file, parse_problem_file
+from codesign.costmodels.accelerator.fused import FusedCosts, evaluate_cascade
 from codesign.costmodels.accelerator.mapping import Mappings
 from codesign.costmodels.accelerator.problem import Problem
 from codesign.costmodels.accelerator.problem_text import KINDS, is_problem_text, parse_problem
@@ -62,6 +67,54 @@ def price_files(
     costs = evaluate(found, imported.architecture, made, reuse, latency)
     check_capacity(costs)
     return Priced(costs, made, imported.notes)
+
+
+class FusedPrice(NamedTuple):
+    """One mapping of a cascade and what it costs, with notes for people."""
+
+    costs: FusedCosts
+    parts: list[Mappings]
+    notes: list[str]
+
+
+def price_cascade_files(
+    target: str, problem: str, mapping: str, tables: Sequence[str] = (), reuse: str = "reset", latency: str = "ideal"
+) -> FusedPrice:
+    """Return the costs of one mapping of a cascade, checked; arguments as of ``price_files``.
+
+    Raises:
+        UsageError: the mapping does not cover an Einsum, spread over the arrays, fit the memories, or loops of Einsums
+            that pass a tensor on do not fit each other; ``retain``, which cascades do not have.
+        DataError: a file is wrong.
+    """
+    if reuse != "reset":
+        raise UsageError(f"reuse {reuse!r} does not go with a cascade", "leave it out")
+    imported = read_architecture(target, tables)
+    cascade = read_cascade(problem)
+    parts = parse_fused_file(read_text(mapping), mapping, cascade, imported.architecture)
+    for one, part in zip(cascade.problems, parts, strict=True):
+        check_cover(one, part)
+        check_arrays(imported.architecture.spine(part.slots.unit), part)
+    costs = evaluate_cascade(cascade, imported.architecture, parts, latency)
+    check_fused(costs, parts)
+    return FusedPrice(costs, parts, imported.notes)
+
+
+def is_cascade(text: str) -> bool:
+    """Say whether ``text`` is a cascade: a line such as ``mlp:P64D32M128N32``, or a file that lists Einsums."""
+    if is_cascade_text(text) or not is_path(text):
+        return is_cascade_text(text)
+    return not is_timeloop(text) and re.search(r"^einsums:", read_text(text), re.MULTILINE) is not None
+
+
+def read_cascade(text: str) -> CascadeProblem:
+    """Return the cascade of a line or a file.
+
+    Raises:
+        UsageError: a line that cannot be read.
+        DataError: a file that is wrong.
+    """
+    return parse_cascade(text) if is_cascade_text(text) else parse_cascade_file(read_text(text), text)
 
 
 def read_architecture(target: str, tables: Sequence[str] = ()) -> Imported:

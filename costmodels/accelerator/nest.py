@@ -48,9 +48,11 @@ class View:
                 self.slides[rank] = (homes[0][0], sum(step for one, step in homes[0][1] if one == rank))
 
     def extents(self, sizes: Array) -> list[Array]:
-        """Return the extent of every axis over tiles of ``sizes`` (ranks, B)."""
+        """Return the extent of every axis over tiles of ``sizes`` (ranks, B); axes without a rank are left out."""
         found = []
         for axis in self.axes:
+            if not axis:  # one generation of a recurrence
+                continue
             if len(axis) == 1 and axis[0][1] == 1:
                 found.append(sizes[axis[0][0]])
                 continue

@@ -77,7 +77,7 @@ def parse_problem(text: str) -> Problem:
         raise UsageError(f"problem {text[:80]!r}: unknown kind {name[:40]!r}", hint)
     kind = KINDS[name]
     body, *options = rest.split(",")
-    given = _sizes(body, kind, text)
+    given = read_sizes(body, kind.sizes, kind.example, text)
     bits: Bits = (8, 8, 16)
     for option in options:
         key, _, value = option.partition("=")
@@ -86,42 +86,52 @@ def parse_problem(text: str) -> Problem:
         if key == "bits":
             bits = _bits(value, text)
         else:
-            given[key] = _integer(value, text, key)
+            given[key] = read_integer(value, text, key)
     return kind.build(given, bits)
 
 
-def _sizes(body: str, kind: Kind, text: str) -> dict[str, int]:
-    order = kind.sizes.upper()
+def read_sizes(body: str, sizes: str, example: str, text: str) -> dict[str, int]:
+    """Return the sizes of a line: in order (``MxNxK``) or named; lower-case ``sizes`` may be left out.
+
+    Raises:
+        UsageError: a size that is unknown, missing, given twice or not a positive integer.
+    """
+    order = sizes.upper()
     if re.fullmatch(r"[0-9]+(x[0-9]+)*", body):
         numbers = body.split("x")
-        needed = sum(letter.isupper() for letter in kind.sizes)
+        needed = sum(letter.isupper() for letter in sizes)
         if not needed <= len(numbers) <= len(order):
-            raise UsageError(f"problem {text!r}: found {len(numbers)} sizes, expected {needed}", f"as {kind.example}")
-        return {rank: _integer(number, text, rank) for rank, number in zip(order, numbers, strict=False)}
+            raise UsageError(f"problem {text!r}: found {len(numbers)} sizes, expected {needed}", f"as {example}")
+        return {rank: read_integer(number, text, rank) for rank, number in zip(order, numbers, strict=False)}
     pairs = _NAMED.findall(body)
     if not pairs or "".join(rank + number for rank, number in pairs) != body:
-        raise UsageError(f"problem {text!r}: sizes {body!r} cannot be read", f"write them as {kind.example}")
+        raise UsageError(f"problem {text!r}: sizes {body!r} cannot be read", f"write them as {example}")
     given: dict[str, int] = {}
     for rank, number in pairs:
         if rank not in order:
-            raise UsageError(f"problem {text!r}: unknown rank {rank}", f"{kind.example.partition(':')[0]} has {order}")
+            raise UsageError(f"problem {text!r}: unknown rank {rank}", f"{example.partition(':')[0]} has {order}")
         if rank in given:
             raise UsageError(f"problem {text!r}: rank {rank} is given twice")
-        given[rank] = _integer(number, text, rank)
-    missing = [rank for rank in kind.sizes if rank.isupper() and rank not in given]
+        given[rank] = read_integer(number, text, rank)
+    missing = [rank for rank in sizes if rank.isupper() and rank not in given]
     if missing:
-        raise UsageError(f"problem {text!r}: rank {missing[0]} has no extent", f"as {kind.example}")
+        raise UsageError(f"problem {text!r}: rank {missing[0]} has no extent", f"as {example}")
     return given
 
 
 def _bits(value: str, text: str) -> Bits:
-    parts = [_integer(part, text, "bits") for part in value.split("/")]
+    parts = [read_integer(part, text, "bits") for part in value.split("/")]
     if len(parts) not in (1, 3):
         raise UsageError(f"problem {text!r}: bits={value}", "one number, or inputs/weights/outputs as 8/8/16")
     return (parts[0], parts[0], parts[0]) if len(parts) == 1 else (parts[0], parts[1], parts[2])
 
 
-def _integer(value: str, text: str, what: str) -> int:
+def read_integer(value: str, text: str, what: str) -> int:
+    """Return a positive integer of a line.
+
+    Raises:
+        UsageError: it is none.
+    """
     if not re.fullmatch(r"[0-9]{1,15}", value) or int(value) < 1:
         raise UsageError(f"problem {text[:80]!r}: {what}: found {value[:20]!r}, expected a positive integer")
     return int(value)

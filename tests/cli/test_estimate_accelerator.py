@@ -204,3 +204,33 @@ def test_the_topic_accelerators_passes(run_codesign: Any) -> None:
     done = run_codesign("validate", "accelerators", "--json")
     assert done.rc == 0
     assert len(json.loads(done.stdout)["results"]) == 33
+
+
+FUSED = """
+schema: 1
+shared: [P8]
+stay: {A: shared_glb}
+einsums:
+  up: {nest: [{level: shared_glb, loops: [M8, D8, P8]}, {array: PE_column, x: [M14]}, {array: PE, y: [D8]}]}
+  down: {nest: [{level: shared_glb, loops: [M14, N8, P8]}, {array: PE_column, x: [N8]}, {array: PE, y: [M8]}]}
+"""
+
+
+def test_a_cascade_shows_what_stays_and_what_moves(run_codesign: Any, tmp_path: Path) -> None:
+    (tmp_path / "fused.yaml").write_text(FUSED, encoding="utf-8")
+    command = ("estimate", "--target", "eyeriss-like", "--problem", "mlp:P64D64M112N64", "--mapping", "fused.yaml")
+    done = run_codesign(*command, cwd=tmp_path, env={"COLUMNS": "80"})
+    assert done.rc == 0
+    for shown in ("917,504", "shared_glb", "[shared_glb: A 896", "down:"):
+        assert shown in done.stdout
+    results = json.loads(run_codesign(*command, "--json", cwd=tmp_path).stdout)["results"]
+    rows = {row["tensor"]: row for row in results["traffic_by_tensor"]}
+    assert rows["A"] == {"tensor": "A", "bits": 0.0, "least_bits": None, "stays_at": "shared_glb"}
+    assert results["traffic"] == sum(row["bits"] for row in rows.values()) / 8
+    assert results["energy"]["low"] < results["energy"]["value"] < results["energy"]["high"]
+    assert [row["group"] for row in results["einsums"]] == [1, 1]
+    slower = json.loads(run_codesign(*command, "--latency", "systolic", "--json", cwd=tmp_path).stdout)["results"]
+    assert slower["cycles"] > results["cycles"]
+    wrong = run_codesign(*command, "--reuse", "retain", cwd=tmp_path)
+    assert wrong.rc == 2
+    assert "does not go with a cascade" in wrong.stderr
