@@ -11,6 +11,7 @@ from codesign.cli.output import Table, number, quantity, show
 if TYPE_CHECKING:
     from codesign.costmodels.accelerator.fused import FusedCosts
     from codesign.quantity import Quantity
+    from codesign.search.mapping.cascade import FusedFront, FusedMapping
 
 UNITS = {"bits": "bit", "least_bits": "bit", "energy": "J", "traffic": "B"}
 
@@ -146,3 +147,76 @@ def level_rows(costs: FusedCosts) -> list[dict[str, Any]]:
         for name, energy in units.items()
     ]
     return [*rows, *more]
+
+
+def show_front(ctx: typer.Context, front: FusedFront, as_json: bool) -> None:
+    """Show the front of a search: what stays, shared loops, objectives, and the nests of the knee."""
+    from codesign.costmodels.accelerator.drawing import draw
+
+    first = front.mappings[0].costs
+    time = "s" if first.architecture.clock is not None else "cycle"
+    units = {"energy": "J", "latency": time, "edp": f"J {time}", "traffic": "B"}
+    rows = [
+        (place + 1, _stays(one), " ".join(f"{rank}{bound}" for rank, bound in one.candidate.shared) or "-",
+         *(_shown(value, units[name]) for name, value in zip(front.objectives, values, strict=True)),
+         *([] if "traffic" in front.objectives else [number(float(one.costs.traffic[0]), "B", 4)]))
+        for place, (one, values) in enumerate(zip(front.mappings, front.values.tolist(), strict=True))
+    ]  # fmt: skip
+    heads = ["", "stays", "shared", *(f">{name}" for name in front.objectives)]
+    heads += [] if "traffic" in front.objectives else [">traffic"]
+    knee = int(front.values.prod(axis=1).argmin())
+    best = front.mappings[knee]
+    nests = [
+        {part.problem.name: draw(part, nest) for part, nest in zip(one.costs.parts, one.parts, strict=True)}
+        for one in front.mappings
+    ]
+    lines = [(line,) for name, nest in nests[knee].items() for line in (f"{name}:", *(f"  {one}" for one in nest))]
+    results = {
+        "problem": first.cascade.name, "target": first.architecture.id, "objectives": front.objectives,
+        "unfused": {name: value if value < float("inf") else None
+                    for name, value in zip(front.objectives, front.unfused.tolist(), strict=True)},
+        "candidates": front.candidates, "evaluations": front.evaluations,
+        "front": [
+            {**dict(zip(front.objectives, values, strict=True)), "stays": dict(one.candidate.stay),
+             "shared": one.candidate.shared, "traffic": float(one.costs.traffic[0]), "nests": nest}
+            for one, values, nest in zip(front.mappings, front.values.tolist(), nests, strict=True)
+        ],
+    }  # fmt: skip
+    shown = [
+        Table(f"{first.cascade.name} on {first.architecture.name}: front", tuple(heads), rows),
+        *tables_of(best.costs),
+        Table("", (f"loop nests of {knee + 1}, the least product",), lines),
+    ]
+    show(ctx, results, shown, as_json=as_json, units=units, notes=_front_notes(front, units))
+
+
+def _front_notes(front: FusedFront, units: dict[str, str]) -> list[str]:
+    least = front.values.min(axis=0)
+    rivals = [
+        f"{name} {_shown(float(alone), units[name])}, {alone / best:.2f}x the best"
+        for name, alone, best in zip(front.objectives, front.unfused, least, strict=True)
+        if alone < float("inf")
+    ]
+    return [
+        f"{front.candidates} fusions tried, {front.evaluations:,} mappings of Einsums priced",
+        f"unfused: {'; '.join(rivals)}" if rivals else "unfused: cannot run, a recurrence stays on the chip",
+    ]
+
+
+def _stays(one: FusedMapping) -> str:
+    stay = one.candidate.stay
+    if not stay:
+        return "nothing"
+    levels = dict.fromkeys(stay.values())
+    few = ", ".join(stay) if len(stay) <= 2 else f"all {len(stay)}"
+    return f"{few} at {', '.join(levels)}"
+
+
+def _shown(value: float, unit: str) -> str:
+    return (
+        f"{value:,.0f} cycles"
+        if unit == "cycle"
+        else f"{value:.4g} J cycles"
+        if "cycle" in unit
+        else number(value, unit, 4)
+    )

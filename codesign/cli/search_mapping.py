@@ -22,7 +22,9 @@ def mapping(
     ctx: typer.Context,
     model: Annotated[str | None, typer.Argument(help="A model: every layer is mapped, equal shapes once.")] = None,
     target: Annotated[str, typer.Option("--target", help="An accelerator: id or YAML file.")] = "",
-    problem: Annotated[str, typer.Option(help="One Einsum: gemm:MxNxK, conv:K64C64P56Q56R3S3, or a YAML file.")] = "",
+    problem: Annotated[
+        str, typer.Option(help="gemm:MxNxK, conv:K64C64P56Q56R3S3, a cascade mlp:P64D32M128N32, or a YAML file.")
+    ] = "",
     objectives: Annotated[
         str, typer.Option(help="energy, latency, edp, buffer, traffic, carbon; comma list.")
     ] = "energy,latency",
@@ -48,28 +50,34 @@ def mapping(
     resume: s.Resume = False,
     json: JsonFlag = False,
 ) -> None:
-    """Search the loop nests of one Einsum, or of every layer of a model, on a spatial accelerator.
+    """Search the loop nests of one Einsum, of a cascade, or of every layer of a model, on a spatial accelerator.
 
     \b
     Examples:
       codesign search mapping --problem gemm:1024x1024x1024 --target tpu-like --objectives energy,latency
       codesign search mapping resnet-18 --target eyeriss-like
+      codesign search mapping --problem attention:H12P1024M1024E64F64,bits=16 --target fusemax
     """
     from codesign.cli.search_mapping_view import show_layers, show_search
+    from codesign.costmodels.accelerator.inputs import is_cascade
     from codesign.search.mapping.asked import asked_layers, asked_search
 
     shared = {"target": target, "tables": s.names(tables), "where": tuple(where or ()), "unit": unit,
               "bypass": bypass, "uneven": uneven, "ragged": ragged, "latency": latency}  # fmt: skip
+    lone = {"--grid": grid, "--pue": pue, "--out": out, "--time": time, "--resume": resume, "--force": force}
+    if model is None and problem and is_cascade(problem):
+        from codesign.cli.cascade_view import show_front
+        from codesign.search.mapping.asked import asked_cascade
+
+        refused = {**lone, "--where": where, "--unit": unit, "--uneven": uneven, "--ragged": ragged,
+                   "--no-bypass": not bypass}  # fmt: skip
+        front = asked_cascade(
+            problem, target, s.names(tables), refused, s.names(objectives), evaluations, seed, latency
+        )
+        show_front(ctx, front, json)
+        return
     if model is not None:
-        refused = {
-            "--grid": grid,
-            "--pue": pue,
-            "--problem": problem,
-            "--out": out,
-            "--time": time,
-            "--resume": resume,
-            "--force": force,
-        }
+        refused = {**lone, "--problem": problem}
         mapped = asked_layers(model, shared, refused, evaluations, seed, bits, {"batch": batch})
         show_layers(ctx, mapped, json)
         return

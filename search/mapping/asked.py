@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codesign.costmodels.accelerator.inputs import read_architecture
+from codesign.costmodels.accelerator.inputs import read_architecture, read_cascade
 from codesign.errors import UsageError
 from codesign.run import Run
 from codesign.search import driver
+from codesign.search.mapping.cascade import BUDGET as CASCADE_BUDGET
+from codesign.search.mapping.cascade import FusedFront, map_cascade
 from codesign.search.mapping.inner import BUDGET
 from codesign.search.mapping.layers import LAYER_BUDGET, MappedModel, map_model
 from codesign.search.mapping.problem import MappingProblem
@@ -85,6 +87,37 @@ def asked_layers(
         sizes=named,
         **given,
     )
+
+
+def asked_cascade(
+    problem: str, target: str, tables: Sequence[str], refused: Mapping[str, Any], objectives: Sequence[str],
+    evaluations: int | None, seed: int, latency: str,
+) -> FusedFront:  # fmt: skip
+    """Search the mappings of a cascade.
+
+    Args:
+        problem: A line or file of a cascade.
+        target: An accelerator.
+        tables: ERT and ART files of a Timeloop target.
+        refused: Options that only the search of one Einsum takes, with what was given for them.
+        objectives: What to minimise.
+        evaluations: Mappings to price for an Einsum inside given shared loops; 600 where None.
+        seed: All randomness derives from it.
+        latency: How cycles are counted.
+
+    Raises:
+        UsageError: unknown names, or an option of the other kind of search.
+        LimitCrossed: no mapping fits.
+    """
+    for option, value in refused.items():
+        if value:
+            raise UsageError(f"{option} does not go with a cascade", "it is of the search of one Einsum")
+    if evaluations is not None and evaluations < 1:
+        raise UsageError(f"--evaluations {evaluations}: must be above 0", "leave it out for the default")
+    if not target:
+        raise UsageError("no target given", "for example --target fusemax")
+    architecture = read_architecture(target, tables).architecture
+    return map_cascade(read_cascade(problem), architecture, objectives, evaluations or CASCADE_BUDGET, seed, latency)
 
 
 def read_bits(text: str) -> tuple[int, int, int]:

@@ -109,3 +109,17 @@ def test_nothing_feasible_says_how_near_random_mappings_come(run_codesign: RunCo
     )  # fmt: skip
     assert done.rc == 4
     assert "the best of 1,000 random mappings reaches 12.5 %" in done.stderr
+
+
+def test_a_cascade_is_a_front_of_fused_and_unfused(run_codesign: RunCodesign) -> None:
+    command = ("search", "mapping", "--problem", "mlp:P8D8M8N8", "--target", "eyeriss-like", "--evaluations", "40")
+    done = run_codesign(*command, env={"COLUMNS": "80"})
+    assert done.rc == 0
+    assert "A at shared_glb" in done.stdout
+    assert "fusions tried" in done.stderr
+    found = json.loads(run_codesign(*command, "--json").stdout)["results"]
+    assert found["front"][0]["energy"] <= found["unfused"]["energy"]
+    assert set(found["front"][0]["nests"]) == {"up", "down"}
+    refused = run_codesign(*command, "--uneven")
+    assert refused.rc == 2
+    assert "--uneven does not go with a cascade" in refused.stderr
