@@ -1,10 +1,10 @@
 """Energy of 1-pass attention on a 2D and a 1D array: operations, registers, buffer and DRAM, each times its action.
 
 Counts follow the Einsums of FuseMax [1]_, section V: for each score ``E + F`` multiply-adds, a maximum, ``exp(x -
-max)`` as a subtraction and six multiply-adds, and an addition; for each query and tile of keys the corrections on the lanes;
-a division of each result. A multiply-add on the 2D array reads one register, what stays in the element. The buffer is
-read for every tile of keys and queries, and takes in what DRAM delivers and what the arrays pass on. All fields
-broadcast. Leakage is not counted. Joules, bits.
+max)`` as a subtraction and six multiply-adds, and an addition; for each query and tile of keys the corrections on the
+lanes; a division of each result. A multiply-add on the 2D array reads one register, what stays in the element. The
+buffer is read for every tile of keys and queries, and takes in what DRAM delivers and what the arrays pass on. All
+fields broadcast. Leakage is not counted. Joules, bits.
 
 The published totals of the designs ``binding`` and ``arch`` come out within 1 %, which is taken as evidence for the
 counts; those of designs on FLAT's elements are a quarter above what these counts give, for reasons not known.
@@ -67,7 +67,7 @@ def published_actions(memory: str = "hbm2") -> Actions:
     names = ("fusemax_mac", "fusemax_add", "fusemax_max", "divide_fp")
     rows = (action_energy(f"fusemax_l3_16mib_{way}").times(1.0 / ROW_BITS) for way in ("read", "write"))
     register = band(REGISTER_JOULES, *tables().spread)
-    return Actions(*map(action_energy, names), register, *rows, action_energy(memory))
+    return Actions._make([*map(action_energy, names), register, *rows, action_energy(memory)])
 
 
 def attention_counts(shape: AttentionShape, traffic_bytes: Any, machine: Machine = PUBLISHED) -> Counts:

@@ -112,9 +112,8 @@ def configure(template: Template, design: Design) -> Configured:
     static = _sum(costs[name].leakage_watts.times(count * design.cores) for name, count in copies.items())
     static = static.times(design.volts / USUAL_VOLTS)
     busy = [mac.times(units)] + [_busy(priced[name]).times(count) for name, count in copies.items()]
-    moved = action_energy(memory_device(design.memory).energy).times(
-        memory_device(design.memory).bandwidth * BITS_PER_BYTE
-    )
+    device = memory_device(design.memory)
+    moved = device.bit.times(device.bandwidth * BITS_PER_BYTE)
     return Configured(
         design=design,
         architecture=architecture,
@@ -145,7 +144,7 @@ def _root(template: Template, design: Design, clock: float) -> Storage:
     """Return the DRAM: its port moves what the device does in a cycle."""
     device = memory_device(design.memory)
     word = _word(template.root, template, design) or 8
-    row = action_energy(device.energy).times(template.root.width_bits)
+    row = device.bit.times(template.root.width_bits)
     return msgspec.structs.replace(
         template.root, word_bits=_word(template.root, template, design), read=_value(row, "J"), write=_value(row, "J"),
         update=_value(row, "J"), leak=None, read_bandwidth=None, write_bandwidth=None,

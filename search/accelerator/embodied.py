@@ -42,6 +42,22 @@ class Embodied(NamedTuple):
         return self._asdict()
 
 
+def _stack_grams(configured: Configured, corner: Corner) -> Array:
+    """Return the carbon of joining layers of DRAM with the chip below: vias and bonds, g; their dies count as DRAM.
+
+    Vias through DRAM are priced as those of logic at the node of the chip, which is assumed.
+    """
+    device, node = memory_device(configured.design.memory), configured.design.node
+    if not device.layers:
+        return np.zeros(())
+    process = chiplet_process("logic", node, corner)
+    mm2 = getattr(configured.area, corner)
+    areas = np.stack([np.asarray(mm2, np.float64), *[np.full(np.shape(mm2), device.layer_mm2)] * device.layers])
+    chiplets = [Chiplet(area / process.area_scale, node, process) for area in areas]
+    joined = package_carbon(Parts(areas, chiplets, Silicon(), DesignEffort(), 0.0), package("3d"))
+    return np.asarray(joined.package_g)
+
+
 def fits_wafer(configured: Configured) -> bool:
     """Say whether a wafer holds at least one die, at the upper end of its area."""
     area = configured.area if _one_die(configured) else configured.core_area
@@ -72,5 +88,6 @@ def embodied(configured: Configured) -> Embodied:
         parts = Parts(np.stack([np.asarray(mm2, np.float64)] * count), chiplets, silicon, DesignEffort(), 0.0)
         joined = package_carbon(parts, package(stacked or "passive"))
         grams = memory_grams(memory_process(device.carbon, "dram").at(corner), device.capacity_gb)
-        made.append((np.asarray(dies), np.asarray(joined.package_g + joined.routers_g), grams))
+        stack = _stack_grams(configured, corner)
+        made.append((np.asarray(dies), np.asarray(joined.package_g + joined.routers_g + stack), grams))
     return Embodied(*(Band(*(corner[place] for corner in made)) for place in range(3)))

@@ -1,7 +1,7 @@
 """Mappings worth keeping of every layer on every geometry, found once for all nodes, DRAM, packages and supplies.
 
 A *geometry* is what decides how many words a mapping moves and how many cycles the chip takes: arrays, buffers, pads,
-bandwidth on the chip, cores, bits. It is searched with DRAM that limits nothing and costs the least of all devices, for
+bandwidth on the chip, cores, bits. It is searched with DRAM that limits nothing and costs the least of its devices, for
 energy, latency and DRAM traffic. Energy at another device is that energy and so much more a bit of traffic; latency is
 the larger of cycles and traffic over bandwidth; node and supply scale all of a chip alike. So what is best at any
 of them is on this front, up to the search's own error, static power and links between cores.
@@ -12,18 +12,18 @@ the template's mappings is never worse for want of luck. What is found depends o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from codesign.costmodels.accelerator import Costs, Mappings, Problem
-from codesign.costmodels.accelerator.energy_tables import action_energy
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
 from codesign.errors import LimitCrossed
 from codesign.search.accelerator.configure import configure
 from codesign.search.accelerator.layers import Layers
-from codesign.search.accelerator.technologies import technologies
+from codesign.search.accelerator.technologies import memory_device
 from codesign.search.accelerator.template import Design, Template
 from codesign.search.exhaustive import Exhaustive
 from codesign.search.islands import Islands
@@ -41,6 +41,9 @@ TEMPLATE_SHARE = 8
 
 MOST_KEPT = 64
 """Mappings kept of a layer on a geometry: the best of each objective, then those of the least energy x latency."""
+
+MEMORIES = ("lpddr4", "hbm2", "hbm3", "ddr3")
+"""Devices beside the chip: the least of their energies is that of every search."""
 
 OBJECTIVES = ("energy", "latency", "traffic")
 
@@ -75,14 +78,18 @@ class Pool(NamedTuple):
 class Pools:
     """The pools of a search, each found when it is first asked for."""
 
-    def __init__(self, template: Template, mappings: int = MAPPINGS, seed: int = 0) -> None:
+    def __init__(
+        self, template: Template, mappings: int = MAPPINGS, seed: int = 0, memories: Sequence[str] = MEMORIES
+    ) -> None:
         """Set up; nothing is searched yet.
 
         Args:
             template: What is configured.
             mappings: Priced for a layer on a geometry.
             seed: All randomness derives from it.
+            memories: Devices that may be chosen, beside the usual ones.
         """
+        self.memories = tuple(dict.fromkeys((*MEMORIES, *memories)))
         self.template, self.mappings, self.seed = template, mappings, seed
         self._found: dict[tuple[Geometry, bool], tuple[Pool, ...]] = {}
         self.searched = 0
@@ -97,7 +104,7 @@ class Pools:
     def _pools(self, layers: Layers, geometry: Geometry, begin: tuple[Pool, ...] | None) -> tuple[Pool, ...]:
         key = (geometry, begin is None)
         if key not in self._found:
-            architecture = reference(self.template, geometry)
+            architecture = reference(self.template, geometry, self.memories)
             budget = self.mappings * (TEMPLATE_SHARE if begin is None else 1)
             self._found[key] = tuple(
                 self._search(problem, architecture, budget, None if begin is None else begin[place])
@@ -166,13 +173,13 @@ def geometry_of(design: Design) -> Geometry:
     return Geometry(*(getattr(design, name) for name in Geometry._fields))
 
 
-def reference(template: Template, geometry: Geometry) -> Architecture:
-    """Return the accelerator that a geometry is searched on: DRAM without limit, at the least energy of all devices."""
+def reference(template: Template, geometry: Geometry, memories: Sequence[str] = MEMORIES) -> Architecture:
+    """Return the accelerator that a geometry is searched on: DRAM without limit, at the least energy of devices."""
     design = template.design()._replace(**geometry._asdict())
     architecture = configure(template, design).architecture
     root = architecture.nodes[0]
     assert isinstance(root, Storage)
-    least = min(float(action_energy(one.energy).value) for one in technologies().memories.values()) * root.width_bits
-    energy = Value(least, "J", "least of all memory devices")
+    least = min(float(memory_device(name).bit.value) for name in memories) * root.width_bits
+    energy = Value(least, "J", "least of the memory devices of the search")
     free = msgspec.structs.replace(root, read=energy, write=energy, update=energy, shared_bandwidth=None)
     return msgspec.structs.replace(architecture, nodes=(free, *architecture.nodes[1:]))

@@ -79,7 +79,8 @@ class AcceleratorProblem(base.Problem):
         self.template = read_template(asked.template)
         self.box = self.space = BoxSpace(parameters(asked, self.template))
         self.weights = np.array(asked.weights or (1.0,) * len(asked.models))
-        self.pools = Pools(self.template, asked.mappings, asked.mapping_seed)
+        memories = tuple(str(name) for name in asked.vary.get("memory", ()))
+        self.pools = Pools(self.template, asked.mappings, asked.mapping_seed, memories)
         self._layers: dict[int, Layers] = {}
         self.layers_at(self.template.bits)  # unknown models are refused here
         self.objectives = tuple(self._objective(name) for name in dict.fromkeys(asked.objectives))

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.accelerator.bands import Band
+from codesign.costmodels.accelerator.energy_tables import action_energy
 from codesign.costmodels.accelerator.node_scaling import LEAST_VOLTS, MOST_VOLTS
 from codesign.costmodels.carbon.domains import between
 from codesign.errors import DataError, UsageError, nearest
@@ -27,21 +28,34 @@ PICO = 1e-12
 
 
 class MemoryDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """DRAM beside the chip.
+    """DRAM beside the chip, or in layers on top of it.
 
     Attributes:
         bandwidth: B/s.
         capacity_gb: GB.
-        energy: Its action in the energy tables, J per bit.
         carbon: Its process among the coefficients of carbon, g per GB.
-        source: Where bandwidth and capacity are from.
+        source: Where bandwidth, capacity, and what else is stated here are from.
+        energy: Its action in the energy tables, J per bit; empty where ``pj_per_bit`` states low, value, high.
+        pj_per_bit: Energy of a bit moved, pJ.
+        layers: Dies stacked on the chip; 0 for memory beside it.
+        layer_mm2: Area of such a die.
     """
 
     bandwidth: float
     capacity_gb: float
-    energy: str
     carbon: str
     source: str
+    energy: str = ""
+    pj_per_bit: tuple[float, float, float] | None = None
+    layers: int = 0
+    layer_mm2: float = 0.0
+
+    @property
+    def bit(self) -> Band:
+        """Return the energy of a bit moved, J."""
+        if self.pj_per_bit is None:
+            return action_energy(self.energy)
+        return Band(*(np.asarray(end * PICO) for end in self.pj_per_bit))
 
 
 class Joining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +110,11 @@ def technologies() -> Technologies:
     found = decode_yaml(text, Technologies, FILE)
     if found.schema != SCHEMA:
         raise DataError(f"{FILE}: schema: found {found.schema}, expected {SCHEMA}")
+    for name, one in found.memories.items():
+        if bool(one.energy) == (one.pj_per_bit is not None):
+            raise DataError(f"{FILE}: memories.{name}: expected either energy or pj_per_bit")
+        if (one.layers > 0) != (one.layer_mm2 > 0.0):
+            raise DataError(f"{FILE}: memories.{name}: layers and layer_mm2 go together")
     return found
 
 

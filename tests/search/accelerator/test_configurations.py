@@ -16,6 +16,7 @@ from codesign.costmodels.carbon.coefficients import coefficient
 from codesign.errors import UsageError
 from codesign.search.accelerator.configure import configure, mac_energy
 from codesign.search.accelerator.embodied import embodied
+from codesign.search.accelerator.pools import MEMORIES, geometry_of, reference
 from codesign.search.accelerator.technologies import technologies
 from codesign.search.accelerator.template import Design, read_template
 from codesign.targets.spatial import Storage
@@ -130,3 +131,34 @@ def test_the_nearest_node_stands_for_one_without_coefficients() -> None:
     assert read_template("eyeriss-chip").design().bits == 16
     assert isinstance(read_template("tpu-like").design(), Design)
     assert np.isclose(float(technologies().supply.speed(0.9)), 1.0)
+
+
+def test_memory_on_the_chip_moves_a_bit_for_less_and_pays_for_its_bonds() -> None:
+    template = read_template("eyeriss-like")
+    beside, above = (
+        configure(template, template.design()._replace(node=7.0, memory=name)) for name in ("hbm2", "stacked")
+    )
+    for near, far in zip(technologies().memories["stacked"].bit, technologies().memories["hbm2"].bit, strict=True):
+        assert near < far
+    device = technologies().memories["stacked"]
+    root = above.architecture.spine().storages[0]
+    assert root.shared_bandwidth == pytest.approx(device.bandwidth / above.clock)
+    assert root.read is not None
+    assert root.read.value == pytest.approx(float(device.bit.value) * root.width_bits)
+    assert above.area.value == beside.area.value
+    # the same capacity of the same kind of DRAM, four bonds and their vias beside
+    assert embodied(above).memory == embodied(beside).memory
+    assert embodied(beside).package.value == 0.0
+    low, value, high = embodied(above).package
+    assert 0.0 < low < value < high
+    assert value < embodied(above).memory.value
+
+
+def test_a_search_prices_dram_at_the_least_of_its_devices() -> None:
+    template = read_template("eyeriss-like")
+    geometry = geometry_of(template.design())
+    usual, stacked = (reference(template, geometry, (*MEMORIES, *more)) for more in ((), ("stacked",)))
+    reads = [one.spine().storages[0].read for one in (usual, stacked)]
+    assert reads[0] is not None
+    assert reads[1] is not None
+    assert reads[1].value / reads[0].value == pytest.approx(3.7 / 4.05)
