@@ -9,7 +9,7 @@ in proportion to the supply. Joules per action, mm2, watts, Hz.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -58,7 +58,7 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def core_area(self) -> Band:
         """Return the silicon of one core, mm2."""
-        return _sum(self.core_areas.values())
+        return add(self.core_areas.values())
 
     @property
     def area(self) -> Band:
@@ -84,7 +84,7 @@ def configure(template: Template, design: Design) -> Configured:
     """
     supply = technologies().supply
     clock = template.clock * float(supply.speed(design.volts))
-    root = _root(template, design, clock)
+    root = root_storage(template, design, clock)
     sized = {one.name: _buffer(template, design, one) for one in template.buffers}
     sized |= {one.name: _pad(template, design, one) for one in template.pads}
     costs = {name: _memory_cost(one, design) for name, one in sized.items()}
@@ -93,7 +93,7 @@ def configure(template: Template, design: Design) -> Configured:
     nodes: list[Node] = [root]
     if design.cores > 1:
         link = joining(design.package).link.times(design.bits)
-        nodes.append(Fanout(name="cores", x=design.cores, energy=_value(link, "J"), source=SOURCE))
+        nodes.append(Fanout(name="cores", x=design.cores, energy=as_value(link, "J"), source=SOURCE))
     nodes += [_node(node, template, design, priced, mac, mac_area) for node in template.architecture.nodes[1:]]
     architecture = Architecture(
         id=template.architecture.id,
@@ -109,7 +109,7 @@ def configure(template: Template, design: Design) -> Configured:
     }
     areas = {name: costs[name].area_mm2.times(count) for name, count in copies.items()}
     areas[template.compute.name] = mac_area.times(units)
-    static = _sum(costs[name].leakage_watts.times(count * design.cores) for name, count in copies.items())
+    static = add(costs[name].leakage_watts.times(count * design.cores) for name, count in copies.items())
     static = static.times(design.volts / USUAL_VOLTS)
     busy = [mac.times(units)] + [_busy(priced[name]).times(count) for name, count in copies.items()]
     device = memory_device(design.memory)
@@ -119,7 +119,7 @@ def configure(template: Template, design: Design) -> Configured:
         architecture=architecture,
         core_areas=areas,
         static_watts=static,
-        peak_watts=_sum(busy).times(clock * design.cores).plus(moved).plus(static),
+        peak_watts=add(busy).times(clock * design.cores).plus(moved).plus(static),
     )
 
 
@@ -140,14 +140,14 @@ def _by_width(kind: str, bits: int, node_nm: float, volts: float) -> Band:
     return Band(*(np.asarray(low ** (1.0 - share) * high**share) for low, high in zip(narrow, wide, strict=True)))
 
 
-def _root(template: Template, design: Design, clock: float) -> Storage:
+def root_storage(template: Template, design: Design, clock: float) -> Storage:
     """Return the DRAM: its port moves what the device does in a cycle."""
     device = memory_device(design.memory)
     word = _word(template.root, template, design) or 8
     row = device.bit.times(template.root.width_bits)
     return msgspec.structs.replace(
-        template.root, word_bits=_word(template.root, template, design), read=_value(row, "J"), write=_value(row, "J"),
-        update=_value(row, "J"), leak=None, read_bandwidth=None, write_bandwidth=None,
+        template.root, word_bits=_word(template.root, template, design), read=as_value(row, "J"),
+        write=as_value(row, "J"), update=as_value(row, "J"), leak=None, read_bandwidth=None, write_bandwidth=None,
         shared_bandwidth=device.bandwidth / clock / (word / BITS_PER_BYTE), source=device.source,
     )  # fmt: skip
 
@@ -199,8 +199,8 @@ def _memory_cost(one: Storage, design: Design) -> SramCost:
 
 
 def _priced(one: Storage, cost: SramCost) -> Storage:
-    read, write = _value(cost.read_joules, "J"), _value(cost.write_joules, "J")
-    return msgspec.structs.replace(one, read=read, write=write, update=write, area=_value(cost.area_mm2, "mm2"))
+    read, write = as_value(cost.read_joules, "J"), as_value(cost.write_joules, "J")
+    return msgspec.structs.replace(one, read=read, write=write, update=write, area=as_value(cost.area_mm2, "mm2"))
 
 
 def _busy(one: Storage) -> Band:
@@ -224,14 +224,15 @@ def _node(
     if isinstance(node, Fanout):
         shaped = {"x": design.columns if node.x > 1 else 1, "y": design.rows if node.y > 1 else 1}
         return msgspec.structs.replace(node, **shaped, energy=None)
-    operation = msgspec.structs.replace(template.compute.operations["mac"], energy=_value(mac, "J"))
+    operation = msgspec.structs.replace(template.compute.operations["mac"], energy=as_value(mac, "J"))
     return msgspec.structs.replace(
         template.compute, operations={"mac": Operation(operation.energy, operation.cycles)},
-        area=_value(mac_area, "mm2"), source=ASSUMPTIONS[0],
+        area=as_value(mac_area, "mm2"), source=ASSUMPTIONS[0],
     )  # fmt: skip
 
 
-def _value(one: Band, unit: str) -> Value:
+def as_value(one: Band, unit: str) -> Value:
+    """Return a band as a sourced number of a design."""
     low, value, high = (float(end) for end in one)
     return Value(value, unit, SOURCE, origin=Origin.ASSUMED, low=low, high=high)
 
@@ -242,7 +243,8 @@ def _band(value: Value) -> Band:
     return Band(np.asarray(low), np.asarray(value.value), np.asarray(high))
 
 
-def _sum(parts: Any) -> Band:
+def add(parts: Iterable[Band]) -> Band:
+    """Return the sum of bands, ends with ends."""
     whole = band(0.0)
     for part in parts:
         whole = whole.plus(part)

@@ -11,6 +11,7 @@ from codesign.costmodels.accelerator.drawing import draw
 from codesign.costmodels.accelerator.timeloop import mapping_text
 from codesign.errors import CodesignError, UsageError
 from codesign.search.accelerator.configure import ASSUMPTIONS, Configured
+from codesign.search.accelerator.fused import FUSED_ASSUMPTIONS, FusedConfigured, fused_costs
 from codesign.search.accelerator.layers import Layers
 from codesign.search.accelerator.price import LayerCost, Priced
 from codesign.search.accelerator.technologies import memory_device
@@ -58,6 +59,8 @@ def details(problem: AcceleratorProblem, point: Points) -> Details:
     if isinstance(priced, str):
         return Details(breakdowns=(area, carbon), notes=(priced,))
     layers = problem.layers_at(design.bits)
+    if isinstance(configured, FusedConfigured):
+        return _fused(problem, configured, priced, layers, (carbon, area))
     chosen = _chosen(problem, configured, layers, priced)
     run = problem.weights @ layers.counts
     breakdowns = (
@@ -81,6 +84,28 @@ def details(problem: AcceleratorProblem, point: Points) -> Details:
     if exported:
         commands.append(Command("Timeloop mappings", exported, ("one document a layer",)))
     return Details(breakdowns, tuple(commands), _notes(problem, priced, configured, layers))
+
+
+def _fused(
+    problem: AcceleratorProblem, configured: FusedConfigured, priced: Priced, layers: Layers,
+    known: tuple[Breakdown, ...],
+) -> Details:  # fmt: skip
+    """Return the details of a fused design, which has closed forms in place of mappings."""
+    run = problem.weights @ layers.counts
+    energy: dict[str, float] = {}
+    for one, count in zip(fused_costs(configured, layers), run.tolist(), strict=True):
+        for name, part in one.parts.items():
+            energy[name] = energy.get(name, 0.0) + count * float(part.value)
+    energy["leakage"] = float(configured.static_watts.value) * priced.run_latency
+    items = tuple(Item(name.replace("_", " "), value) for name, value in energy.items() if value)
+    carbon = (
+        Item("operation", float(priced.operational.value)), Item("embodied share", float(priced.embodied_share.value)),
+    )  # fmt: skip
+    breakdowns = (
+        Breakdown("Energy of a run by action", "J", items), time_by_layer(layers, priced, run),
+        Breakdown("Carbon of a run", "gCO2e", carbon), *known,
+    )  # fmt: skip
+    return Details(breakdowns, (), _notes(problem, priced, configured, layers))
 
 
 def energy_by_level(
@@ -191,7 +216,7 @@ def _notes(problem: AcceleratorProblem, priced: Priced, configured: Configured, 
         f"{model}: {skipped} operators are no multiply-adds (norms, activations, lookups) and are not counted"
         for model, skipped in zip(layers.models, layers.left_out, strict=True) if skipped
     ]  # fmt: skip
-    return (*lines, *ASSUMPTIONS)
+    return (*lines, *(FUSED_ASSUMPTIONS if problem.template.fused else ASSUMPTIONS))
 
 
 def _comparison(problem: AcceleratorProblem, priced: Priced, configured: Configured) -> list[str]:

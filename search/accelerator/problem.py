@@ -21,6 +21,12 @@ from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.accelerator.configure import ASSUMPTIONS, Configured, configure
 from codesign.search.accelerator.embodied import Embodied, embodied, fits_wafer
+from codesign.search.accelerator.fused import (
+    FUSED_ASSUMPTIONS,
+    FusedConfigured,
+    configure_fused,
+    fused_costs,
+)
 from codesign.search.accelerator.layers import Layers, layers_of
 from codesign.search.accelerator.pools import Pools
 from codesign.search.accelerator.price import Priced, layer_costs, price
@@ -99,7 +105,7 @@ class AcceleratorProblem(base.Problem):
         first, *others = (one.name for one in self.objectives)
         self.views = tuple((first, other) for other in others)
         self.sources = (
-            *ASSUMPTIONS,
+            *(FUSED_ASSUMPTIONS if self.template.fused else ASSUMPTIONS),
             *(f"{name}: {one.source}" for name, one in technologies().memories.items()),
             f"clock: {technologies().supply.source}",
         )
@@ -125,11 +131,25 @@ class AcceleratorProblem(base.Problem):
             fields["package"] = "monolithic"
         return Design(**fields)
 
+    def configured(self, design: Design) -> Configured:
+        """Return a design with everything that is known before any mapping.
+
+        Raises:
+            UsageError: a number without data, or a knob that the template does not have.
+        """
+        return configure_fused(self.template, design) if self.template.fused else configure(self.template, design)
+
     def priced(self, design: Design) -> tuple[Configured, Embodied, Priced | str]:
         """Return what a design is and costs; in place of its costs the reason why a layer cannot be mapped."""
-        configured = configure(self.template, design)
+        configured = self.configured(design)
         made = embodied(configured)
         layers = self.layers_at(design.bits)
+        if isinstance(configured, FusedConfigured):
+            try:
+                fused = tuple(one.cost for one in fused_costs(configured, layers))
+            except UsageError as error:
+                return configured, made, error.message
+            return configured, made, price(configured, made, layers, fused, self.weights, self.asked.site)
         pools = self.pools.of(layers, design)
         lacking = next((pool.reason for pool in pools if pool.problem is None), None)
         if lacking is not None:
@@ -174,7 +194,7 @@ class AcceleratorProblem(base.Problem):
         row: dict[str, Any] = dict.fromkeys(self._names, unknown)
         row |= {name: (float(getattr(design, name)),) * 3 for name in LIMITED_KNOBS}
         try:
-            configured = configure(self.template, design)
+            configured = self.configured(design)
         except UsageError as error:  # a memory beyond the fit: this design cannot be priced, the next one may
             return {**row, "reason": error.message, "unmapped": True}
         row |= {"area": _ends(configured.area), "reason": "", "unmapped": False}

@@ -170,13 +170,19 @@ def parameters(asked: AcceleratorSpec, template: Template) -> list[Parameter]:
     """Return the knobs as parameters: those of the spec, else values around the template's.
 
     Raises:
-        UsageError: a package, where every design has one core.
+        UsageError: a package, where every design has one core; a knob that a fused template does not have.
     """
     own = template.design()._asdict()
+    # a fused design has one core with its own proportions
+    fixed = ("pads", "bandwidth", "cores", "bits") if template.fused else ()
+    for knob in fixed:
+        if any(value != own[knob] for value in asked.vary.get(knob, ())):
+            message = f"{knob}: {template.architecture.id} has {own[knob]:g} only"
+            raise UsageError(message, "vary rows, columns, buffer, memory, node or volts")
     found: list[Parameter] = []
     several: tuple[int, ...] = ()
     for knob, unit in UNITS.items():
-        values = asked.vary.get(knob) or _usual(knob, own[knob])
+        values = asked.vary.get(knob) or ((own[knob],) if knob in fixed else _usual(knob, own[knob]))
         if knob == "package":  # a single core is one die whatever the package
             if knob in asked.vary and not several:
                 raise UsageError("package: given, but every design has one core", "give cores too: --vary cores=2,4")

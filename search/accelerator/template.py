@@ -62,6 +62,7 @@ class Template(msgspec.Struct, frozen=True):
         compute: The compute unit.
         bits: Of an operand.
         clock: At the nominal supply, Hz.
+        fused: Whether it runs attention in one pass on two arrays, priced by closed forms instead of mappings.
     """
 
     architecture: Architecture
@@ -72,6 +73,7 @@ class Template(msgspec.Struct, frozen=True):
     compute: ComputeUnit
     bits: int
     clock: float
+    fused: bool = False
 
     @property
     def buffer_bytes(self) -> float:
@@ -112,10 +114,12 @@ def template_of(architecture: Architecture) -> Template:
     """
 
     def refused(why: str) -> UsageError:
-        usable = [name for name in list_architectures() if name not in ("fusemax", architecture.id)]
+        usable = [name for name in list_architectures() if name != architecture.id]
         return UsageError(f"{architecture.id} is no template: {why}", f"for example {', '.join(usable)}")
 
-    if any(isinstance(node, Branches) for node in architecture.nodes):
+    several = [node for node in architecture.nodes if isinstance(node, Branches)]
+    fused = bool(several) and _runs_attention(architecture)
+    if several and not fused:
         raise refused("it has compute units of several kinds")
     spine = architecture.spine()
     root = spine.nodes[0]
@@ -136,7 +140,18 @@ def template_of(architecture: Architecture) -> Template:
     if "mac" not in spine.compute.operations:
         raise refused(f"its {spine.compute.name} has no operation mac")
     clock = technologies().supply.clock if architecture.clock is None else architecture.clock.value
-    return Template(architecture, root, buffers, fanouts, pads, spine.compute, root.word_bits or 8, clock)
+    return Template(architecture, root, buffers, fanouts, pads, spine.compute, root.word_bits or 8, clock, fused)
+
+
+def _runs_attention(architecture: Architecture) -> bool:
+    """Say whether a tree is that of FuseMax: a 2D array that has maxima and exponentials, a 1D array that divides."""
+    spines = architecture.spines()
+    if len(spines) != 2:
+        return False
+    flat, lane = (spine.compute.operations for spine in spines)
+    sides = [[node for node in spine.nodes if isinstance(node, Fanout)] for spine in spines]
+    shaped = all(len(one) == 1 for one in sides) and sides[0][0].y > 1 and sides[1][0].y == 1
+    return shaped and {"mac", "max", "exp"} <= set(flat) and {"mac", "exp", "divide"} <= set(lane)
 
 
 def capacity_bytes(storage: Storage) -> float:

@@ -49,7 +49,7 @@ def test_nothing_feasible_says_which_limit_kills_most(run_codesign: RunCodesign)
     [
         (("resnet-99",), "resnet-99"),
         (("resnet-18", "--template", "eyeris-like"), "eyeriss-like"),
-        (("resnet-18", "--template", "fusemax"), "no template"),
+        (("bert-base", "--template", "fusemax", "--vary", "cores=2"), "cores: fusemax has 1 only"),
         (("resnet-18", "--template", "h100-sxm"), "a spatial accelerator is needed"),
         (("resnet-18", "--vary", "row=4"), "did you mean rows"),
         (("resnet-18", "--vary", "rows"), "expected KNOB=VALUES"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +19,8 @@ from codesign.search.accelerator.configure import configure, mac_energy
 from codesign.search.accelerator.embodied import embodied
 from codesign.search.accelerator.pools import MEMORIES, geometry_of, reference
 from codesign.search.accelerator.technologies import technologies
-from codesign.search.accelerator.template import Design, read_template
-from codesign.targets.spatial import Storage
+from codesign.search.accelerator.template import Design, read_template, template_of
+from codesign.targets.spatial import Branches, Storage, load_architecture
 
 TEMPLATES = ("eyeriss-like", "tpu-like", "gemmini-like", "diannao", "eyeriss-chip")
 
@@ -120,10 +121,14 @@ def test_dram_moves_what_its_device_does_in_a_cycle() -> None:
             assert moved == pytest.approx(device.bandwidth)
 
 
-@pytest.mark.parametrize(("name", "why"), [("fusemax", "compute units of several kinds")])
-def test_what_is_no_template_says_why(name: str, why: str) -> None:
-    with pytest.raises(UsageError, match=why):
-        read_template(name)
+def test_what_is_no_template_says_why() -> None:
+    fusemax = load_architecture("fusemax")
+    assert template_of(fusemax).fused
+    above, below = fusemax.nodes[:-1], fusemax.nodes[-1]
+    assert isinstance(below, Branches)
+    lone = msgspec.structs.replace(fusemax, nodes=(*above, Branches(members=below.members[:1])))
+    with pytest.raises(UsageError, match="compute units of several kinds"):
+        template_of(lone)
 
 
 def test_the_nearest_node_stands_for_one_without_coefficients() -> None:
