@@ -131,7 +131,7 @@ def traffic_rows(costs: FusedCosts) -> list[dict[str, Any]]:
 
 
 def level_rows(costs: FusedCosts) -> list[dict[str, Any]]:
-    """Return a row for every level and the compute units; unknown energies are null."""
+    """Return a row for every level, the networks and the compute units; unknown energies are null."""
     rows = [
         {
             "level": name, "energy": None if name in costs.unpriced else float(energy[0]),
@@ -139,6 +139,9 @@ def level_rows(costs: FusedCosts) -> list[dict[str, Any]]:
         }
         for place, (name, energy) in enumerate(costs.level_energy.items())
     ]  # fmt: skip
+    networks = sum(float(part.network_energy[1, 0]) for part in costs.parts)
+    if networks:
+        rows.append({"level": "networks", "energy": networks, "occupancy": None})
     units: dict[str, float] = {}
     for part in costs.parts:
         units[part.slots.unit] = units.get(part.slots.unit, 0.0) + float(part.compute_energy[1, 0])

@@ -229,6 +229,7 @@ def test_a_cascade_shows_what_stays_and_what_moves(run_codesign: Any, tmp_path: 
     assert results["traffic"] == sum(row["bits"] for row in rows.values()) / 8
     assert results["energy"]["low"] < results["energy"]["value"] < results["energy"]["high"]
     assert [row["group"] for row in results["einsums"]] == [1, 1]
+    assert sum(row["energy"] for row in results["levels"]) == pytest.approx(results["energy"]["value"])
     slower = json.loads(run_codesign(*command, "--latency", "systolic", "--json", cwd=tmp_path).stdout)["results"]
     assert slower["cycles"] > results["cycles"]
     wrong = run_codesign(*command, "--reuse", "retain", cwd=tmp_path)

@@ -112,7 +112,7 @@ def test_nothing_feasible_says_how_near_random_mappings_come(run_codesign: RunCo
 
 
 def test_a_cascade_is_a_front_of_fused_and_unfused(run_codesign: RunCodesign) -> None:
-    command = ("search", "mapping", "--problem", "mlp:P8D8M8N8", "--target", "eyeriss-like", "--evaluations", "40")
+    command = ("search", "mapping", "--problem", "mlp:P4D4M4N4", "--target", "eyeriss-like", "--evaluations", "20")
     done = run_codesign(*command, env={"COLUMNS": "80"})
     assert done.rc == 0
     assert "A at shared_glb" in done.stdout
