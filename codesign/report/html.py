@@ -14,6 +14,7 @@ SCRIPTS = (
     "parallel.js",
     "table.js",
     "timeline.js",
+    "roofline.js",
     "panels.js",
     "report.js",
 )

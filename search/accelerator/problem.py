@@ -65,7 +65,6 @@ class AcceleratorProblem(base.Problem):
 
     name = "accelerator"
     functional_unit = RUN
-    explained = False
     stages = (Stage("map", dear=True),)
 
     def __init__(self, **spec: Any) -> None:

@@ -20,6 +20,7 @@ from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
 from codesign.costmodels.accelerator.timeloop import Imported
 from codesign.costmodels.carbon.accounting import JOULES_PER_KWH, facility_grams
+from codesign.costmodels.impact import Site
 from codesign.costmodels.siting import check_site
 from codesign.errors import DataError, UsageError, nearest
 from codesign.quantity import Z90
@@ -53,7 +54,6 @@ class MappingProblem(base.Problem):
 
     name = "mapping"
     functional_unit = "run of the problem"
-    explained = False
 
     def __init__(
         self, *, einsum: Problem | None = None, architecture: Architecture | None = None, keeps: Keeps | None = None,
@@ -142,7 +142,7 @@ class MappingProblem(base.Problem):
         if costs.unpriced:
             missing = ", ".join(costs.unpriced)
             raise DataError(f"{self.architecture.id}: the energy of {missing} is not known", "add it to the target")
-        columns = self._columns(costs)
+        columns = self.columns(costs)
         self._refuse(costs, why, reasons)
         names = [objective.name for objective in self.objectives]
         values = np.stack([columns[name] for name in names], axis=1)
@@ -159,8 +159,8 @@ class MappingProblem(base.Problem):
             metrics={metric.name: columns[metric.name] for metric in self.metrics},
         )
 
-    def _columns(self, costs: Costs) -> dict[str, Array]:
-        """Return objectives and metrics of a batch."""
+    def columns(self, costs: Costs) -> dict[str, Array]:
+        """Return objectives and metrics of a batch, name -> (B,)."""
         low, energy, high = costs.energy
         seconds = costs.seconds
         latency = costs.cycles if seconds is None else seconds
@@ -171,11 +171,8 @@ class MappingProblem(base.Problem):
             moved = costs.reads[row] + costs.fills[row] + costs.updates[row]
             traffic += moved * self._bytes[costs.entries[row]]
         held = costs.occupancy * costs.instances * self._capacities[:, None] / 8.0
-        # the hardware is there: its embodied carbon is spent whatever runs on it, so only operation counts
-        site, spread = self.asked.site, np.exp(Z90 * self.asked.site.grid_sigma)
-        grams = facility_grams(np.array([low, energy, high]) / JOULES_PER_KWH, site.grid, site.pue)
         return {
-            "carbon_low": grams[0] / spread, "carbon": grams[1], "carbon_high": grams[2] * spread,
+            **operational_carbon(np.array([low, energy, high]), self.asked.site),
             "energy": energy, "energy_low": low, "energy_high": high, "latency": latency, "edp": energy * latency,
             "buffer": held.sum(axis=0), "traffic": traffic, "cycles": costs.cycles, "utilisation": costs.utilisation,
             "occupancy": costs.occupancy.max(axis=0),
@@ -236,7 +233,7 @@ class MappingProblem(base.Problem):
         if not self.constraints:
             return ""
         points = self.space.sample(generator_of(0, 1), RANDOM)
-        columns = self._columns(self.mixed_costs(points))
+        columns = self.columns(self.mixed_costs(points))
         missed = violations(self.constraints, columns, len(points)).min(axis=0)
         limit = self.constraints[int(missed.argmax())]
         nearest_one = float(columns[limit.metric][limit.violation(columns[limit.metric]).argmin()])
@@ -262,6 +259,15 @@ class MappingProblem(base.Problem):
     def from_spec(cls, spec: Mapping[str, Any]) -> MappingProblem:
         """Return the problem of a spec."""
         return cls(**spec)
+
+
+def operational_carbon(joules: Array, site: Site) -> dict[str, Array]:
+    """Return carbon, with its ends, of (3, N) energies low, value, high.
+
+    The hardware is there: its embodied carbon is spent whatever runs on it, so only operation counts.
+    """
+    grams, spread = facility_grams(joules / JOULES_PER_KWH, site.grid, site.pue), np.exp(Z90 * site.grid_sigma)
+    return {"carbon_low": grams[0] / spread, "carbon": grams[1], "carbon_high": grams[2] * spread}
 
 
 def _unused(imported: Imported) -> list[str]:

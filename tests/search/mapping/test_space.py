@@ -117,7 +117,7 @@ def test_neighbourhoods_connect_the_space() -> None:
     assert len(seen) == space.size
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "merge"])
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_engines_conform(engine: str, check: str, size: str) -> None:
