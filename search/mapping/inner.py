@@ -158,7 +158,7 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
 def even_front(problem: MappingProblem, budget: int, seed: int) -> Rows:
     """Return the best even mappings of a problem, as rows of its uneven space; none where none is feasible."""
     even = MappingProblem(
-        einsum=problem.einsum, architecture=problem.architecture, keeps=problem.keeps,
+        einsum=problem.einsum, architecture=problem.architecture, keeps=problem.keeps, must=problem.must,
         **{**problem.spec(), "problem": written_problem(problem.einsum), "uneven": False},
     )  # fmt: skip
     try:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from codesign.search.mapping.genome import Genome, Integers, Mask
 from codesign.search.mapping.loop_factors import MOST_TURNS, Divisors, draw, shift, tighten
+from codesign.search.mapping.loop_limits import LoopLimits, draw_within
 from codesign.search.mapping.skeleton import Skeletons
 from codesign.search.mapping.tiles import Tiles
 
@@ -27,8 +28,12 @@ MOST_STEPS = 3
 class Moves:
     """The operators of one space."""
 
-    def __init__(self, skeletons: Skeletons, divisors: Divisors, limits: Integers, tiles: Tiles, ragged: bool) -> None:
+    def __init__(
+        self, skeletons: Skeletons, divisors: Divisors, limits: Integers, tiles: Tiles, ragged: bool,
+        loops: LoopLimits | None = None,
+    ) -> None:  # fmt: skip
         self.skeletons, self.divisors, self.limits, self.tiles, self.ragged = skeletons, divisors, limits, tiles, ragged
+        self.loops = loops
         self.temporal = np.asarray(skeletons.temporal)
         self.usable = np.flatnonzero(limits != 1)
         self.ranks = len(skeletons.ranks)
@@ -41,7 +46,10 @@ class Moves:
     def sample(self, generator: np.random.Generator, count: int) -> Genome:
         """Return ``count`` random mappings that fit."""
         options = np.stack([generator.integers(most, size=count) for most in self.choices.tolist()])
-        factors = draw(self.divisors, self.limits, self.temporal.tolist(), count, generator)
+        if self.loops is None:
+            factors = draw(self.divisors, self.limits, self.temporal.tolist(), count, generator)
+        else:
+            factors = draw_within(self.loops, self.divisors, self.limits, count, generator)
         keys = generator.random((len(self.temporal), self.ranks, count), dtype=np.float32)
         genome = Genome(options, factors, np.argsort(keys, axis=1))
         if self.ragged and count:
@@ -87,9 +95,11 @@ class Moves:
             some = generator.random(len(at)) < 0.3
             genome.put(at[some], self._kick(generator, genome.take(at[some])))
             at = at[~some]
-        factors = genome.factors[..., at]
-        slot, rank, found = _draw_cell(generator, factors > 1)
+        slot, rank, found = _draw_cell(generator, self._loose(genome.factors[..., at]))
         at, slot, rank = at[found], slot[found], rank[found]
+        if self.loops is not None:
+            self._shift_within(generator, genome, at, slot, rank, self.limits != 1)
+            return
         step = generator.integers(1, max(2, len(self.usable)), size=len(at))
         place = np.searchsorted(self.usable, slot)
         target = self.usable[(place + step) % len(self.usable)]
@@ -97,6 +107,31 @@ class Moves:
         shift(genome, at, rank, slot, target, prime)
         if self.ragged:
             genome.factors[..., at] = tighten(genome.factors[..., at], self.divisors.extents)
+
+    def _loose(self, factors: Integers) -> Mask:
+        """Return the cells that a prime may leave."""
+        if self.loops is None:
+            return factors > 1
+        loose: Mask = np.asarray(self.loops.free[..., None] & (factors > 1), dtype=np.bool_)
+        return loose
+
+    def _shift_within(
+        self, generator: np.random.Generator, genome: Genome, at: Integers, slot: Integers, rank: Integers, to: Mask
+    ) -> Mask:
+        """Move a prime out of each cell (slot, rank) to another slot within the limits; return which could.
+
+        ``to`` are the slots it may go to, (slots,) or (slots, B).
+        """
+        assert self.loops is not None
+        prime = self.divisors.pick(generator, rank, genome.factors[slot, rank, at])
+        allowed = self.loops.open(rank, genome.factors[:, rank, at], prime)
+        allowed &= to if to.ndim == 2 else to[:, None]
+        allowed[slot, np.arange(len(at))] = False
+        keys = generator.random(allowed.shape) * allowed
+        target = keys.argmax(axis=0)
+        could: Mask = np.any(allowed, axis=0)
+        shift(genome, at[could], rank[could], slot[could], target[could], prime[could])
+        return could
 
     def _kick(self, generator: np.random.Generator, genome: Genome) -> Genome:
         """Set one bound to any number; another slot of the rank takes up what is left, rounded up."""
@@ -161,8 +196,15 @@ class Moves:
                 at = np.flatnonzero(genome.factors[slot].prod(axis=0) > self.limits[slot])
                 if not len(at):
                     break
-                keys = generator.random((self.ranks, len(at))) * (genome.factors[slot][:, at] > 1)
+                keys = generator.random((self.ranks, len(at))) * self._loose(genome.factors[..., at])[slot]
                 rank = keys.argmax(axis=0)
+                if self.loops is not None:
+                    loose = keys.any(axis=0)
+                    homes = np.isin(np.arange(len(self.limits)), self.temporal)
+                    at, rank = at[loose], rank[loose]
+                    if not self._shift_within(generator, genome, at, np.full(len(at), slot), rank, homes).any():
+                        break
+                    continue
                 target = self.temporal[generator.integers(len(self.temporal), size=len(at))]
                 prime = self.divisors.pick(generator, rank, genome.factors[slot, rank, at])
                 shift(genome, at, rank, np.full(len(at), slot), target, prime)
@@ -174,11 +216,15 @@ class Moves:
         innermost = len(over) - 1 - over[::-1].argmax(axis=0)
         cut = self.tiles.first_cuts(part)[innermost, np.arange(part.size)]
         inside = np.arange(len(self.limits))[:, None, None] >= cut
-        slot, rank, found = _draw_cell(generator, (part.factors > 1) & inside, self.weights)
+        slot, rank, found = _draw_cell(generator, self._loose(part.factors) & inside, self.weights)
         at = np.flatnonzero(found)
         if not len(at):
             return False
         slot, rank = slot[at], rank[at]
+        if self.loops is not None:
+            homes = np.isin(np.arange(len(self.limits)), self.temporal)[:, None]
+            to = homes & (np.arange(len(self.limits))[:, None] < cut[at])
+            return bool(self._shift_within(generator, part, at, slot, rank, to).any())
         outside = np.searchsorted(self.temporal, cut[at])
         target = self.temporal[np.floor(generator.random(len(at)) * np.maximum(outside, 1)).astype(np.int64)]
         prime = self.divisors.pick(generator, rank, part.factors[slot, rank, at])

@@ -134,7 +134,7 @@ class ModelMapping(base.Problem):
                 raise UsageError(f"unknown objective {name!r}", f"{nearest(name, KNOWN)}; all: {', '.join(KNOWN)}")
         if architecture is None:
             imported = read_architecture(asked.target, asked.tables)
-            if imported.keeps or imported.limits:
+            if imported.keeps or imported.limits or imported.passes:
                 message = f"{imported.architecture.id}: its constraints name tensors and ranks of a problem of its own"
                 raise UsageError(message, "search that problem with --problem, or take the constraints out of the file")
             architecture = imported.architecture

@@ -7,7 +7,7 @@ memory that tiles take on the chip. A batch of points is priced by one array com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from codesign.costmodels.accelerator import Costs, Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
-from codesign.costmodels.accelerator.timeloop import Imported
+from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.costmodels.carbon.accounting import JOULES_PER_KWH, facility_grams
 from codesign.costmodels.impact import Site
 from codesign.costmodels.siting import check_site
@@ -28,6 +28,7 @@ from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
 from codesign.search.deployment_spec import placed
 from codesign.search.mapping.bounds import bounds_of
+from codesign.search.mapping.loop_limits import keeping
 from codesign.search.mapping.skeleton import Keeps
 from codesign.search.mapping.space import MappingSpace
 from codesign.search.mapping.spec import MappingSpec, check_text, problem_of, stored
@@ -57,7 +58,7 @@ class MappingProblem(base.Problem):
 
     def __init__(
         self, *, einsum: Problem | None = None, architecture: Architecture | None = None, keeps: Keeps | None = None,
-        **spec: Any,
+        must: Keeps | None = None, **spec: Any,
     ) -> None:  # fmt: skip
         """Set up from a spec (see ``MappingSpec``).
 
@@ -65,6 +66,7 @@ class MappingProblem(base.Problem):
             einsum: The problem, instead of the one that the spec names.
             architecture: The accelerator, instead of the one that the spec names.
             keeps: Level -> the only tensors that it may keep, with ``architecture``; files state their own.
+            must: Level -> the tensors that it has to keep, likewise.
             **spec: The fields of the spec.
 
         Raises:
@@ -82,19 +84,24 @@ class MappingProblem(base.Problem):
         check_text(self.asked)
         self.einsum = problem_of(self.asked) if einsum is None else einsum
         self.notes: tuple[str, ...] = ()
+        limits: tuple[Limit, ...] = ()
         self.keeps: Keeps = keeps or {}
+        self.must: Keeps = must or {}
         if architecture is None:
             imported = read_architecture(self.asked.target, self.asked.tables)
-            architecture, self.keeps = imported.architecture, imported.keeps
-            self.notes = (*imported.notes, *_unused(imported))
+            architecture, limits = imported.architecture, tuple(imported.limits)
+            spine = architecture.spine(self.asked.unit)
+            self.keeps = keeping(self.einsum, spine, imported.keeps, imported.passes, self.asked.target)
+            self.must = {level: self.keeps[level] for level in imported.keeps if level in self.keeps}
+            self.notes = (*imported.notes, *_unused(limits))
         self.architecture = architecture
         self.spine = self.architecture.spine(self.asked.unit)
         if self.einsum.operation not in self.spine.compute.operations:
             message = f"{self.architecture.id}: {self.spine.compute.name} has no operation {self.einsum.operation!r}"
             raise UsageError(message, nearest(self.einsum.operation, self.spine.compute.operations))
         self.space: MappingSpace = MappingSpace(
-            self.einsum, self.architecture, unit=self.asked.unit, keeps=self.keeps, bypass=self.asked.bypass,
-            uneven=self.asked.uneven, ragged=self.asked.ragged,
+            self.einsum, self.architecture, unit=self.asked.unit, keeps=self.keeps, must=self.must,
+            bypass=self.asked.bypass, uneven=self.asked.uneven, ragged=self.asked.ragged, limits=limits,
         )  # fmt: skip
         self._baseline: Points | None = None
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
@@ -270,10 +277,9 @@ def operational_carbon(joules: Array, site: Site) -> dict[str, Array]:
     return {"carbon_low": grams[0] / spread, "carbon": grams[1], "carbon_high": grams[2] * spread}
 
 
-def _unused(imported: Imported) -> list[str]:
-    """Return a note where a Timeloop file limits loops: what levels keep is heeded, loops are searched freely."""
-    named = dict.fromkeys(limit.node for limit in imported.limits)
-    return [f"constraints on the loops of {', '.join(named)} are not applied"] if named else []
+def _unused(limits: Sequence[Limit]) -> list[str]:
+    """Return a note about every key of a constraint that is not applied."""
+    return [f"{limit.place}: {', '.join(limit.unused)} not applied" for limit in limits if limit.unused]
 
 
 def _end(columns: dict[str, Array], name: str, end: str) -> Array:
