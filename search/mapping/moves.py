@@ -21,6 +21,9 @@ SPATIAL_WEIGHT = 0.1
 PRIME, SWAP = 0.6, 0.9
 """Mutations that move a prime; those, and those that swap two loops. The rest change which levels keep a tensor."""
 
+FILLING = 8
+"""Primes that filling an array tries to bring in."""
+
 MOST_STEPS = 3
 """Further primes that a mutation moves at most."""
 
@@ -75,8 +78,11 @@ class Moves:
             self._move_primes(generator, genome, np.flatnonzero(more > turn))
         return self.fit(generator, genome)
 
-    def crossover(self, generator: np.random.Generator, first: Genome, second: Genome) -> Genome:
-        """Return one child a pair: bounds by rank, orders by slot, kept levels by tensor, each of either parent."""
+    def crossover(self, generator: np.random.Generator, first: Genome, second: Genome, fit: bool = True) -> Genome:
+        """Return one child a pair: bounds by rank, orders by slot, kept levels by tensor, each of either parent.
+
+        Without ``fit`` tiles may overflow: for those that are changed and repaired after.
+        """
         sides = [generator.random((size, first.size)) < 0.5 for size in
                  (len(self.choices), self.ranks, len(self.temporal))]  # fmt: skip
         child = Genome(
@@ -84,7 +90,7 @@ class Moves:
             np.where(sides[1][None], first.factors, second.factors),
             np.where(sides[2][:, None], first.orders, second.orders),
         )
-        return self.fit(generator, child)
+        return self.fit(generator, child) if fit else child
 
     # --- single changes, in place -------------------------------------------------------------------------------
 
@@ -189,6 +195,22 @@ class Moves:
                 break
         genome.factors[..., waiting] = part.factors
         return genome
+
+    def fill(self, generator: np.random.Generator, genome: Genome) -> Genome:
+        """Return mappings whose arrays are filled up with primes of temporal loops, as far as tries find some."""
+        genome = genome.copy()
+        homes = (self.limits == 0)[:, None, None]
+        for slot in np.flatnonzero(self.limits > 1).tolist():
+            for _ in range(FILLING):
+                at = np.flatnonzero(2 * genome.factors[slot].prod(axis=0) <= self.limits[slot])
+                source, rank, found = _draw_cell(generator, self._loose(genome.factors[..., at]) & homes)
+                at, source, rank = at[found], source[found], rank[found]
+                prime = self.divisors.pick(generator, rank, genome.factors[source, rank, at])
+                goes = genome.factors[slot][:, at].prod(axis=0) * prime <= self.limits[slot]
+                if not len(at):
+                    break
+                shift(genome, at[goes], rank[goes], source[goes], np.full(int(goes.sum()), slot), prime[goes])
+        return self.fit(generator, genome)
 
     def _fit_arrays(self, generator: np.random.Generator, genome: Genome) -> None:
         for slot in np.flatnonzero(self.limits > 0).tolist():

@@ -177,14 +177,17 @@ class MappingSpace:
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the same mappings with the order that stands for each class."""
-        orders = np.empty_like(genome.orders)
-        for place, slot in enumerate(self.skeletons.temporal):
-            runs = np.take_along_axis(genome.factors[slot], genome.orders[place], axis=0) > 1
-            if self.loops is not None and place in self.loops.orders:
-                orders[place] = self.loops.imposed(place, genome.orders[place], runs)
-                continue
-            tensors = seen(self.sees, genome.options, place)
-            orders[place] = canonical(self.relevance, genome.orders[place], runs, tensors)
+        temporal, ranks, count = genome.orders.shape
+        runs = np.take_along_axis(genome.factors[list(self.skeletons.temporal)], genome.orders, axis=1) > 1
+        tensors = np.stack([seen(self.sees, genome.options, place) for place in range(temporal)])
+        # all slots in one batch: small batches cost calls, not arithmetic
+        flat = genome.orders.transpose(1, 0, 2).reshape(ranks, temporal * count)
+        running = runs.transpose(1, 0, 2).reshape(ranks, temporal * count)
+        found = canonical(self.relevance, flat, running, tensors.reshape(-1))
+        orders = np.ascontiguousarray(found.reshape(ranks, temporal, count).transpose(1, 0, 2))
+        if self.loops is not None:
+            for place in self.loops.orders:
+                orders[place] = self.loops.imposed(place, genome.orders[place], runs[place])
         return Genome(genome.options, genome.factors, orders)
 
     def rows_of(self, genome: Genome) -> Rows:
@@ -239,6 +242,14 @@ class MappingSpace:
         if not len(first):
             return first
         return self.rows_of(self.moves.crossover(generator, self.genome(first), self.genome(second)))
+
+    def breed(self, generator: np.random.Generator, first: Rows, second: Rows, pairs: NDArray[np.intp]) -> Rows:
+        """Return ``first`` mutated, those at ``pairs`` crossed with ``second`` before; repaired once, at the end."""
+        genome = self.genome(first).copy()
+        if len(pairs):
+            mothers, fathers = genome.take(pairs), self.genome(second)
+            genome.put(pairs, self.moves.crossover(generator, mothers, fathers, fit=False))
+        return self.rows_of(self.moves.mutate(generator, genome))
 
     def neighbours(self, point: Rows) -> Rows:
         """Return the distinct mappings one step away: every prime moved, every class of orders, every level toggled."""
