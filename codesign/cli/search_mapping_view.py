@@ -34,9 +34,9 @@ def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
 
 def show_model(ctx: typer.Context, run: Run, problem: ModelMapping, as_json: bool) -> None:
     """Show the layers of a model with their best energy, latency and EDP, then the front of the whole network."""
+    from codesign.costmodels.siting import grid_lines
     from codesign.report import load_sheet, report
     from codesign.report.terminal import front_table, next_steps
-    from codesign.search.deployment_spec import grid_lines
 
     path, mapped = report(run), problem.mapped
     time = problem.units["latency"]

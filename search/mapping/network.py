@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.impact import Site
-from codesign.costmodels.siting import check_site
+from codesign.costmodels.siting import check_site, placed
 from codesign.errors import UsageError, nearest
 from codesign.models import load_model
 from codesign.search import problem as base
-from codesign.search.deployment_spec import placed
 from codesign.search.mapping.layers import LAYER_BUDGET, Layer, MappedModel, map_model, problems_of
 from codesign.search.mapping.merge import total
 from codesign.search.mapping.network_space import NetworkSpace

@@ -21,12 +21,11 @@ from codesign.costmodels.accelerator.mixed import evaluate_mixed
 from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.costmodels.carbon.accounting import JOULES_PER_KWH, facility_grams
 from codesign.costmodels.impact import Site
-from codesign.costmodels.siting import check_site
+from codesign.costmodels.siting import check_site, placed
 from codesign.errors import DataError, UsageError, nearest
 from codesign.quantity import Z90
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import placed
 from codesign.search.mapping.bounds import bounds_of
 from codesign.search.mapping.loop_limits import keeping
 from codesign.search.mapping.skeleton import Keeps
