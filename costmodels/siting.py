@@ -1,4 +1,4 @@
-"""From what a user writes about a place to the site that carbon is computed with.
+"""From what a user writes about a place to the site that carbon is computed with, and to the spec that runs store.
 
 ``grid`` may be a number, a country, a cloud region, an hourly area or a CSV (``codesign.targets.grids.load_grid``). A
 load is taken as flat: of an hourly series the mean over hours counts, each hour alike.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from codesign.costmodels.impact import Site
+from codesign.costmodels.impact import Site, grid_notes
 from codesign.errors import UsageError
 from codesign.targets.grids.grid import HIGHEST, Grid
 from codesign.targets.grids.loader import load_grid
@@ -64,3 +65,22 @@ def check_site(site: Site) -> None:
         raise UsageError(f"lifetime is {site.lifetime_years:g} years", "expected above 0, at most 50")
     if not 0 < site.utilisation <= 1:
         raise UsageError(f"utilisation is {site.utilisation:g}", "expected above 0, at most 1")
+
+
+def placed(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the spec with the grid of its site looked up, so that a run stores the number and not a name alone.
+
+    A site that has been looked up before keeps the number it had then, whatever became of the file or the catalogue.
+    """
+    site = spec.get("site")
+    if not isinstance(site, Mapping) or "grid" not in site or "grid_line" in site:
+        return spec
+    found = msgspec.to_builtins(site_at({"grid": site["grid"]}))
+    looked_up = {name: value for name, value in found.items() if name.startswith("grid")}
+    return {**spec, "site": {**site, **looked_up}}
+
+
+def grid_lines(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the line about the grid of a stored spec; none of a spec without a site, which is of another problem."""
+    site = spec.get("site")
+    return grid_notes(msgspec.convert(site, Site)) if isinstance(site, Mapping) else ()

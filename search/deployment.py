@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.deployment import MEMORY_SHARE, METRICS, Load, Structure, check_structure, price
 from codesign.costmodels.merit_columns import MERITS, with_merits
+from codesign.costmodels.siting import placed
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import COUNTS, DeploymentSpec, checked, objective_names, placed
+from codesign.search.deployment_spec import COUNTS, DeploymentSpec, checked, objective_names
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
 from codesign.search.quality import quality_loss
 from codesign.search.space import BoxSpace

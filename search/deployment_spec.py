@@ -9,9 +9,9 @@ import msgspec
 
 from codesign.costmodels.api import check_structure_values
 from codesign.costmodels.deployment import METRICS, Structure
-from codesign.costmodels.impact import Site, grid_notes
+from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import MERITS
-from codesign.costmodels.siting import check_site, site_at
+from codesign.costmodels.siting import check_site
 from codesign.errors import UsageError, nearest
 from codesign.models.lengths import size
 from codesign.models.precision import precision
@@ -75,25 +75,6 @@ def deployment_spec(site: Mapping[str, Any] | None = None, **asked: Any) -> dict
     given = {name: value for name, value in asked.items() if value is not None}
     stated = {name: value for name, value in (site or {}).items() if value is not None}
     return {**given, "site": stated} if stated else given
-
-
-def placed(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the spec with the grid of its site looked up, so that a run stores the number and not a name alone.
-
-    A site that has been looked up before keeps the number it had then, whatever became of the file or the catalogue.
-    """
-    site = spec.get("site")
-    if not isinstance(site, Mapping) or "grid" not in site or "grid_line" in site:
-        return spec
-    found = msgspec.to_builtins(site_at({"grid": site["grid"]}))
-    looked_up = {name: value for name, value in found.items() if name.startswith("grid")}
-    return {**spec, "site": {**site, **looked_up}}
-
-
-def grid_lines(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the line about the grid of a stored spec; none of a spec without a site, which is of another problem."""
-    site = spec.get("site")
-    return grid_notes(msgspec.convert(site, Site)) if isinstance(site, Mapping) else ()
 
 
 def objective_names() -> dict[str, str]:

@@ -17,6 +17,7 @@ ENGINES: dict[str, Callable[[], Callable[..., Engine]]] = {
     "nsga2": lambda: _load("nsga2", "Nsga2"),
     "local": lambda: _load("local_search", "LocalSearch"),
     "islands": lambda: _load("islands", "Islands"),
+    "merge": lambda: _load("merge_engine", "Merge"),
 }
 OPTUNA = "optuna:"
 

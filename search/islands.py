@@ -13,7 +13,7 @@ Decomposition after Zhang and Li, "MOEA/D: a multiobjective evolutionary algorit
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +39,24 @@ BROKEN = 1e6
 """Score of a point that breaks a limit, above any sum of logarithms."""
 
 
+@runtime_checkable
+class Breeding(Protocol):
+    """A space that crosses and mutates in one go."""
+
+    def breed(self, generator: np.random.Generator, first: Points, second: Points, pairs: NDArray[np.intp]) -> Points:
+        """Return ``first`` mutated, those at ``pairs`` crossed with ``second`` before."""
+        ...
+
+
 class Islands:
     """Batched evolution by weighted products, with local search."""
 
     name = "islands"
 
     def __init__(
-        self, space: Space, *, seed: int = 0, evaluations: int | None = None, population: int | None = None
-    ) -> None:
+        self, space: Space, *, seed: int = 0, evaluations: int | None = None, population: int | None = None,
+        top_up: bool = True,
+    ) -> None:  # fmt: skip
         """Set up for ``space``.
 
         Args:
@@ -54,8 +64,9 @@ class Islands:
             seed: All randomness derives from it.
             evaluations: The budget if known; a small one gets small batches.
             population: Points of a batch, over all islands; a twelfth of the budget, at most 2048, where None.
+            top_up: Whether random points make up for children that are known; where not, batches are smaller.
         """
-        self.space, self.seed = space, seed
+        self.space, self.seed, self.top_up = space, seed, top_up
         budget = LARGEST_BATCH * 12 if evaluations is None else evaluations
         self.batch = population or int(np.clip(budget // 12, 12, LARGEST_BATCH))
         self._unseen = Unseen(space, seed)
@@ -95,6 +106,8 @@ class Islands:
         if self._points is not None:
             first = first[~np.isin(keys, self.space.key(self._points))]
         found = points[np.sort(first)]
+        if len(found) and not self.top_up:
+            return found
         missing = count - len(found)
         return np.concatenate([found, self.space.sample(generator, missing)]) if missing else found
 
@@ -121,6 +134,8 @@ class Islands:
         father = self._ranked[abroad, generator.integers(size, size=(2, count)).min(axis=0)]
         children = points[mother]
         pairs = np.flatnonzero(generator.random(count) < 0.6)
+        if isinstance(self.space, Breeding):
+            return self.space.breed(generator, children, points[father[pairs]], pairs)
         if len(pairs):
             children[pairs] = self.space.crossover(generator, points[mother[pairs]], points[father[pairs]])
         return self.space.mutate(generator, children)

@@ -114,6 +114,32 @@ class Timeline(msgspec.Struct, frozen=True):
     limit: float | None = None
 
 
+class Spot(msgspec.Struct, frozen=True):
+    """A part of a point on a roofline.
+
+    ``x`` is its intensity, ``y`` its rate, ``share`` its share of the time, ``before`` what the baseline has there.
+    """
+
+    label: str
+    x: float
+    y: float
+    share: float
+    bound: str
+    before: tuple[float, float] | None = None
+
+
+class Roofline(msgspec.Struct, frozen=True):
+    """Rates over intensities under a peak (in ``y_unit``) and, where there is one, a bandwidth (in ``slope_unit``)."""
+
+    title: str
+    x_unit: str
+    y_unit: str
+    peak: float
+    slope: float | None
+    slope_unit: str
+    spots: tuple[Spot, ...]
+
+
 class Details(msgspec.Struct, frozen=True):
     """What a report shows when a point is chosen."""
 
@@ -121,6 +147,7 @@ class Details(msgspec.Struct, frozen=True):
     commands: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
     timelines: tuple[Timeline, ...] = ()
+    rooflines: tuple[Roofline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

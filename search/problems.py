@@ -12,6 +12,7 @@ from codesign.search.problem import Problem
 PROBLEMS: dict[str, Callable[[], type[Problem]]] = {
     "deployment": lambda: _load("deployment", "Deployment"),
     "mapping": lambda: _load("mapping.problem", "MappingProblem"),
+    "model-mapping": lambda: _load("mapping.network", "ModelMapping"),
     "accelerator": lambda: _load("accelerator.problem", "AcceleratorProblem"),
     "demand-response": lambda: _load("demand_response.problem", "DemandResponse"),
 }

@@ -64,8 +64,13 @@ def explain_command(
     notes = ["distance: how many times longer the binding resource takes than the next one"]
     limits = tuple(where or ())
     if "#" in what:
-        from codesign.search.points import design_of_point
+        from codesign.search.points import design_of_point, details_of_point, has_details, kind_of_point
 
+        if has_details(kind_of_point(what)):
+            from codesign.cli.explain_view import show_details
+
+            show_details(ctx, what, *details_of_point(what), json)
+            return
         model, target, overlay, options, serving, limits = design_of_point(what)
         notes += serving
     else:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from codesign.cli.output import Table, number
+import typer
+
+from codesign.cli.output import Table, number, show
+
+if TYPE_CHECKING:
+    from codesign.search.problem import Details
 
 SHOWN_GROUPS = 8
 SHOWN_SHARE = 0.005
@@ -48,6 +53,25 @@ def tables(told: Any) -> Iterator[Table]:
         "Memory of the fullest device", ("part", ">size", ">of capacity"),
         [*parts, ("total", number(used, "B"), f"{used / told.capacity:.0%}")],
     )  # fmt: skip
+
+
+def show_details(ctx: typer.Context, name: str, point: dict[str, Any], told: Details, as_json: bool) -> None:
+    """Show what a point of a mapping or accelerator search is made of, and what limits its parts."""
+    drawn = [
+        Table(b.title, ("part", ">value", ">share"), [
+            (one.label, number(one.value, b.unit), f"{one.value / whole:.0%}")
+            for one in sorted(b.items, key=lambda one: -one.value)[:SHOWN_GROUPS]
+        ])
+        for b in told.breakdowns if (whole := sum(one.value for one in b.items))
+    ]  # fmt: skip
+    parts = [
+        (one.label, number(one.x, roof.x_unit), number(one.y, roof.y_unit), f"{one.share:.0%}", one.bound)
+        for roof in told.rooflines for one in sorted(roof.spots, key=lambda one: -one.share)
+    ]  # fmt: skip
+    if parts:
+        drawn.insert(0, Table("What binds", ("part", ">intensity", ">rate", ">of the time", "bound by"), parts))
+    notes = [*told.notes, f"nests and files: codesign report {name.rpartition('#')[0]}"]
+    show(ctx, {"point": point, "details": told}, drawn, as_json=as_json, notes=notes)
 
 
 def _times(ratio: float | None) -> str:

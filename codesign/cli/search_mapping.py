@@ -55,37 +55,40 @@ def mapping(
     \b
     Examples:
       codesign search mapping --problem gemm:1024x1024x1024 --target tpu-like --objectives energy,latency
-      codesign search mapping resnet-18 --target eyeriss-like
+      codesign search mapping resnet-18 --target eyeriss-like --out runs/resnet
       codesign search mapping --problem attention:H12P1024M1024E64F64,bits=16 --target fusemax
     """
-    from codesign.cli.search_mapping_view import show_layers, show_search
+    from codesign.cli.search_mapping_view import show_model, show_search
     from codesign.costmodels.accelerator.inputs import is_cascade
-    from codesign.search.mapping.asked import asked_layers, asked_search
+    from codesign.search.mapping.asked import asked_cascade, asked_model, asked_search, read_bits
 
-    shared = {"target": target, "tables": s.names(tables), "where": tuple(where or ()), "unit": unit,
-              "bypass": bypass, "uneven": uneven, "ragged": ragged, "latency": latency}  # fmt: skip
-    lone = {"--grid": grid, "--pue": pue, "--out": out, "--time": time, "--resume": resume, "--force": force}
     if model is None and problem and is_cascade(problem):
         from codesign.cli.cascade_view import show_front
-        from codesign.search.mapping.asked import asked_cascade
 
-        refused = {**lone, "--where": where, "--unit": unit, "--uneven": uneven, "--ragged": ragged,
+        refused = {"--grid": grid, "--pue": pue, "--out": out, "--time": time, "--resume": resume, "--force": force,
+                   "--where": where, "--unit": unit, "--uneven": uneven, "--ragged": ragged,
                    "--no-bypass": not bypass}  # fmt: skip
         front = asked_cascade(
             problem, target, s.names(tables), refused, s.names(objectives), evaluations, seed, latency
         )
         show_front(ctx, front, json)
         return
-    if model is not None:
-        refused = {**lone, "--problem": problem}
-        mapped = asked_layers(model, shared, refused, evaluations, seed, bits, {"batch": batch})
-        show_layers(ctx, mapped, json)
-        return
     site = {name: value for name, value in (("grid", grid), ("pue", pue)) if value is not None}
+    spec = {"target": target, "tables": s.names(tables), "where": tuple(where or ()), "bypass": bypass,
+            "uneven": uneven, "ragged": ragged, "latency": latency, "objectives": s.names(objectives),
+            **({"site": site} if site else {})}  # fmt: skip
+    place = {"keep": keep, "directory": out, "force": force, "resume": resume, "argv": sys.argv}
+    if model is not None:
+        refused = {"--problem": problem, "--time": time, "--unit": unit, "--engine": engine != "auto" and engine,
+                   "--workers": workers != 1}  # fmt: skip
+        sizes = {} if batch is None else {"batch": batch}
+        asked = {**spec, "model": model, "bits": read_bits(bits), "sizes": sizes}
+        run, mapped = asked_model(asked, refused, evaluations=evaluations, seed=seed, **place)
+        show_model(ctx, run, mapped, json)
+        return
     with s.watched(ctx) as progress:
         run = asked_search(
-            {**shared, "problem": problem, "objectives": s.names(objectives), **({"site": site} if site else {})},
-            engine=engine, evaluations=evaluations, time_limit=s.seconds(time), seed=seed, workers=workers, keep=keep,
-            directory=out, force=force, resume=resume, progress=progress, argv=sys.argv,
+            {**spec, "problem": problem, "unit": unit}, engine=engine, evaluations=evaluations,
+            time_limit=s.seconds(time), seed=seed, workers=workers, progress=progress, **place,
         )  # fmt: skip
     show_search(ctx, run, json)

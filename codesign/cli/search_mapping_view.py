@@ -1,4 +1,4 @@
-"""How ``codesign search mapping`` shows what it found: the front and its best nest, or a table of layers."""
+"""How ``codesign search mapping`` shows what it found: a front and its best nest, or layers and a model's front."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from codesign.cli.output import Table, count, note, number, show
+from codesign.cli.output import Table, count, note, number, result_console, show
 
 if TYPE_CHECKING:
     from codesign.run import Run
-    from codesign.search.mapping.layers import Layer, MappedModel
+    from codesign.search.mapping.layers import Layer
+    from codesign.search.mapping.network import ModelMapping
 
 
 def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
@@ -31,43 +32,58 @@ def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
         note(ctx, line)
 
 
-def show_layers(ctx: typer.Context, mapped: MappedModel, as_json: bool) -> None:
-    """Show the layers of a model with their best energy, latency and EDP, and the totals."""
-    time = "s" if mapped.architecture.clock is not None else "cycle"
+def show_model(ctx: typer.Context, run: Run, problem: ModelMapping, as_json: bool) -> None:
+    """Show the layers of a model with their best energy, latency and EDP, then the front of the whole network."""
+    from codesign.costmodels.siting import grid_lines
+    from codesign.report import load_sheet, report
+    from codesign.report.terminal import front_table, next_steps
+
+    path, mapped = report(run), problem.mapped
+    time = problem.units["latency"]
     units = {"energy": "J", "latency": time, "edp": f"J {time}"}
-    rows = [_row(layer, time) for layer in mapped.layers]
     totals = {by: {one: mapped.total(one, by) for one in ("energy", "latency")} for by in units}
     heads = ("layer", ">runs", ">MACs", ">energy", ">latency", ">EDP", ">vs random", ">used")
     title = f"{mapped.model} on {mapped.architecture.name}: best of each objective, one layer at a time"
-    whole = [
-        (f"best {by}", number(total["energy"], "J", 4), _time(total["latency"], time)) for by, total in totals.items()
-    ]
-    tables = [
-        Table(title, heads, rows),
-        Table(f"Whole model, {count(mapped.macs)} MACs", ("each layer by its", ">energy", ">latency"), whole),
-    ]
     results = {
-        "model": mapped.model, "target": mapped.architecture.id, "macs": mapped.macs, "left_out": mapped.left_out,
-        "layers": [_layer(layer) for layer in mapped.layers], "totals": totals,
+        "run": str(run.path), "report": str(path), "model": mapped.model, "target": mapped.architecture.id,
+        "macs": mapped.macs, "left_out": mapped.left_out, "layers": [_layer(layer) for layer in mapped.layers],
+        "totals": totals, "front": run.front,
     }  # fmt: skip
-    notes = [
+    table = Table(title, heads, [_row(layer, time) for layer in mapped.layers])
+    show(ctx, results, [table], as_json=as_json, units=units)
+    if as_json:
+        return
+    sheet = load_sheet([run])
+    console = result_console()
+    console.print(f"\nWhole model, {count(mapped.macs)} MACs", style="bold")
+    console.print(front_table(sheet, console.width, designs=False))
+    for line in (
+        *_model_notes(problem),
+        *grid_lines(run.meta["spec"]["spec"]),
+        *next_steps(sheet, str(path), designs=False),
+    ):
+        note(ctx, line)
+
+
+def _model_notes(problem: ModelMapping) -> list[str]:
+    mapped, merged = problem.mapped, problem.merged
+    less = f" of {merged.size:,}; the whole front is at most {merged.error:.2%} better" if merged.error else ""
+    return [
         f"{sum(len(layer.names) for layer in mapped.layers)} layers of {len(mapped.layers)} shapes, "
-        f"{sum(layer.front.evaluations for layer in mapped.layers):,} mappings priced",
+        f"{mapped.evaluations:,} mappings priced; front of {len(merged.choices)} networks{less}",
         *(f"left out: {many} operators, {reason}" for reason, many in mapped.left_out.items()),
         "vs random: EDP of the best of as many random mappings, over that found",
         "used: share of the operation slots of the array, at the best EDP",
     ]
-    show(ctx, results, tables, as_json=as_json, units=units, notes=notes)
 
 
 def _row(layer: Layer, time: str) -> tuple[object, ...]:
-    energy, latency, edp = layer.front.best.tolist()
-    used = layer.front.problem.evaluate(layer.front.best_points[2:3]).metrics["utilisation"][0]
-    rival = float(layer.front.random[2]) / edp
-    more = f" +{len(layer.names) - 1}" if len(layer.names) > 1 else ""
+    energy, latency, edp = (layer.value(one, one) for one in ("energy", "latency", "edp"))
+    place = layer.place("edp")
+    used = layer.front.problem.evaluate(layer.front.points[place : place + 1]).metrics["utilisation"][0]
     return (
-        layer.names[0] + more, layer.runs, count(layer.problem.operations), number(energy, "J"), _time(latency, time),
-        f"{edp:.3g}", f"{rival:.2f}x", f"{100.0 * used:.0f} %",
+        layer.label, layer.runs, count(layer.problem.operations), number(energy, "J"), _time(latency, time),
+        f"{edp:.3g}", f"{layer.random_edp / edp:.2f}x", f"{100.0 * used:.0f} %",
     )  # fmt: skip
 
 
@@ -79,14 +95,14 @@ def _layer(layer: Layer) -> dict[str, Any]:
     from codesign.costmodels.accelerator.drawing import draw
 
     front, found = layer.front, {}
-    for place, objective in enumerate(front.objectives):
-        mappings = front.mapping(objective)
-        costs = front.problem.costs(mappings)
+    for objective in ("energy", "latency", "edp"):
+        place = layer.place(objective)
+        mappings = front.problem.space.mappings(front.points[place : place + 1])[0][1]
         found[objective] = {
-            "value": float(front.best[place]), "random": float(front.random[place]), "nest": draw(costs, mappings)
+            "value": layer.value(objective, objective), "nest": draw(front.problem.costs(mappings), mappings)
         }  # fmt: skip
     return {
         "layers": layer.names, "runs": layer.runs, "ranks": dict(layer.problem.ranks), "best": found,
-        "evaluations": front.evaluations, "exhaustive": front.exhaustive,
+        "random_edp": layer.random_edp, "evaluations": front.evaluations, "exhaustive": front.exhaustive,
         "bounds": {"energy": front.bounds.energy, "cycles": front.bounds.cycles},
     }  # fmt: skip

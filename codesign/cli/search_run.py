@@ -79,9 +79,9 @@ def counts(text: str, option: str) -> tuple[int, ...] | None:
 
 def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     """Write the report of a finished search and show its front."""
+    from codesign.costmodels.siting import grid_lines
     from codesign.report import load_sheet, report
     from codesign.report.terminal import front_table, next_steps
-    from codesign.search.deployment_spec import grid_lines
 
     path = report(run)
     if as_json:

@@ -14,6 +14,7 @@ SCRIPTS = (
     "parallel.js",
     "table.js",
     "timeline.js",
+    "roofline.js",
     "panels.js",
     "report.js",
 )
@@ -23,5 +24,5 @@ SCRIPTS = (
 def page(sheet: Sheet) -> str:
     """Return the report as one HTML document."""
     style, *scripts = (Asset("codesign.report", name) for name in ("report.css", *SCRIPTS))
-    template = Asset("codesign.report", "template.html")
-    return document(title(sheet), encode(payload(sheet)), template, [style], scripts)
+    body = Asset("codesign.report", "body.html")
+    return document(title(sheet), encode(payload(sheet)), body, [style], scripts)

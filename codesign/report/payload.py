@@ -147,8 +147,11 @@ def details(sheet: Sheet) -> dict[str, Any]:
             for c in known.get("commands") or ()
         ]
         packed[str(row)] = [breakdowns, commands, [word(n) for n in known.get("notes") or ()]]
-        if known.get("timelines"):
-            packed[str(row)].append([_timeline(t, word) for t in known["timelines"]])
+        timelines, rooflines = (known.get(name) or () for name in ("timelines", "rooflines"))
+        if timelines or rooflines:
+            packed[str(row)].append([_timeline(t, word) for t in timelines])
+        if rooflines:
+            packed[str(row)].append([_roofline(r, word) for r in rooflines])
     return {"details": packed, "words": list(words)}
 
 
@@ -164,6 +167,15 @@ def _timeline(timeline: dict[str, Any], word: Callable[[Any], int]) -> dict[str,
         "curve": [word(timeline["curve"]["label"]), shared(timeline["curve"]["values"])],
         "areas": [[word(a["label"]), shared(a["baseline"]), rounded(a["values"])] for a in timeline["areas"]],
     }
+
+
+def _roofline(roofline: dict[str, Any], word: Callable[[Any], int]) -> dict[str, Any]:
+    """Return a roofline whose texts are in the table of words."""
+    spots = [
+        [word(s["label"]), s["x"], s["y"], s["share"], word(s["bound"]), s.get("before")] for s in roofline["spots"]
+    ]
+    texts = {key: word(roofline[key]) for key in ("title", "x_unit", "y_unit", "slope_unit")}
+    return {**texts, "peak": roofline["peak"], "slope": roofline["slope"], "spots": spots}
 
 
 def _typed(value: Any) -> tuple[str, Any]:

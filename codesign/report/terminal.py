@@ -24,13 +24,13 @@ WIDEST_DESIGN = 30
 WIDE = 100
 
 
-def front_table(sheet: Sheet, width: int = 80, most: int = MOST_ROWS) -> Table:
-    """Return the front as a rich table at most ``width`` characters wide."""
+def front_table(sheet: Sheet, width: int = 80, most: int = MOST_ROWS, *, designs: bool = True) -> Table:
+    """Return the front as a rich table at most ``width`` characters wide, with parameters where ``designs``."""
     from rich.table import Table
     from rich.text import Text
 
     rows = chosen_rows(sheet, most)
-    columns, dropped = _columns(sheet, rows, width)
+    columns, dropped = _columns(sheet, rows, width, designs)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
     for head, cells in columns:
         numeric = all(cell[:1].isdigit() or cell[:1] in "-$n" for cell in cells)
@@ -69,7 +69,9 @@ def _order(sheet: Sheet) -> list[int]:
     return order
 
 
-def _columns(sheet: Sheet, rows: list[int], width: int) -> tuple[list[tuple[str, list[str]]], list[str]]:
+def _columns(
+    sheet: Sheet, rows: list[int], width: int, designs: bool = True
+) -> tuple[list[tuple[str, list[str]]], list[str]]:
     """Return (header, cells) that fit, and the objectives that do not.
 
     The point and its marks always fit; then objectives, parameters by how much they tell, intervals. A terminal too
@@ -80,7 +82,7 @@ def _columns(sheet: Sheet, rows: list[int], width: int) -> tuple[list[tuple[str,
     left = width - _width(point) - _width(marks)
     columns: dict[str, tuple[str, list[str]]] = {}
     wanted = {f.name: _objective(sheet, f, rows) for f in sheet.of_role("objective")}
-    told = {f.name: _parameter(sheet, f, rows) for f in _telling(sheet)}
+    told = {f.name: _parameter(sheet, f, rows) for f in _telling(sheet)} if designs else {}
     if width < WIDE and len(told) > 1:
         told = {"design": _design(sheet, rows)}
         wanted = {**dict(list(wanted.items())[:1]), **told, **dict(list(wanted.items())[1:])}
@@ -151,7 +153,7 @@ def _objective(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[s
 
 def _interval(sheet: Sheet, field: Field, rows: list[int]) -> tuple[str, list[str]] | None:
     low, high = (sheet.columns[field.name + end] for end in ("_low", "_high"))
-    if all(low[row] is None for row in rows):
+    if all(low[row] is None or low[row] == high[row] for row in rows):
         return None
     factor, _ = _scale(sheet, field, rows)
     return "90 %\ninterval", [f"{_scaled(low[row], factor, 3)} to {_scaled(high[row], factor, 3)}" for row in rows]
@@ -180,10 +182,10 @@ def _same(sheet: Sheet) -> str:
     return "all        " + ", ".join(f"{name} {shown(value)}" for name, value in values) if values else ""
 
 
-def next_steps(sheet: Sheet, report_path: str = "") -> list[str]:
-    """Return lines that say what to do next; plain text."""
+def next_steps(sheet: Sheet, report_path: str = "", *, designs: bool = True) -> list[str]:
+    """Return lines that say what to do next, after the parameters that all share where ``designs``; plain text."""
     knee, path = standing.knee_row(sheet), str(sheet.runs[0].path)
-    lines = [same] if (same := _same(sheet)) else []
+    lines = [same] if designs and (same := _same(sheet)) else []
     lines += [f"report     {report_path}"] if report_path else [f"report     codesign report {path}"]
     if knee is not None and sheet.problem.get("explained", True):
         lines.append(f"why        codesign explain '{sheet.ref(knee)}'")

@@ -59,14 +59,16 @@ def price_files(
     imported = read_architecture(target, tables)
     found = read_problem(problem)
     if is_timeloop(mapping):
-        made = import_mapping(read_document(mapping), found, imported.architecture, imported.keeps)
+        made = import_mapping(read_document(mapping), found, imported.architecture, imported.keeps, imported.passes)
     else:
         made = parse_mapping_file(read_text(mapping), mapping, found, imported.architecture)
     check_cover(found, made)
     check_arrays(imported.architecture.spine(made.slots.unit), made)
     costs = evaluate(found, imported.architecture, made, reuse, latency)
     check_capacity(costs)
-    return Priced(costs, made, imported.notes)
+    unused = ", ".join(dict.fromkeys(limit.node for limit in imported.limits))
+    notes = [f"{target}: constraints of a search, not used here: {unused}"] if unused else []
+    return Priced(costs, made, [*imported.notes, *notes])
 
 
 class FusedPrice(NamedTuple):
@@ -128,7 +130,7 @@ def read_architecture(target: str, tables: Sequence[str] = ()) -> Imported:
         return import_architecture(read_document(target), [read_document(table) for table in tables])
     if tables:
         raise UsageError(f"{target} is no Timeloop architecture: it holds its own energies", "leave out --tables")
-    return Imported(load_architecture(target), {}, [], [])
+    return Imported(load_architecture(target), {}, [], [], {})
 
 
 def read_problem(text: str) -> Problem:

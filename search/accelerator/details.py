@@ -15,7 +15,7 @@ from codesign.search.accelerator.fused import FUSED_ASSUMPTIONS, FusedConfigured
 from codesign.search.accelerator.layers import Layers
 from codesign.search.accelerator.price import LayerCost, Priced
 from codesign.search.accelerator.technologies import memory_device
-from codesign.search.problem import Breakdown, Command, Details, Item
+from codesign.search.problem import Breakdown, Command, Details, Item, Roofline, Spot
 from codesign.units import format_si
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ def details(problem: AcceleratorProblem, point: Points) -> Details:
     exported = _timeloop(layers, chosen)
     if exported:
         commands.append(Command("Timeloop mappings", exported, ("one document a layer",)))
-    return Details(breakdowns, tuple(commands), _notes(problem, priced, configured, layers))
+    return Details(
+        breakdowns, tuple(commands), _notes(problem, priced, configured, layers),
+        rooflines=(drawn_roofline(configured, layers, priced, run),),
+    )  # fmt: skip
 
 
 def _fused(
@@ -151,6 +154,20 @@ def roofline(configured: Configured, layers: Layers, costs: tuple[LayerCost, ...
             )
         )  # fmt: skip
     return tuple(rows)
+
+
+def drawn_roofline(configured: Configured, layers: Layers, priced: Priced, run: Any) -> Roofline:
+    """Return the same for the page, with the share of the time that every layer takes."""
+    times = run * np.array([one.seconds for one in priced.layers])
+    rows = roofline(configured, layers, priced.layers, run)
+    spots = tuple(
+        Spot(_short(layers, place), row.intensity, row.achieved, float(times[place] / times.sum()), row.bound)
+        for place, row in enumerate(rows)
+    )
+    spine = configured.architecture.spine()
+    peak = 2.0 * spine.compute_instances / spine.compute.operations["mac"].cycles * configured.clock
+    bandwidth = memory_device(configured.design.memory).bandwidth
+    return Roofline("Roofline of the layers", "FLOP/B", "FLOP/s", peak, bandwidth, "B/s", spots)
 
 
 def roofline_lines(rows: tuple[RooflineRow, ...]) -> list[str]:

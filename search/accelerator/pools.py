@@ -27,16 +27,18 @@ from codesign.search.accelerator.technologies import memory_device
 from codesign.search.accelerator.template import Design, Template
 from codesign.search.exhaustive import Exhaustive
 from codesign.search.islands import Islands
+from codesign.search.mapping.genome import join
 from codesign.search.mapping.problem import MappingProblem
-from codesign.search.mapping.space import Rows
+from codesign.search.mapping.space import MappingSpace, Rows
 from codesign.search.pareto import Archive
+from codesign.search.unseen import generator_of
 from codesign.targets.spatial import Architecture, Storage
 from codesign.targets.target import Value
 
-MAPPINGS = 2000
+MAPPINGS = 800
 """Mappings that are priced for a layer on a geometry."""
 
-TEMPLATE_SHARE = 8
+TEMPLATE_SHARE = 12
 """How many times as many on the template's own."""
 
 MOST_KEPT = 64
@@ -46,6 +48,15 @@ MEMORIES = ("lpddr4", "hbm2", "hbm3", "ddr3")
 """Devices beside the chip: the least of their energies is that of every search."""
 
 OBJECTIVES = ("energy", "latency", "traffic")
+
+BATCHES = 6
+"""Batches that the budget of a layer is spent in: fewer than elsewhere, since the search begins with good mappings."""
+
+FILLS = 2
+"""Times that every mapping of the template gets its arrays filled up, at random."""
+
+ADAPTING = 2**32
+"""Number of the random stream that adapts mappings, beyond those of the engine's batches."""
 
 
 class Geometry(NamedTuple):
@@ -121,14 +132,17 @@ class Pools:
         self.searched += 1
         space = problem.space
         whole = space.size is not None and space.size <= budget
-        engine = Exhaustive(space, chunk=4096) if whole else Islands(space, seed=self.seed, evaluations=budget)
+        engine = Exhaustive(space, chunk=4096) if whole else Islands(
+            space, seed=self.seed, evaluations=budget, population=max(budget // BATCHES, 12), top_up=False
+        )  # fmt: skip
         found = _Front()
         if begin is not None and begin.points.shape[1:] == (space.dimensions,) and not whole:
-            results = problem.evaluate(begin.points)
+            points = adapted(space, begin.points, self.seed)
+            results = problem.evaluate(points)
             kept = np.flatnonzero(results.ok)
             if len(kept):
-                engine.tell(begin.points[kept], results.take(kept))
-                found.offer(begin.points[kept], results.objectives[kept])
+                engine.tell(points[kept], results.take(kept))
+                found.offer(points[kept], results.objectives[kept])
         spent = 0
         while spent < budget or whole:
             points = engine.ask(min(engine.batch, budget - spent) if not whole else engine.batch)
@@ -166,6 +180,19 @@ class _Front:
         product = (values[:, 0] * values[:, 1]).argsort(kind="stable").tolist()
         chosen = list(dict.fromkeys([*champions, *product]))[:MOST_KEPT]
         return np.stack([self.points[int(ids[place])] for place in chosen])
+
+
+def adapted(space: MappingSpace, points: Rows, seed: int) -> Rows:
+    """Return mappings of another geometry made to fit this one, and the same with its arrays filled up, each once.
+
+    A larger array needs other bounds than a smaller one, which small changes would take long to find.
+    """
+    generator = generator_of(seed, ADAPTING)
+    fitting = space.moves.fit(generator, space.genome(points))
+    rows = space.rows_of(join([fitting, *(space.moves.fill(generator, fitting) for _ in range(FILLS))]))
+    _, first = np.unique(space.key(rows), return_index=True)
+    found: Rows = rows[np.sort(first)]
+    return found
 
 
 def geometry_of(design: Design) -> Geometry:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.accelerator.bands import Band
+from codesign.costmodels.siting import placed
 from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 from codesign.search import problem as base
@@ -34,7 +35,6 @@ from codesign.search.accelerator.spec import AcceleratorSpec, checked, parameter
 from codesign.search.accelerator.technologies import technologies
 from codesign.search.accelerator.template import Design, read_template
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import placed
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Stage, Status
 from codesign.search.space import BoxSpace
 from codesign.strict_yaml import convert
@@ -71,7 +71,6 @@ class AcceleratorProblem(base.Problem):
 
     name = "accelerator"
     functional_unit = RUN
-    explained = False
     stages = (Stage("map", dear=True),)
 
     def __init__(self, **spec: Any) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from codesign.search.mapping.inner import MappingFront, best_mappings
 from codesign.search.mapping.layers import MappedModel, map_model
+from codesign.search.mapping.network import ModelMapping
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.mapping.space import MappingSpace
 
-__all__ = ["MappedModel", "MappingFront", "MappingProblem", "MappingSpace", "best_mappings", "map_model"]
+__all__ = [
+    "MappedModel",
+    "MappingFront",
+    "MappingProblem",
+    "MappingSpace",
+    "ModelMapping",
+    "best_mappings",
+    "map_model",
+]

@@ -1,4 +1,4 @@
-"""Mapping searches as a command asks for them: one Einsum into a run, or the layers of a model into a table."""
+"""Mapping searches as a command asks for them: of one Einsum, or of all layers of a model; both into a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codesign.search import driver
 from codesign.search.mapping.cascade import BUDGET as CASCADE_BUDGET
 from codesign.search.mapping.cascade import FusedFront, map_cascade
 from codesign.search.mapping.inner import BUDGET
-from codesign.search.mapping.layers import LAYER_BUDGET, MappedModel, map_model
+from codesign.search.mapping.network import ModelMapping
 from codesign.search.mapping.problem import MappingProblem
 
 SMALL = 200_000
@@ -44,49 +44,30 @@ def asked_search(
     return driver.run_search(problem, engine=engine, evaluations=evaluations, **effort)
 
 
-def asked_layers(
-    model: str, shared: Mapping[str, Any], refused: Mapping[str, Any], evaluations: int | None, seed: int, bits: str,
-    sizes: Mapping[str, int | None],
-) -> MappedModel:  # fmt: skip
-    """Map all layers of a model.
+def asked_model(
+    spec: Mapping[str, Any], refused: Mapping[str, Any], *, evaluations: int | None, seed: int, **effort: Any
+) -> tuple[Run, ModelMapping]:
+    """Search the mappings of all layers of a model; return the run of the whole network, and its problem.
 
     Args:
-        model: The model.
-        shared: Target, limits and kinds of mappings.
+        spec: The fields of ``ModelMappingSpec``.
         refused: Options that only the search of one Einsum takes, with what was given for them.
-        evaluations: Mappings to price for each shape; 8,000 where None.
+        evaluations: Mappings to price for each shape of layer; 8,000 where None.
         seed: All randomness derives from it.
-        bits: Bits of inputs, weights and outputs: ``8/8/16``, or one number for all.
-        sizes: Sizes of the run; None for the model's own.
+        **effort: As of ``run_search``.
 
     Raises:
         UsageError: unknown names or sizes, or an option of the other kind of search.
+        LimitCrossed: a layer that no mapping fits, or none within the limits.
     """
     for option, value in refused.items():
         if value:
-            hint = "search one layer with --problem for a run directory; --json prints every mapping of a model"
-            raise UsageError(f"{option} does not go with a model", hint)
+            raise UsageError(f"{option} does not go with a model", "it is of the search of one Einsum: --problem")
     if evaluations is not None and evaluations < 1:
         raise UsageError(f"--evaluations {evaluations}: must be above 0", "leave it out for the default")
-    given = dict(shared)
-    if not given["target"]:
-        raise UsageError("no target given", "for example --target eyeriss-like")
-    imported = read_architecture(given.pop("target"), given.pop("tables"))
-    if imported.keeps or imported.limits:
-        message = f"{imported.architecture.id}: its constraints name tensors and ranks of a problem of its own"
-        raise UsageError(message, "search that problem with --problem, or take the constraints out of the file")
-    if given.pop("unit"):
-        raise UsageError("--unit does not go with a model", "layers run on the first compute unit")
-    named = {name: value for name, value in sizes.items() if value is not None}
-    return map_model(
-        model,
-        imported.architecture,
-        budget=evaluations or LAYER_BUDGET,
-        seed=seed,
-        bits=read_bits(bits),
-        sizes=named,
-        **given,
-    )
+    budget = {} if evaluations is None else {"mappings": evaluations}
+    problem = ModelMapping(**{**spec, **budget, "seed": seed})
+    return driver.run_search(problem, engine="merge", seed=seed, **effort), problem
 
 
 def asked_cascade(

@@ -21,11 +21,12 @@ from codesign.search.exhaustive import Exhaustive
 from codesign.search.islands import Islands
 from codesign.search.mapping.bounds import Bounds
 from codesign.search.mapping.problem import MappingProblem
-from codesign.search.mapping.space import Rows
+from codesign.search.mapping.space import MappingSpace, Rows
 from codesign.search.mapping.uneven import embedded
 from codesign.search.mapping.written import written_problem
 from codesign.search.pareto import Archive
 from codesign.search.random_search import RandomSearch
+from codesign.search.unseen import generator_of
 from codesign.targets.spatial import Architecture
 
 Array = NDArray[np.float64]
@@ -45,6 +46,8 @@ class MappingFront(NamedTuple):
         best: (M,) the best value of every objective.
         best_points: (M, D) the mapping of the front that has it: of several, none is worse in all else.
         random: (M,) the best values of random mappings at as many evaluations; the same where all were seen.
+        random_points: (R, D) the front of those random mappings.
+        random_values: (R, M) their objectives.
         evaluations: Mappings that were priced.
         exhaustive: Whether that was the whole space.
         seconds: Wall time of the search, the random mappings apart.
@@ -57,6 +60,8 @@ class MappingFront(NamedTuple):
     best: Array
     best_points: Rows
     random: Array
+    random_points: Rows
+    random_values: Array
     evaluations: int
     exhaustive: bool
     seconds: float
@@ -133,10 +138,9 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
     rival = found
     if baseline and not whole:
         rival = _Best(len(problem.objectives))
-        _run(problem, RandomSearch(space, seed=seed, chunk=engine.batch), found.evaluations, rival)
-    order = np.argsort(found.archive.values[:, 0], kind="stable")
-    points = np.stack([found.kept[number] for number in found.archive.ids[order].tolist()])
-    values = found.archive.values[order]
+        _run(problem, _Draws(space, seed, engine.batch), found.evaluations, rival)
+    points, values = found.front()
+    random_points, random_values = rival.front()
     return MappingFront(
         problem=problem,
         objectives=tuple(objective.name for objective in problem.objectives),
@@ -145,6 +149,8 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
         best=found.best,
         best_points=points[values.argmin(axis=0)],
         random=rival.best,
+        random_points=space.repair(random_points) if len(random_points) else random_points,
+        random_values=random_values,
         evaluations=found.evaluations,
         exhaustive=whole,
         seconds=seconds,
@@ -154,7 +160,7 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
 def even_front(problem: MappingProblem, budget: int, seed: int) -> Rows:
     """Return the best even mappings of a problem, as rows of its uneven space; none where none is feasible."""
     even = MappingProblem(
-        einsum=problem.einsum, architecture=problem.architecture, keeps=problem.keeps,
+        einsum=problem.einsum, architecture=problem.architecture, keeps=problem.keeps, must=problem.must,
         **{**problem.spec(), "problem": written_problem(problem.einsum), "uneven": False},
     )  # fmt: skip
     try:
@@ -174,6 +180,22 @@ def _begin_even(problem: MappingProblem, engine: Engine, budget: int, seed: int,
     found.evaluations = budget
 
 
+class _Draws(RandomSearch):
+    """Random mappings whose orders stay as drawn: they cost the same, and nobody compares the points."""
+
+    space: MappingSpace
+
+    def __init__(self, space: MappingSpace, seed: int, chunk: int) -> None:
+        super().__init__(space, seed=seed, chunk=chunk)
+
+    def ask(self, count: int) -> Rows:
+        """Return random mappings."""
+        if self.space.size is not None:
+            return super().ask(count)
+        self._batches += 1
+        return self.space.moves.sample(generator_of(self.seed, self._batches), count).rows()
+
+
 class _Best:
     """The front, and the best of every objective, of all that was priced."""
 
@@ -182,6 +204,12 @@ class _Best:
         self.kept: dict[int, Rows] = {}
         self.best: Array = np.full(objectives, np.inf)
         self.evaluations = 0
+
+    def front(self) -> tuple[Rows, Array]:
+        """Return the points of the front by the first objective, and their values."""
+        order = np.argsort(self.archive.values[:, 0], kind="stable")
+        points = [self.kept[number] for number in self.archive.ids[order].tolist()]
+        return np.stack(points) if points else np.zeros((0, 0), np.int64), self.archive.values[order]
 
     def offer(self, points: Rows, values: Array, ok: NDArray[np.bool_]) -> None:
         """Take in a priced batch."""

@@ -16,6 +16,7 @@ import numpy as np
 from codesign.costmodels.accelerator import Problem, from_einsum
 from codesign.errors import UsageError
 from codesign.models import load_model
+from codesign.quantity import Array
 from codesign.search.mapping.inner import MappingFront, best_mappings
 from codesign.targets.spatial import Architecture
 from codesign.workload import Einsum, Op, Phase, Tensor, Workload
@@ -23,7 +24,8 @@ from codesign.workload import Einsum, Op, Phase, Tensor, Workload
 LAYER_BUDGET = 8_000
 """Evaluations of one layer: a whole network is a table, not a study."""
 
-OBJECTIVES = ("energy", "latency", "edp")
+OBJECTIVES = ("energy", "latency")
+"""What a layer is searched for where nothing else is asked; their front holds the least product too."""
 
 
 class Layer(NamedTuple):
@@ -40,6 +42,24 @@ class Layer(NamedTuple):
     problem: Problem
     runs: int
     front: MappingFront
+
+    @property
+    def label(self) -> str:
+        """Return the first name, and how many more there are."""
+        return self.names[0] + (f" +{len(self.names) - 1}" if len(self.names) > 1 else "")
+
+    def place(self, by: str) -> int:
+        """Return the place on the front of its best mapping by an objective; ``edp`` is energy times latency."""
+        return int(_column(self.front.objectives, self.front.values, by).argmin())
+
+    def value(self, objective: str, by: str) -> float:
+        """Return an objective of the best mapping by another."""
+        return float(_column(self.front.objectives, self.front.values, objective)[self.place(by)])
+
+    @property
+    def random_edp(self) -> float:
+        """Return the least energy times latency of the random mappings; infinite where limits refuse them all."""
+        return float(_column(self.front.objectives, self.front.random_values, "edp").min(initial=np.inf))
 
 
 class MappedModel(NamedTuple):
@@ -61,17 +81,25 @@ class MappedModel(NamedTuple):
 
     def total(self, objective: str, by: str) -> float:
         """Return an objective summed over the layers, each with its best mapping ``by`` an objective."""
-        whole = 0.0
-        for layer in self.layers:
-            point = layer.front.best_points[layer.front.objectives.index(by)]
-            values = layer.front.problem.evaluate(point[None, :]).objectives[0]
-            whole += layer.runs * float(values[layer.front.objectives.index(objective)])
-        return whole
+        return sum(layer.runs * layer.value(objective, by) for layer in self.layers)
+
+    @property
+    def evaluations(self) -> int:
+        """Return how many mappings were priced, random ones apart."""
+        return sum(layer.front.evaluations for layer in self.layers)
+
+
+def _column(objectives: Sequence[str], values: Array, name: str) -> Array:
+    if name == "edp" and name not in objectives:
+        return _column(objectives, values, "energy") * _column(objectives, values, "latency")
+    column: Array = values[:, objectives.index(name)]
+    return column
 
 
 def map_model(
     model: str,
     architecture: Architecture,
+    objectives: Sequence[str] = OBJECTIVES,
     *,
     budget: int = LAYER_BUDGET,
     seed: int = 0,
@@ -88,6 +116,7 @@ def map_model(
     Args:
         model: A preset, or any other spelling of a model.
         architecture: What it is mapped onto.
+        objectives: What every layer is searched for.
         budget: Mappings to price for each shape.
         seed: All randomness derives from it.
         bits: Bits of an element of inputs, weights, outputs.
@@ -112,7 +141,7 @@ def map_model(
     layers = []
     for same in shapes.values():
         front = best_mappings(
-            same[0][0], architecture, OBJECTIVES, budget, seed, where=where, bypass=bypass, uneven=uneven,
+            same[0][0], architecture, objectives, budget, seed, where=where, bypass=bypass, uneven=uneven,
             ragged=ragged, latency=latency,
         )  # fmt: skip
         names = tuple(problem.name for problem, _ in same)

@@ -151,13 +151,13 @@ def codes(relevance: Relevance, orders: Integers, runs: Mask, tensors: Integers)
 def canonical(relevance: Relevance, orders: Integers, runs: Mask, tensors: Integers) -> Integers:
     """Return (ranks, B) the order that stands for the class of each order; arguments as of ``codes``."""
     numbers = codes(relevance, orders, runs, tensors)
-    distinct, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
-    standing = np.empty((relevance.ranks, len(distinct)), dtype=np.int64)
-    for place, (number, at) in enumerate(zip(distinct.tolist(), first.tolist(), strict=True)):
-        positions = orders[:, at][runs[:, at]]
-        running = int(np.bitwise_or.reduce(np.int64(1) << positions)) if len(positions) else 0
-        standing[:, place] = _standing(relevance, int(tensors[at]), running)[number]
-    return standing[:, inverse]
+    distinct, inverse = np.unique(numbers, return_inverse=True)
+    every, seen = (1 << relevance.ranks) - 1, (1 << relevance.tensors) - 1
+    standing = [
+        _standing(relevance, number & seen, number >> relevance.tensors & every)[number] for number in distinct.tolist()
+    ]
+    found: Integers = np.array(standing, dtype=np.int64).reshape(-1, relevance.ranks).T[:, inverse]
+    return found
 
 
 @lru_cache(maxsize=65_536)

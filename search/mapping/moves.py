@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from codesign.search.mapping.genome import Genome, Integers, Mask
 from codesign.search.mapping.loop_factors import MOST_TURNS, Divisors, draw, shift, tighten
+from codesign.search.mapping.loop_limits import LoopLimits, draw_within
 from codesign.search.mapping.skeleton import Skeletons
 from codesign.search.mapping.tiles import Tiles
 
@@ -20,6 +21,9 @@ SPATIAL_WEIGHT = 0.1
 PRIME, SWAP = 0.6, 0.9
 """Mutations that move a prime; those, and those that swap two loops. The rest change which levels keep a tensor."""
 
+FILLING = 8
+"""Primes that filling an array tries to bring in."""
+
 MOST_STEPS = 3
 """Further primes that a mutation moves at most."""
 
@@ -27,8 +31,12 @@ MOST_STEPS = 3
 class Moves:
     """The operators of one space."""
 
-    def __init__(self, skeletons: Skeletons, divisors: Divisors, limits: Integers, tiles: Tiles, ragged: bool) -> None:
+    def __init__(
+        self, skeletons: Skeletons, divisors: Divisors, limits: Integers, tiles: Tiles, ragged: bool,
+        loops: LoopLimits | None = None,
+    ) -> None:  # fmt: skip
         self.skeletons, self.divisors, self.limits, self.tiles, self.ragged = skeletons, divisors, limits, tiles, ragged
+        self.loops = loops
         self.temporal = np.asarray(skeletons.temporal)
         self.usable = np.flatnonzero(limits != 1)
         self.ranks = len(skeletons.ranks)
@@ -41,7 +49,10 @@ class Moves:
     def sample(self, generator: np.random.Generator, count: int) -> Genome:
         """Return ``count`` random mappings that fit."""
         options = np.stack([generator.integers(most, size=count) for most in self.choices.tolist()])
-        factors = draw(self.divisors, self.limits, self.temporal.tolist(), count, generator)
+        if self.loops is None:
+            factors = draw(self.divisors, self.limits, self.temporal.tolist(), count, generator)
+        else:
+            factors = draw_within(self.loops, self.divisors, self.limits, count, generator)
         keys = generator.random((len(self.temporal), self.ranks, count), dtype=np.float32)
         genome = Genome(options, factors, np.argsort(keys, axis=1))
         if self.ragged and count:
@@ -67,8 +78,11 @@ class Moves:
             self._move_primes(generator, genome, np.flatnonzero(more > turn))
         return self.fit(generator, genome)
 
-    def crossover(self, generator: np.random.Generator, first: Genome, second: Genome) -> Genome:
-        """Return one child a pair: bounds by rank, orders by slot, kept levels by tensor, each of either parent."""
+    def crossover(self, generator: np.random.Generator, first: Genome, second: Genome, fit: bool = True) -> Genome:
+        """Return one child a pair: bounds by rank, orders by slot, kept levels by tensor, each of either parent.
+
+        Without ``fit`` tiles may overflow: for those that are changed and repaired after.
+        """
         sides = [generator.random((size, first.size)) < 0.5 for size in
                  (len(self.choices), self.ranks, len(self.temporal))]  # fmt: skip
         child = Genome(
@@ -76,7 +90,7 @@ class Moves:
             np.where(sides[1][None], first.factors, second.factors),
             np.where(sides[2][:, None], first.orders, second.orders),
         )
-        return self.fit(generator, child)
+        return self.fit(generator, child) if fit else child
 
     # --- single changes, in place -------------------------------------------------------------------------------
 
@@ -87,9 +101,11 @@ class Moves:
             some = generator.random(len(at)) < 0.3
             genome.put(at[some], self._kick(generator, genome.take(at[some])))
             at = at[~some]
-        factors = genome.factors[..., at]
-        slot, rank, found = _draw_cell(generator, factors > 1)
+        slot, rank, found = _draw_cell(generator, self._loose(genome.factors[..., at]))
         at, slot, rank = at[found], slot[found], rank[found]
+        if self.loops is not None:
+            self._shift_within(generator, genome, at, slot, rank, self.limits != 1)
+            return
         step = generator.integers(1, max(2, len(self.usable)), size=len(at))
         place = np.searchsorted(self.usable, slot)
         target = self.usable[(place + step) % len(self.usable)]
@@ -97,6 +113,31 @@ class Moves:
         shift(genome, at, rank, slot, target, prime)
         if self.ragged:
             genome.factors[..., at] = tighten(genome.factors[..., at], self.divisors.extents)
+
+    def _loose(self, factors: Integers) -> Mask:
+        """Return the cells that a prime may leave."""
+        if self.loops is None:
+            return factors > 1
+        loose: Mask = np.asarray(self.loops.free[..., None] & (factors > 1), dtype=np.bool_)
+        return loose
+
+    def _shift_within(
+        self, generator: np.random.Generator, genome: Genome, at: Integers, slot: Integers, rank: Integers, to: Mask
+    ) -> Mask:
+        """Move a prime out of each cell (slot, rank) to another slot within the limits; return which could.
+
+        ``to`` are the slots it may go to, (slots,) or (slots, B).
+        """
+        assert self.loops is not None
+        prime = self.divisors.pick(generator, rank, genome.factors[slot, rank, at])
+        allowed = self.loops.open(rank, genome.factors[:, rank, at], prime)
+        allowed &= to if to.ndim == 2 else to[:, None]
+        allowed[slot, np.arange(len(at))] = False
+        keys = generator.random(allowed.shape) * allowed
+        target = keys.argmax(axis=0)
+        could: Mask = np.any(allowed, axis=0)
+        shift(genome, at[could], rank[could], slot[could], target[could], prime[could])
+        return could
 
     def _kick(self, generator: np.random.Generator, genome: Genome) -> Genome:
         """Set one bound to any number; another slot of the rank takes up what is left, rounded up."""
@@ -155,14 +196,37 @@ class Moves:
         genome.factors[..., waiting] = part.factors
         return genome
 
+    def fill(self, generator: np.random.Generator, genome: Genome) -> Genome:
+        """Return mappings whose arrays are filled up with primes of temporal loops, as far as tries find some."""
+        genome = genome.copy()
+        homes = (self.limits == 0)[:, None, None]
+        for slot in np.flatnonzero(self.limits > 1).tolist():
+            for _ in range(FILLING):
+                at = np.flatnonzero(2 * genome.factors[slot].prod(axis=0) <= self.limits[slot])
+                source, rank, found = _draw_cell(generator, self._loose(genome.factors[..., at]) & homes)
+                at, source, rank = at[found], source[found], rank[found]
+                prime = self.divisors.pick(generator, rank, genome.factors[source, rank, at])
+                goes = genome.factors[slot][:, at].prod(axis=0) * prime <= self.limits[slot]
+                if not len(at):
+                    break
+                shift(genome, at[goes], rank[goes], source[goes], np.full(int(goes.sum()), slot), prime[goes])
+        return self.fit(generator, genome)
+
     def _fit_arrays(self, generator: np.random.Generator, genome: Genome) -> None:
         for slot in np.flatnonzero(self.limits > 0).tolist():
             for _ in range(MOST_TURNS):
                 at = np.flatnonzero(genome.factors[slot].prod(axis=0) > self.limits[slot])
                 if not len(at):
                     break
-                keys = generator.random((self.ranks, len(at))) * (genome.factors[slot][:, at] > 1)
+                keys = generator.random((self.ranks, len(at))) * self._loose(genome.factors[..., at])[slot]
                 rank = keys.argmax(axis=0)
+                if self.loops is not None:
+                    loose = keys.any(axis=0)
+                    homes = np.isin(np.arange(len(self.limits)), self.temporal)
+                    at, rank = at[loose], rank[loose]
+                    if not self._shift_within(generator, genome, at, np.full(len(at), slot), rank, homes).any():
+                        break
+                    continue
                 target = self.temporal[generator.integers(len(self.temporal), size=len(at))]
                 prime = self.divisors.pick(generator, rank, genome.factors[slot, rank, at])
                 shift(genome, at, rank, np.full(len(at), slot), target, prime)
@@ -174,11 +238,15 @@ class Moves:
         innermost = len(over) - 1 - over[::-1].argmax(axis=0)
         cut = self.tiles.first_cuts(part)[innermost, np.arange(part.size)]
         inside = np.arange(len(self.limits))[:, None, None] >= cut
-        slot, rank, found = _draw_cell(generator, (part.factors > 1) & inside, self.weights)
+        slot, rank, found = _draw_cell(generator, self._loose(part.factors) & inside, self.weights)
         at = np.flatnonzero(found)
         if not len(at):
             return False
         slot, rank = slot[at], rank[at]
+        if self.loops is not None:
+            homes = np.isin(np.arange(len(self.limits)), self.temporal)[:, None]
+            to = homes & (np.arange(len(self.limits))[:, None] < cut[at])
+            return bool(self._shift_within(generator, part, at, slot, rank, to).any())
         outside = np.searchsorted(self.temporal, cut[at])
         target = self.temporal[np.floor(generator.random(len(at)) * np.maximum(outside, 1)).astype(np.int64)]
         prime = self.divisors.pick(generator, rank, part.factors[slot, rank, at])

@@ -44,7 +44,7 @@ def _fits(space: MappingSpace, genome: Genome) -> Mask:
     limits = space.limits[:, None]
     arrays = ((genome.factors.prod(axis=1) <= limits) | (limits == 0)).all(axis=0)
     fits: Mask = arrays & ~space.tiles.overflow(genome).any(axis=0)
-    return fits
+    return fits if space.loops is None else fits & space.loops.keep(genome.factors)
 
 
 def _primes(space: MappingSpace, genome: Genome) -> Genome:

@@ -7,7 +7,7 @@ memory that tiles take on the chip. A batch of points is priced by one array com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,15 +19,16 @@ from codesign.costmodels.accelerator import Costs, Mappings, Problem, evaluate
 from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.accelerator.latency import single
 from codesign.costmodels.accelerator.mixed import evaluate_mixed
-from codesign.costmodels.accelerator.timeloop import Imported
+from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.costmodels.carbon.accounting import JOULES_PER_KWH, facility_grams
-from codesign.costmodels.siting import check_site
+from codesign.costmodels.impact import Site
+from codesign.costmodels.siting import check_site, placed
 from codesign.errors import DataError, UsageError, nearest
 from codesign.quantity import Z90
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import placed
 from codesign.search.mapping.bounds import bounds_of
+from codesign.search.mapping.loop_limits import keeping
 from codesign.search.mapping.skeleton import Keeps
 from codesign.search.mapping.space import MappingSpace
 from codesign.search.mapping.spec import MappingSpec, check_text, problem_of, stored
@@ -54,11 +55,10 @@ class MappingProblem(base.Problem):
 
     name = "mapping"
     functional_unit = "run of the problem"
-    explained = False
 
     def __init__(
         self, *, einsum: Problem | None = None, architecture: Architecture | None = None, keeps: Keeps | None = None,
-        **spec: Any,
+        must: Keeps | None = None, **spec: Any,
     ) -> None:  # fmt: skip
         """Set up from a spec (see ``MappingSpec``).
 
@@ -66,6 +66,7 @@ class MappingProblem(base.Problem):
             einsum: The problem, instead of the one that the spec names.
             architecture: The accelerator, instead of the one that the spec names.
             keeps: Level -> the only tensors that it may keep, with ``architecture``; files state their own.
+            must: Level -> the tensors that it has to keep, likewise.
             **spec: The fields of the spec.
 
         Raises:
@@ -84,19 +85,24 @@ class MappingProblem(base.Problem):
         self.latency = single(self.asked.latency)
         self.einsum = problem_of(self.asked) if einsum is None else einsum
         self.notes: tuple[str, ...] = ()
+        limits: tuple[Limit, ...] = ()
         self.keeps: Keeps = keeps or {}
+        self.must: Keeps = must or {}
         if architecture is None:
             imported = read_architecture(self.asked.target, self.asked.tables)
-            architecture, self.keeps = imported.architecture, imported.keeps
-            self.notes = (*imported.notes, *_unused(imported))
+            architecture, limits = imported.architecture, tuple(imported.limits)
+            spine = architecture.spine(self.asked.unit)
+            self.keeps = keeping(self.einsum, spine, imported.keeps, imported.passes, self.asked.target)
+            self.must = {level: self.keeps[level] for level in imported.keeps if level in self.keeps}
+            self.notes = (*imported.notes, *_unused(limits))
         self.architecture = architecture
         self.spine = self.architecture.spine(self.asked.unit)
         if self.einsum.operation not in self.spine.compute.operations:
             message = f"{self.architecture.id}: {self.spine.compute.name} has no operation {self.einsum.operation!r}"
             raise UsageError(message, nearest(self.einsum.operation, self.spine.compute.operations))
         self.space: MappingSpace = MappingSpace(
-            self.einsum, self.architecture, unit=self.asked.unit, keeps=self.keeps, bypass=self.asked.bypass,
-            uneven=self.asked.uneven, ragged=self.asked.ragged,
+            self.einsum, self.architecture, unit=self.asked.unit, keeps=self.keeps, must=self.must,
+            bypass=self.asked.bypass, uneven=self.asked.uneven, ragged=self.asked.ragged, limits=limits,
         )  # fmt: skip
         self._baseline: Points | None = None
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
@@ -144,7 +150,7 @@ class MappingProblem(base.Problem):
         if costs.unpriced:
             missing = ", ".join(costs.unpriced)
             raise DataError(f"{self.architecture.id}: the energy of {missing} is not known", "add it to the target")
-        columns = self._columns(costs)
+        columns = self.columns(costs)
         self._refuse(costs, why, reasons)
         names = [objective.name for objective in self.objectives]
         values = np.stack([columns[name] for name in names], axis=1)
@@ -161,8 +167,8 @@ class MappingProblem(base.Problem):
             metrics={metric.name: columns[metric.name] for metric in self.metrics},
         )
 
-    def _columns(self, costs: Costs) -> dict[str, Array]:
-        """Return objectives and metrics of a batch."""
+    def columns(self, costs: Costs) -> dict[str, Array]:
+        """Return objectives and metrics of a batch, name -> (B,)."""
         low, energy, high = costs.energy
         seconds = costs.seconds
         latency = costs.cycles if seconds is None else seconds
@@ -173,11 +179,8 @@ class MappingProblem(base.Problem):
             moved = costs.reads[row] + costs.fills[row] + costs.updates[row]
             traffic += moved * self._bytes[costs.entries[row]]
         held = costs.occupancy * costs.instances * self._capacities[:, None] / 8.0
-        # the hardware is there: its embodied carbon is spent whatever runs on it, so only operation counts
-        site, spread = self.asked.site, np.exp(Z90 * self.asked.site.grid_sigma)
-        grams = facility_grams(np.array([low, energy, high]) / JOULES_PER_KWH, site.grid, site.pue)
         return {
-            "carbon_low": grams[0] / spread, "carbon": grams[1], "carbon_high": grams[2] * spread,
+            **operational_carbon(np.array([low, energy, high]), self.asked.site),
             "energy": energy, "energy_low": low, "energy_high": high, "latency": latency, "edp": energy * latency,
             "buffer": held.sum(axis=0), "traffic": traffic, "cycles": costs.cycles, "utilisation": costs.utilisation,
             "occupancy": costs.occupancy.max(axis=0),
@@ -238,7 +241,7 @@ class MappingProblem(base.Problem):
         if not self.constraints:
             return ""
         points = self.space.sample(generator_of(0, 1), RANDOM)
-        columns = self._columns(self.mixed_costs(points))
+        columns = self.columns(self.mixed_costs(points))
         missed = violations(self.constraints, columns, len(points)).min(axis=0)
         limit = self.constraints[int(missed.argmax())]
         nearest_one = float(columns[limit.metric][limit.violation(columns[limit.metric]).argmin()])
@@ -266,10 +269,18 @@ class MappingProblem(base.Problem):
         return cls(**spec)
 
 
-def _unused(imported: Imported) -> list[str]:
-    """Return a note where a Timeloop file limits loops: what levels keep is heeded, loops are searched freely."""
-    named = dict.fromkeys(limit.node for limit in imported.limits)
-    return [f"constraints on the loops of {', '.join(named)} are not applied"] if named else []
+def operational_carbon(joules: Array, site: Site) -> dict[str, Array]:
+    """Return carbon, with its ends, of (3, N) energies low, value, high.
+
+    The hardware is there: its embodied carbon is spent whatever runs on it, so only operation counts.
+    """
+    grams, spread = facility_grams(joules / JOULES_PER_KWH, site.grid, site.pue), np.exp(Z90 * site.grid_sigma)
+    return {"carbon_low": grams[0] / spread, "carbon": grams[1], "carbon_high": grams[2] * spread}
+
+
+def _unused(limits: Sequence[Limit]) -> list[str]:
+    """Return a note about every key of a constraint that is not applied."""
+    return [f"{limit.place}: {', '.join(limit.unused)} not applied" for limit in limits if limit.unused]
 
 
 def _end(columns: dict[str, Array], name: str, end: str) -> Array:

@@ -64,7 +64,8 @@ class Skeletons(msgspec.Struct, frozen=True):
 
 
 def make_skeletons(
-    problem: Problem, spine: Spine, *, keeps: Keeps | None = None, bypass: bool = True, uneven: bool = False
+    problem: Problem, spine: Spine, *, keeps: Keeps | None = None, must: Keeps | None = None, bypass: bool = True,
+    uneven: bool = False,
 ) -> Skeletons:  # fmt: skip
     """Return the skeletons of a search.
 
@@ -72,6 +73,7 @@ def make_skeletons(
         problem: What is mapped.
         spine: What it is mapped onto.
         keeps: Level -> the only tensors that it may keep, beside what the accelerator reserves it for.
+        must: Level -> the tensors that it has to keep.
         bypass: Whether tensors may pass by levels that could keep them.
         uneven: Whether tiles of different tensors at one level may be cut at different loops.
 
@@ -98,7 +100,12 @@ def make_skeletons(
         may = [name for name in may if tensor.name in (keeps or {}).get(name, (tensor.name,))]
         if not may or may[0] != _home(spine, operand):
             raise UsageError(f"{tensor.name}: the outermost memory keeps no {operand}", "let it keep every tensor")
-        options.append(_options(may, starts, ends, bypass=bypass, uneven=uneven))
+        held = {level for level, names in (must or {}).items() if tensor.name in names}
+        if lacking := held - set(may):
+            message = f"{tensor.name}: {sorted(lacking)[0]} has to keep it and may not"
+            raise UsageError(message, "let the level keep it, or take the constraint out")
+        found = _options(may, starts, ends, bypass=bypass, uneven=uneven)
+        options.append(tuple(one for one in found if held <= {holding.level for holding in one}))
         if len(options[-1]) > MOST_OPTIONS:
             message = f"{tensor.name}: {len(options[-1])} ways to keep it, more than {MOST_OPTIONS}"
             raise UsageError(message, "search with fewer levels, or without bypass or uneven tiles")

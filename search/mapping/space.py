@@ -8,6 +8,7 @@ ones count as endless.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.accelerator import Mappings, Problem
 from codesign.costmodels.accelerator.mapping import loops_of
-from codesign.errors import LimitCrossed, UsageError
+from codesign.costmodels.accelerator.timeloop.constraints import Limit
+from codesign.errors import DataError, LimitCrossed, UsageError
 from codesign.search.mapping.genome import Genome, by_skeleton, from_rows, width
 from codesign.search.mapping.loop_factors import (
     Divisors,
@@ -25,6 +27,7 @@ from codesign.search.mapping.loop_factors import (
     ragged_splits,
     tighten,
 )
+from codesign.search.mapping.loop_limits import read_limits, splits_of
 from codesign.search.mapping.loop_orders import canonical, relevance_of
 from codesign.search.mapping.moves import Moves
 from codesign.search.mapping.neighbours import neighbours
@@ -50,9 +53,11 @@ class MappingSpace:
         *,
         unit: str = "",
         keeps: Keeps | None = None,
+        must: Keeps | None = None,
         bypass: bool = True,
         uneven: bool = False,
         ragged: bool = False,
+        limits: Sequence[Limit] = (),
     ) -> None:
         """Set up the space.
 
@@ -61,19 +66,28 @@ class MappingSpace:
             architecture: What it is mapped onto.
             unit: Compute unit; the first one where empty.
             keeps: Level -> the only tensors that it may keep; all levels keep what they may where None.
+            must: Level -> the tensors that it has to keep.
             bypass: Whether tensors may pass by levels that could keep them.
             uneven: Whether the tiles of a level may be cut at different loops.
             ragged: Whether bounds may multiply to more than the extent, with a short last tile.
+            limits: Limits on the loops of levels and arrays, as Timeloop's constraints state them.
 
         Raises:
-            UsageError: a memory that cannot be the outermost, or too many ranks.
+            UsageError: a memory that cannot be the outermost, too many ranks, or limits with uneven or ragged tiles.
+            DataError: limits that name no level or rank, or that no mapping meets.
             LimitCrossed: even tiles of single elements do not fit the memories.
         """
         self.problem, self.architecture = problem, architecture
-        given = {level: list(names) for level, names in (keeps or {}).items()}
-        self.arguments = {"unit": unit, "keeps": given, "bypass": bypass, "uneven": uneven, "ragged": ragged}
+        given, held = ({level: list(names) for level, names in (one or {}).items()} for one in (keeps, must))
+        self.arguments = {
+            "unit": unit, "keeps": given, "must": held, "bypass": bypass, "uneven": uneven, "ragged": ragged,
+            "limits": msgspec.to_builtins(tuple(limits)),
+        }  # fmt: skip
+        if limits and (uneven or ragged):
+            message = f"{limits[0].place}: limits on loops do not go with {'uneven' if uneven else 'ragged'} tiles"
+            raise UsageError(message, "leave that option out, or take the constraints out of the file")
         spine = architecture.spine(unit)
-        self.skeletons = make_skeletons(problem, spine, keeps=keeps, bypass=bypass, uneven=uneven)
+        self.skeletons = make_skeletons(problem, spine, keeps=keeps, must=must, bypass=bypass, uneven=uneven)
         self.ragged = ragged
         arrays = {node.name: node for node in spine.nodes if isinstance(node, Fanout)}
         self.limits = np.array(
@@ -87,7 +101,8 @@ class MappingSpace:
         self.tiles = Tiles(problem, spine, self.skeletons)
         self.relevance = relevance_of(problem, self.skeletons.ranks)
         self.sees = [np.array([self._sees(option) for option in options]) for options in self.skeletons.options]
-        self.moves = Moves(self.skeletons, self.divisors, self.limits, self.tiles, ragged)
+        self.loops = read_limits(limits, problem, spine, self.skeletons, self.limits) if limits else None
+        self.moves = Moves(self.skeletons, self.divisors, self.limits, self.tiles, ragged, self.loops)
         # a random linear form of a row, then scattered: unequal rows collide once in 2^64
         self._weights = mix(np.arange(1, self.dimensions + 1, dtype=np.uint64)) | np.uint64(1)
         self._check_smallest()
@@ -114,11 +129,20 @@ class MappingSpace:
         options = np.stack(np.unravel_index(np.arange(most), radix)).astype(np.int64)
         shape = (len(self.skeletons.slots), len(self.skeletons.ranks), most)
         factors = np.ones(shape, dtype=np.int64)
-        factors[0] = self.divisors.extents[:, None]
+        if self.loops is None:
+            factors[0] = self.divisors.extents[:, None]
+        else:
+            factors[:] = self.loops.outermost(self.divisors.extents, self.limits)[..., None]
         orders = np.zeros((len(self.skeletons.temporal), shape[1], most), dtype=np.int64)
         over = self.tiles.overflow(Genome(options, factors, orders))
         if over.any(axis=0).all():
             level = self.tiles.limited[int(over.sum(axis=1).argmax())]
+            if self.loops is not None:
+                raise DataError(
+                    f"{self.arguments['limits'][0][-1]} and the other constraints: no mapping meets them: their "
+                    f"smallest tiles overflow {level.name}",
+                    f"enlarge {level.name}, lower factors inside of it, or let tensors bypass it",
+                )
             raise LimitCrossed(
                 f"{self.problem.name} on {self.architecture.id}: no mapping fits: "
                 f"single elements overflow {level.name}",
@@ -135,7 +159,12 @@ class MappingSpace:
         if not self.ragged and listed > MOST_LISTED:
             return None
         make = ragged_splits if self.ragged else perfect_splits
-        splits = [make(extent, self.limits.tolist()) for extent in extents]
+        if self.loops is not None and self.loops.orders:
+            return None  # classes of orders are listed freely
+        if self.loops is None:
+            splits = [make(extent, self.limits.tolist()) for extent in extents]
+        else:
+            splits = [splits_of(self.loops, rank, extent, self.limits) for rank, extent in enumerate(extents)]
         if self.skeletons.count * int(np.prod([len(one) for one in splits], dtype=np.float64)) > MOST_LISTED:
             return None
         return Numbering(self.skeletons, splits, self.limits, self.tiles, self.relevance, self.sees)
@@ -148,11 +177,17 @@ class MappingSpace:
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the same mappings with the order that stands for each class."""
-        orders = np.empty_like(genome.orders)
-        for place, slot in enumerate(self.skeletons.temporal):
-            runs = np.take_along_axis(genome.factors[slot], genome.orders[place], axis=0) > 1
-            tensors = seen(self.sees, genome.options, place)
-            orders[place] = canonical(self.relevance, genome.orders[place], runs, tensors)
+        temporal, ranks, count = genome.orders.shape
+        runs = np.take_along_axis(genome.factors[list(self.skeletons.temporal)], genome.orders, axis=1) > 1
+        tensors = np.stack([seen(self.sees, genome.options, place) for place in range(temporal)])
+        # all slots in one batch: small batches cost calls, not arithmetic
+        flat = genome.orders.transpose(1, 0, 2).reshape(ranks, temporal * count)
+        running = runs.transpose(1, 0, 2).reshape(ranks, temporal * count)
+        found = canonical(self.relevance, flat, running, tensors.reshape(-1))
+        orders = np.ascontiguousarray(found.reshape(ranks, temporal, count).transpose(1, 0, 2))
+        if self.loops is not None:
+            for place in self.loops.orders:
+                orders[place] = self.loops.imposed(place, genome.orders[place], runs[place])
         return Genome(genome.options, genome.factors, orders)
 
     def rows_of(self, genome: Genome) -> Rows:
@@ -207,6 +242,14 @@ class MappingSpace:
         if not len(first):
             return first
         return self.rows_of(self.moves.crossover(generator, self.genome(first), self.genome(second)))
+
+    def breed(self, generator: np.random.Generator, first: Rows, second: Rows, pairs: NDArray[np.intp]) -> Rows:
+        """Return ``first`` mutated, those at ``pairs`` crossed with ``second`` before; repaired once, at the end."""
+        genome = self.genome(first).copy()
+        if len(pairs):
+            mothers, fathers = genome.take(pairs), self.genome(second)
+            genome.put(pairs, self.moves.crossover(generator, mothers, fathers, fit=False))
+        return self.rows_of(self.moves.mutate(generator, genome))
 
     def neighbours(self, point: Rows) -> Rows:
         """Return the distinct mappings one step away: every prime moved, every class of orders, every level toggled."""
@@ -266,5 +309,6 @@ class MappingSpace:
             UsageError: an accelerator that the catalogue does not have.
         """
         problem = read_written(msgspec.convert(data["problem"], WrittenProblem))
-        arguments = {name: data[name] for name in ("unit", "keeps", "bypass", "uneven", "ragged")}
+        arguments = {name: data[name] for name in ("unit", "keeps", "must", "bypass", "uneven", "ragged")}
+        arguments["limits"] = msgspec.convert(data["limits"], tuple[Limit, ...])
         return cls(problem, architecture or load_architecture(data["target"]), **arguments)

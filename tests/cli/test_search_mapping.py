@@ -51,20 +51,44 @@ def test_an_exported_mapping_costs_the_same_when_read_back(run_codesign: RunCode
     assert json.loads(done.stdout)["results"]["energy"]["value"] == pytest.approx(energy, rel=1e-9)
 
 
-def test_a_model_is_a_table_of_shapes_with_totals(run_codesign: RunCodesign) -> None:
-    arguments = ("search", "mapping", "resnet-18", "--target", "tpu-like", "--evaluations", "300")
-    done = run_codesign(*arguments)
+NETWORK = ("search", "mapping", "resnet-18", "--target", "tpu-like", "--evaluations", "300")
+
+
+def test_a_model_is_a_table_of_shapes_and_a_run(run_codesign: RunCodesign, tmp_path: Path) -> None:
+    done = run_codesign(*NETWORK, "--out", "run")
     assert done.rc == 0, done.stderr
     assert "stage1.first.conv1 +3" in done.stdout
-    assert "best energy" in done.stdout
+    assert "Whole model, 1.814B MACs" in done.stdout
     assert "21 layers of 12 shapes" in done.stderr
-    found = json.loads(run_codesign(*arguments, "--json").stdout)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(text in page for text in ("Roofline of the layers", "Mapping of each layer", "Timeloop mappings"))
+    front = json.loads((tmp_path / "run" / "front.json").read_text())["columns"]
+    explained = run_codesign("explain", f"run#{front['id'][0]}")
+    assert explained.rc == 0, explained.stderr
+    assert "What binds" in explained.stdout
+    assert "over the baseline" in explained.stderr
+    assert run_codesign("compare", "run", "run", "--where", "energy <= 0.1 %").rc == 0
+    assert run_codesign("report", "run", "--format", "md").rc == 0
+    assert run_codesign("search", "--resume", "run").rc == 0
+    assert json.loads((tmp_path / "run" / "front.json").read_text())["columns"] == front
+
+
+def test_a_model_as_json(run_codesign: RunCodesign) -> None:
+    found = json.loads(run_codesign(*NETWORK, "--out", "run", "--json").stdout)
     results = found["results"]
     assert found["units"]["latency"] == "cycle"
     assert results["macs"] == 1_814_073_344
     for layer in results["layers"]:
         assert layer["best"]["latency"]["value"] >= layer["bounds"]["cycles"] * (1 - 1e-12)
         assert layer["best"]["energy"]["value"] >= layer["bounds"]["energy"]
+    assert min(results["front"]["columns"]["energy"]) == pytest.approx(results["totals"]["energy"]["energy"])
+
+
+def test_a_point_that_the_front_does_not_hold_is_explained_too(run_codesign: RunCodesign) -> None:
+    assert run_codesign(*PRODUCT, "--out", "run", "--keep", "all").rc == 0
+    done = run_codesign("explain", "run#7")
+    assert done.rc == 0, done.stderr
+    assert "Energy by level" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -88,7 +112,9 @@ def test_a_model_is_a_table_of_shapes_with_totals(run_codesign: RunCodesign) -> 
             4, "x violates utilisation >= 50 %",
         ),
         (("resnet-19", "--target", "tpu-like"), 2, "did you mean resnet-18"),
-        (("resnet-18", "--target", "tpu-like", "--out", "run"), 2, "--out does not go with a model"),
+        (("resnet-18", "--target", "tpu-like", "--engine", "nsga2"), 2, "--engine does not go with a model"),
+        (("resnet-18", "--target", "tpu-like", "--workers", "2"), 2, "--workers does not go with a model"),
+        (("resnet-18",), 2, "no target given"),
         (("resnet-18", "--target", "tpu-like", "--bits", "8/8"), 2, "--bits"),
         (("resnet-18", "--target", "tpu-like", "--evaluations", "100", "--where", "utilisation >= 200 %"), 4,
          "violates utilisation >= 200 %"),

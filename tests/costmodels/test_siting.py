@@ -11,9 +11,9 @@ import pytest
 from codesign.costmodels.api import estimate
 from codesign.costmodels.factors import F
 from codesign.costmodels.impact import GRID_SIGMA, Site
-from codesign.costmodels.siting import check_site, site_at
+from codesign.costmodels.siting import check_site, placed, site_at
 from codesign.errors import CodesignError, UsageError
-from codesign.search.deployment_spec import DeploymentSpec, placed
+from codesign.search.deployment_spec import DeploymentSpec
 from codesign.strict_yaml import convert
 from codesign.targets.grids import load_grid
 from tests.targets.grid_files import HOURS, write

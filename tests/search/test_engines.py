@@ -23,6 +23,10 @@ SPACES = spaces()
 @pytest.mark.parametrize("engine", ENGINES)
 def test_conformance(engine: Any, space: Any, check: Any) -> None:
     box = SPACES[space]
+    if engine == "merge":
+        with pytest.raises(UsageError, match="whole model only"):
+            make_engine(engine, box, seed=0, evaluations=None, objectives=2)
+        return
     if engine == "exhaustive" and box.size is None:
         with pytest.raises(UsageError, match="finite"):
             make_engine(engine, box, seed=0, evaluations=None, objectives=2)

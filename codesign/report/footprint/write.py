@@ -93,4 +93,4 @@ def footprint_page(result: Result) -> str:
     styles = [Asset("codesign.report", "report.css"), Asset(own, "footprint.css")]
     scripts = [*(Asset("codesign.report", name) for name in SCRIPTS), Asset(own, "footprint.js")]
     content = {**msgspec.to_builtins(result), "units": UNITS}
-    return document(result.title or "Carbon footprint", encode(content), Asset(own, "template.html"), styles, scripts)
+    return document(result.title or "Carbon footprint", encode(content), Asset(own, "body.html"), styles, scripts)

@@ -47,13 +47,18 @@ const unpackTimeline = t => ({
   curve: {label: word(t.curve[0]), values: JSON.parse(word(t.curve[1]))},
   areas: t.areas.map(([label, baseline, values]) => ({label: word(label), baseline: JSON.parse(word(baseline)), values})),
 });
+const unpackRoofline = r => ({
+  title: word(r.title), xUnit: word(r.x_unit), yUnit: word(r.y_unit), slopeUnit: word(r.slope_unit), peak: r.peak, slope: r.slope,
+  spots: r.spots.map(([label, x, y, share, bound, before]) => ({label: word(label), x, y, share, bound: word(bound), before})),
+});
 const detailsOf = row => {
-  const [breakdowns, commands, notes, timelines = []] = P.details[row] || [[], [], []];
+  const [breakdowns, commands, notes, timelines = [], rooflines = []] = P.details[row] || [[], [], []];
   return {
     breakdowns: breakdowns.map(([title, unit, labels, values]) => ({title: word(title), unit: word(unit), items: labels.map((l, i) => ({label: word(l), value: values[i]}))})),
     commands: commands.map(([title, lines, more]) => ({title: word(title), text: lines.map(word).join('\n'), notes: more.map(word)})),
     notes: notes.map(word),
     timelines: timelines.map(unpackTimeline),
+    rooflines: rooflines.map(unpackRoofline),
   };
 };
 const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');

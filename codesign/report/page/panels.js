@@ -35,7 +35,7 @@ function commandBlock(title, text, notes = []) {
 }
 function drawCard() {
   const card = clear($('card')), row = S.picked;
-  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); return; }
+  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); drawRooflines(null); return; }
   const more = detailsOf(row), nodes = configuration(row, false).slice(1);
   const box = make('div', {}, make('h3', {id: 'card-h'}, 'Point ' + label(row)), ...nodes);
   const origin = [...new Set(objectives.map(f => row < F && source[f.name][row]).filter(Boolean))];
@@ -47,6 +47,7 @@ function drawCard() {
   if (document.body.dataset.ready) card.scrollTop = 0;
   drawBreakdowns(row);
   drawTimelines(row);
+  drawRooflines(row);
 }
 function drawBreakdowns(row) {
   const section = $('inside'), list = row === null ? [] : detailsOf(row).breakdowns.filter(b => b.items.length), host = clear($('breakdowns'));
@@ -55,6 +56,7 @@ function drawBreakdowns(row) {
   if (!any) return;
   $('inside-h').textContent = row === null ? 'What the chosen point is made of' : `What ${label(row)} is made of`;
   if (!list.length) host.append(make('p', {class: 'hint'}, row === null ? 'Choose a point.' : 'No breakdown is stored for this point' + (P.explained ? '; `codesign explain` computes one.' : '.')));
+  const colours = new Map(), colourOf = name => colours.get(name) ?? colours.set(name, COLOURS[colours.size % 10]).get(name);
   for (const b of list) {
     const items = b.items.filter(i => typeof i.value === 'number' && i.value > 0).sort((p, q) => q.value - p.value), total = items.reduce((a, i) => a + i.value, 0);
     const text = items.map(i => `${i.label} ${show(i.value, b.unit, 3)} (${i.value / total < 0.005 ? '<1' : (i.value / total * 100).toFixed(0)} %)`);
@@ -62,11 +64,11 @@ function drawBreakdowns(row) {
     let x = 0;
     items.forEach((item, i) => {
       const share = item.value / total * 100;
-      svg.append(shape('rect', {x: x + '%', y: 2, width: Math.max(share - 0.15, 0.05) + '%', height: 22, style: `fill:${COLOURS[i % 10]}`}, shape('title', {}, text[i])));
+      svg.append(shape('rect', {x: x + '%', y: 2, width: Math.max(share - 0.15, 0.05) + '%', height: 22, style: `fill:${colourOf(item.label)}`}, shape('title', {}, text[i])));
       x += share;
     });
     host.append(make('div', {class: 'stack'}, make('div', {}, make('strong', {}, b.title), make('span', {class: 'sub'}, b.unit ? show(total, b.unit) : '')),
-      make('div', {}, svg, make('div', {class: 'items'}, items.map((item, i) => make('span', {}, make('span', {class: 'swatch', style: `background:${COLOURS[i % 10]}`}), text[i]))))));
+      make('div', {}, svg, make('div', {class: 'items'}, items.map((item, i) => make('span', {}, make('span', {class: 'swatch', style: `background:${colourOf(item.label)}`}), text[i]))))));
   }
 }
 // A small chart of lines or dots; series: [{x:[], y:[], kind}].

@@ -1,9 +1,12 @@
 // Parallel coordinates over what varies; a brush on an axis filters every view.
-const MOST_STRANDS = 1500;
+const MOST_STRANDS = 1500, MOST_AXES = 8;
 let strands = null;
 function parallelFields() {
   const rows = S.others ? N : F, keep = f => new Set(f.values.slice(0, Math.max(rows, F))).size > 1;
-  return [...parameters.filter(keep), ...objectives.filter(f => varies(f) || objectives.length < 3)];
+  // of many parameters those that matter most to the objectives
+  const weight = f => Object.values(P.importance).reduce((a, list) => a + ((list.find(e => e.name === f.name) || {}).share || 0), 0);
+  const kept = parameters.filter(keep), shown = new Set(kept.length > MOST_AXES ? kept.slice().sort((a, b) => weight(b) - weight(a)).slice(0, MOST_AXES) : kept);
+  return [...kept.filter(f => shown.has(f) || S.brushes.has(f.name)), ...objectives.filter(f => varies(f) || objectives.length < 3)];
 }
 function axisScale(f, top, bottom) {
   if (f.role !== 'parameter' && numeric(f)) {

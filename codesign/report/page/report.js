@@ -55,7 +55,7 @@ function pick(row) {
   drawOverlay();
   markStrand();
 }
-function drawSized() { measure(); drawScatter(); drawParallel(); drawProgress(); drawVerification(); drawTimelines(S.picked); }
+function drawSized() { measure(); drawScatter(); drawParallel(); drawProgress(); drawVerification(); drawTimelines(S.picked); drawRooflines(S.picked); }
 measure();
 drawHeader();
 drawControls();

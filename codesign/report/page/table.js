@@ -1,13 +1,11 @@
 // The table of the front: sortable, near-duplicates under their representative, filtered by the brushes.
-const PAGE = 40;
+const PAGE = 40, MOST_DESIGN = 6;
 function tableColumns() {
   const columns = [{name: 'id', title: 'point', value: r => id[r], text: true}];
   if (P.runs.length > 1) columns.push({name: 'run', title: 'run', value: r => P.runs[run[r]], text: true});
-  for (const f of parameters) if (S.allColumns || variesOnFront(f)) columns.push({name: f.name, f, title: axisTitle(f), value: r => f.values[r], text: !numeric(f)});
-  for (const f of objectives) {
-    columns.push({name: f.name, f, title: axisTitle(f), value: r => f.values[r], interval: true});
-    if (P.baseline !== null) columns.push({name: f.name + ' change', title: 'to baseline', value: r => delta(f, r), change: f});
-  }
+  const design = parameters.filter(f => S.allColumns || variesOnFront(f)).map(f => ({name: f.name, f, title: axisTitle(f), value: r => f.values[r], text: !numeric(f)}));
+  const goals = objectives.flatMap(f => [{name: f.name, f, title: axisTitle(f), value: r => f.values[r], interval: true}, ...(P.baseline !== null ? [{name: f.name + ' change', title: 'to baseline', value: r => delta(f, r), change: f}] : [])]);
+  columns.push(...(design.length > MOST_DESIGN ? [...goals, ...design] : [...design, ...goals]));  // many parameters would push the objectives out of sight
   if (S.allColumns) for (const f of metrics) columns.push({name: f.name, f, title: axisTitle(f), value: r => f.values[r], text: !numeric(f)});
   columns.push({name: ':knee', title: 'knee rank', value: r => P.kneeRank[r]}, {name: ':ideal', title: 'distance to ideal', value: r => ideal[r]});
   return columns;

@@ -29,7 +29,7 @@ def profile_page(view: ProfileView) -> str:
     styles = [Asset("codesign.report", "report.css"), Asset(own, "profile.css")]
     scripts = [Asset("codesign.report", name) for name in SHARED] + [Asset(own, name) for name in SCRIPTS]
     payload = profile_payload(view)
-    return document(payload["title"], encode(payload), Asset(own, "template.html"), styles, scripts)
+    return document(payload["title"], encode(payload), Asset(own, "body.html"), styles, scripts)
 
 
 def profile_payload(view: ProfileView) -> dict[str, Any]:

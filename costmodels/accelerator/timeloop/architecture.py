@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from codesign.costmodels.accelerator.timeloop.constraints import Limit, dump_limits, limit_of
+from codesign.costmodels.accelerator.timeloop.constraints import Limit, dump_limits, limit_of, read_keeping
 from codesign.costmodels.accelerator.timeloop.document import notes_of
 from codesign.costmodels.accelerator.timeloop.section import Section
 from codesign.costmodels.accelerator.timeloop.tables import Energies, areas, energies
@@ -66,12 +66,18 @@ class Imported(NamedTuple):
         keeps: Level -> tensors that its constraints let it keep; levels without constraints are absent.
         limits: What its constraints let a search do with loops.
         notes: What was read but not used, for people.
+        passes: Level -> tensors that its constraints let pass by, of levels that do not say what they keep.
     """
 
     architecture: Architecture
     keeps: dict[str, list[str]]
     limits: list[Limit]
     notes: list[str]
+    passes: dict[str, list[str]]
+
+
+Constraints = tuple[dict[str, list[str]], dict[str, list[str]], list[Limit]]
+"""What constraints say so far: tensors that levels keep, tensors that pass them by, limits on loops."""
 
 
 class Level(NamedTuple):
@@ -103,8 +109,8 @@ def import_architecture(document: Section, tables: Iterable[Section] = ()) -> Im
         sizes |= areas(source)
     compound = _compound_classes(document)
     flat = section.get("subtree") is not None
-    limits, keeps = dump_limits(document)
-    parts = list(_flattened(section, compound) if flat else _tagged(section, compound, keeps, limits))
+    limits, keeps, passes = dump_limits(document)
+    parts = list(_flattened(section, compound) if flat else _tagged(section, compound, (keeps, passes, limits)))
     nodes = _assembled(parts, known, sizes)
     check_tree(nodes, document.file)
     clock = _clock(parts, document)
@@ -118,12 +124,9 @@ def import_architecture(document: Section, tables: Iterable[Section] = ()) -> Im
         origin=document.file,
     )
     notes = notes_of(document)
-    if limits:
-        named = ", ".join(dict.fromkeys(limit.node for limit in limits))
-        notes.append(f"{document.file}: constraints of a search, not used here: {named}")
     if known:
         notes.append("energies of reference tables are shown without an interval: the tables state none")
-    return Imported(architecture, keeps, limits, notes)
+    return Imported(architecture, keeps, limits, notes, passes)
 
 
 def _compound_classes(document: Section) -> list[str]:
@@ -195,9 +198,7 @@ def _mesh(level: Level) -> tuple[int, int]:
     return found
 
 
-def _tagged(
-    section: Section, compound: list[str], keeps: dict[str, list[str]], limits: list[Limit]
-) -> Iterator[Level | Fanout]:
+def _tagged(section: Section, compound: list[str], found: Constraints) -> Iterator[Level | Fanout]:
     """Yield the levels of a v0.4 file in order; containers hand their attributes to all that follows."""
     inherited: dict[str, Any] = {}
     for place, node in enumerate(section.at("nodes").items()):
@@ -205,22 +206,21 @@ def _tagged(
         if tag == "!Parallel":
             node.keys(("nodes", TAG))
             for member in node.at("nodes").items():
-                yield from _component(member, inherited, compound, place, keeps, limits)
+                yield from _component(member, inherited, compound, place, found)
         elif tag == "!Container":
             node.keys(("name", "attributes", "spatial", "constraints", TAG))
             inherited = {k: v for k, v in _attributes(node, inherited).items() if not k.startswith("mesh")}
             yield from _array(node)
-            _constraints(node, keeps, limits)
+            _constraints(node, found)
         elif tag == "!Component":
-            yield from _component(node, inherited, compound, -1, keeps, limits)
+            yield from _component(node, inherited, compound, -1, found)
         else:
             raise node.fail("found no tag, expected !Container, !Component or !Parallel")
 
 
 def _component(
-    node: Section, inherited: dict[str, Any], compound: list[str], group: int, keeps: dict[str, list[str]],
-    limits: list[Limit],
-) -> Iterator[Level | Fanout]:  # fmt: skip
+    node: Section, inherited: dict[str, Any], compound: list[str], group: int, found: Constraints
+) -> Iterator[Level | Fanout]:
     node.keys(
         ("name", "class", "attributes", "spatial", "constraints", TAG), ("required_actions", "enabled", "subclass")
     )
@@ -228,7 +228,7 @@ def _component(
         raise node.at("spatial").fail("an array inside a parallel group is not supported", "put a container above")
     yield from _array(node)
     yield _level(node, _attributes(node, inherited), compound, group)
-    _constraints(node, keeps, limits)
+    _constraints(node, found)
 
 
 def _array(node: Section) -> Iterator[Fanout]:
@@ -242,19 +242,17 @@ def _array(node: Section) -> Iterator[Fanout]:
     yield Fanout(name=f"inter_{name}_spatial" if component else name, x=x, y=y, source=node.file)
 
 
-def _constraints(node: Section, keeps: dict[str, list[str]], limits: list[Limit]) -> None:
+def _constraints(node: Section, found: Constraints) -> None:
     """Read which tensors a level keeps, and what a search may do with its loops."""
     given = node.get("constraints")
     if given is None:
         return
-    given.keys(("dataspace", "temporal", "spatial"), ("maximize_dims",))
+    given.keys(("dataspace", "temporal", "spatial"))
+    keeps, passes, limits = found
     name = node.at("name").text()
-    kept = given.get("dataspace")
-    if kept is not None:
+    if (kept := given.get("dataspace")) is not None:
         kept.keys(("keep", "bypass"))
-        keep = kept.get("keep")
-        if keep is not None:
-            keeps[name] = keep.names()
+        read_keeping(kept, name, keeps, passes)
     for key in ("temporal", "spatial"):
         if (part := given.get(key)) is not None:
             limits.append(limit_of(part, name, key == "spatial"))

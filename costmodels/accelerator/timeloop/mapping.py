@@ -35,8 +35,9 @@ class Loops(NamedTuple):
 
 
 def import_mapping(
-    document: Section, problem: Problem, architecture: Architecture, keeps: Mapping[str, list[str]] | None = None
-) -> Mappings:
+    document: Section, problem: Problem, architecture: Architecture, keeps: Mapping[str, list[str]] | None = None,
+    passes: Mapping[str, list[str]] | None = None,
+) -> Mappings:  # fmt: skip
     """Return the mapping of a document, as a batch of one.
 
     Args:
@@ -44,6 +45,7 @@ def import_mapping(
         problem: What is mapped.
         architecture: What it is mapped onto.
         keeps: Level -> tensors that it keeps where the mapping does not say; all where neither does.
+        passes: Level -> tensors that pass it by where the mapping does not say.
 
     Raises:
         DataError: unknown targets, ranks, tensors; factors without a permutation that orders them.
@@ -51,6 +53,8 @@ def import_mapping(
     spine = architecture.spine()
     kept = {storage.name: [tensor.name for tensor in problem.tensors] for storage in spine.storages}
     kept |= {level: list(names) for level, names in (keeps or {}).items() if level in kept}
+    kept |= {level: [name for name in kept[level] if name not in by] for level, by in (passes or {}).items()
+             if level in kept}  # fmt: skip
     entries: list[Loops] = []
     section = document.at("mapping")
     for entry in section.items():
@@ -73,7 +77,7 @@ def import_mapping(
 def _keep(entry: Section, kept: dict[str, list[str]], spine: Spine) -> None:
     target = entry.at("target").text()
     if target not in kept:
-        if _array(target, spine) is None:
+        if array_of(target, spine) is None:
             raise entry.at("target").fail(f"unknown level {target!r}", nearest(target, kept))
         if (held := entry.get("keep")) is not None and held.names():
             raise held.fail("an array keeps nothing", "name a memory level")
@@ -87,7 +91,7 @@ def _keep(entry: Section, kept: dict[str, list[str]], spine: Spine) -> None:
                 kept[target].remove(name)
 
 
-def _array(target: str, spine: Spine) -> str | None:
+def array_of(target: str, spine: Spine) -> str | None:
     """Return the array that a spatial target means: its own name, or the array right below a level."""
     names = [node.name for node in spine.nodes if isinstance(node, Fanout)]
     bare = target.removeprefix("inter_").removesuffix("_spatial")
@@ -99,7 +103,7 @@ def _array(target: str, spine: Spine) -> str | None:
 
 def _loops(entry: Section, problem: Problem, spine: Spine, spatial: bool) -> Loops:
     target = entry.at("target").text()
-    array = _array(target, spine)
+    array = array_of(target, spine)
     levels = [storage.name for storage in spine.storages]
     factors = _factors(entry, problem)
     if spatial and array is None:

@@ -233,6 +233,9 @@ def test_details_name_levels_layers_and_the_baseline() -> None:
     assert nests.text.count("[DRAM:") >= len(small().layers_at(8).problems)
     assert "target: DRAM" in exported.text
     assert "latency x 1, energy x 1" in shown.notes[0]
+    (roof,) = shown.rooflines
+    assert sum(spot.share for spot in roof.spots) == pytest.approx(1.0)
+    assert all(spot.y <= min(roof.peak, (roof.slope or 0.0) * spot.x) * (1.0 + 1e-9) for spot in roof.spots)
 
 
 @pytest.mark.parametrize(

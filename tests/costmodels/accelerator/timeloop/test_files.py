@@ -81,8 +81,8 @@ def test_a_mapping_is_read_as_timeloop_means_it() -> None:
 def test_constraints_say_what_a_level_keeps_where_the_mapping_does_not() -> None:
     imported = import_architecture(parse_document(TAGGED, "arch.yaml"))
     assert imported.keeps == {"Buffer": ["A", "Z"], "Pad": ["B"], "Sum": ["Z"]}
-    assert any("not used here: Sum" in note for note in imported.notes)
-    assert imported.limits == [Limit("Sum", False, {}, {}, ("K", "M", "N"), None)]
+    where = "arch.yaml: architecture.nodes[4].nodes[1].constraints.temporal"
+    assert imported.limits == [Limit("Sum", False, {}, {}, ("K", "M", "N"), None, place=where)]
     silent = "\n".join(line for line in MAPPING.splitlines() if "keep" not in line)
     found = import_mapping(parse_document(silent, "m"), problem(), imported.architecture, imported.keeps)
     assert found.slots == mapping().slots
@@ -97,9 +97,10 @@ architecture_constraints:
   - {type: bypass, target: Pad, keep: [B], bypass: [A, Z]}
 """
     imported = import_architecture(parse_document(FLAT + targets, "dump.yaml"))
+    where = "dump.yaml: architecture_constraints.targets"
     assert imported.limits == [
-        Limit("Pad", False, {"M": 1}, {"N": 4}, ("N", "M"), None),
-        Limit("inter_Grid_spatial", True, {"K": 4}, {}, ("K", "M"), 1),
+        Limit("Pad", False, {"M": 1}, {"N": 4}, ("N", "M"), None, place=f"{where}[0]"),
+        Limit("inter_Grid_spatial", True, {"K": 4}, {}, ("K", "M"), 1, place=f"{where}[1]"),
     ]
     assert imported.keeps == {"Pad": ["B"]}
     for old, new, said in (
@@ -108,6 +109,22 @@ architecture_constraints:
         ("split: 1", "splitt: 1", "did you mean split"),
     ):
         refused(import_architecture, (FLAT + targets).replace(old, new), said)
+
+
+def test_what_only_passes_by_and_further_limits_of_loops() -> None:
+    text = TAGGED.replace("{keep: [A, Z], bypass: [B]}", "{bypass: [B]}").replace(
+        "temporal: {permutation: [K, M, N]}", "temporal: {factors_only: [K=2], no_iteration_over_dataspaces: [A]}"
+    )
+    imported = import_architecture(parse_document(text, "arch.yaml"))
+    assert (imported.keeps, imported.passes) == ({"Pad": ["B"], "Sum": ["Z"]}, {"Buffer": ["B"]})
+    (limit,) = imported.limits
+    assert (limit.fixed, limit.only, limit.still) == ({"K": 2}, True, ("A",))
+    silent = "\n".join(line for line in MAPPING.splitlines() if "keep" not in line)
+    found = import_mapping(
+        parse_document(silent, "m"), problem(), imported.architecture, imported.keeps, imported.passes
+    )
+    assert found.slots == mapping().slots
+    refused(import_architecture, text.replace("[K=2]", "[K=2, K<=4]"), "two factors of rank K")
 
 
 def test_a_dump_without_meshes_counts_by_names() -> None:
