@@ -90,7 +90,7 @@ class ProgramSearch(Problem):
             "flops, bytes, operations, temporary memory: the compiler's account of one run",
         ]
         if self.timed:
-            lines.append("runtime: that of the original over the speed-up, both timed in turns on one processor")
+            lines.append("runtime: that of the original over the speed-up of the shortest turns, taken in turns on one processor")
         if task.kind == "training":
             lines.append(f"a training step is judged by its weights after {task.steps} steps, in the original forward pass")
         return tuple(lines)

@@ -38,11 +38,12 @@ SHORTEST_WATCH_S = 0.1
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """Seconds of one run: median and interval of the turns; ``others`` are processors that other work took."""
+    """Seconds of one run: median, interval and least of the turns; ``others`` are processors that other work took."""
 
     median: float
     low: float
     high: float
+    least: float
     turns: int
     others: float = 0.0
 
@@ -53,11 +54,15 @@ class Runtime(msgspec.Struct, frozen=True):
 
 
 class Speedup(msgspec.Struct, frozen=True):
-    """Runtime of the first program over that of the second, of pairs of turns."""
+    """Runtime of the first program over that of the second: median and interval of pairs of turns.
+
+    ``least`` is the ratio of the shortest turns: what other work delays is never the shortest.
+    """
 
     ratio: float
     low: float
     high: float
+    least: float
     first: Runtime
     second: Runtime
 
@@ -122,9 +127,12 @@ def side_by_side(
             early = _turn(first, repeats[0])
             pairs.append((early, _turn(second, repeats[1])))
     times = np.array(pairs)
-    low, ratio, high = np.exp(interval(np.log(times[:, 0] / times[:, 1]), coverage))
+    low, ratio, high = np.exp(interval(np.log(times[:, 0] / times[:, 1]), coverage)).tolist()
     others = _others(watch, began)
-    return Speedup(float(ratio), float(low), float(high), _runtime(times[:, 0], others), _runtime(times[:, 1], others))
+    shortest = times.min(axis=0)
+    least = float(shortest[0] / shortest[1])
+    first, second = (_runtime(times[:, place], others) for place in (0, 1))
+    return Speedup(ratio, low, high, least, first, second)
 
 
 def band_of(same: Speedup) -> float:
@@ -141,7 +149,7 @@ def _turn(call: Call, repeats: int) -> float:
 
 def _runtime(turns: NDArray[np.float64], others: float) -> Runtime:
     low, median, high = interval(turns, COVERAGE)
-    return Runtime(median, low, high, len(turns), others)
+    return Runtime(median, low, high, float(turns.min()), len(turns), others)
 
 
 def _others(watch: Watch, began: float) -> float:

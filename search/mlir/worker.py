@@ -28,7 +28,7 @@ REFERENCE = 10.0
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """Runtime in seconds: the original's, over the speed-up; the interval is that of the speed-up."""
+    """Runtime in seconds: the original's over ``ratio``, the speed-up of the shortest turns, with an interval of pairs."""
 
     runtime: float
     ratio: float
@@ -70,11 +70,12 @@ class Worker:
         original, mutant = evaluator.call(evaluator.original), evaluator.call(executable)
         fact = self.store.get("reference", "original")
         if fact is None:
-            fact = {"seconds": runtime(original, budget=REFERENCE * self.asked.timing).median}
+            fact = {"seconds": runtime(original, budget=REFERENCE * self.asked.timing).least}
             self.store.put("reference", "original", fact)
         pair = side_by_side(original, mutant, rounds=LEAST_ROUNDS, budget=self.asked.timing, coverage=COVERAGE)
-        seconds = float(fact["seconds"]) / pair.ratio
-        return Timed(seconds, pair.ratio, pair.low, pair.high, pair.first.turns, pair.first.others)
+        seconds = float(fact["seconds"]) / pair.least
+        low, high = min(pair.low, pair.least), max(pair.high, pair.least)
+        return Timed(seconds, pair.least, low, high, pair.first.turns, pair.first.others)
 
 
 def start(asked: ProgramSpec, ready: Path) -> Worker:
