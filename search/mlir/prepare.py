@@ -13,8 +13,8 @@ from codesign.errors import DataError, UsageError, nearest
 from codesign.search.mlir.backends.registry import DIALECTS
 from codesign.search.mlir.programs import AtenProgram, Program, StableHloProgram, load_program
 from codesign.search.mlir.settings import ProgramSpec
-from codesign.search.mlir.tasks.digits import MODELS, RATE, batches, network, trained, training_digits
 from codesign.search.mlir.tasks.digits import BATCH as DIGITS_BATCH
+from codesign.search.mlir.tasks.digits import MODELS, RATE, batches, network, trained, training_digits
 from codesign.search.mlir.tasks.quality import Judge
 from codesign.search.mlir.tasks.samples import Samples, Splits, named_samples, split
 from codesign.search.mlir.tasks.task import Task
@@ -75,7 +75,7 @@ def prepare(asked: ProgramSpec) -> Prepared:
         raise UsageError(f"unknown model {asked.model!r}", f"{nearest(asked.model, MODELS)}, {forms}")
     made = _made(asked.model)
     if isinstance(made, tuple):
-        return _training(asked, *made, None)
+        return _training(asked, made[0], made[1], None)
     return _inference(asked, made)
 
 

@@ -65,9 +65,9 @@ class ProgramSearch(Problem):
         self.space: EditSpace = EditSpace(program.graph, length=self.asked.most_edits)
         wanted = tuple(dict.fromkeys(self.asked.objectives))
         self.objectives = tuple(OBJECTIVES[name] for name in wanted)
-        others = (Metric(name, o.unit, o.functional_unit) for name, o in OBJECTIVES.items() if name not in wanted)
+        others = tuple(Metric(name, o.unit, o.functional_unit) for name, o in OBJECTIVES.items() if name not in wanted)
         self.metrics = (*others, *EXTRAS)
-        units = {one.name: one.unit for one in (*self.objectives, *self.metrics)}
+        units = {o.name: o.unit for o in self.objectives} | {m.name: m.unit for m in self.metrics}
         self.constraints = tuple(parse_where(text, units) for text in self.asked.where)
         self.timed = "runtime" in wanted or any(limit.metric in ("runtime", "speedup") for limit in self.constraints)
         self.deterministic = not self.timed
@@ -90,9 +90,13 @@ class ProgramSearch(Problem):
             "flops, bytes, operations, temporary memory: the compiler's account of one run",
         ]
         if self.timed:
-            lines.append("runtime: that of the original over the speed-up of the shortest turns, taken in turns on one processor")
+            lines.append(
+                "runtime: that of the original over the speed-up of the shortest turns, taken in turns on one processor"
+            )
         if task.kind == "training":
-            lines.append(f"a training step is judged by its weights after {task.steps} steps, in the original forward pass")
+            lines.append(
+                f"a training step is judged by its weights after {task.steps} steps, in the original forward pass"
+            )
         return tuple(lines)
 
     # --- evaluation ---------------------------------------------------------------------------------------------
@@ -188,7 +192,7 @@ class ProgramSearch(Problem):
         return built
 
     def worker_spec(self) -> dict[str, Any]:
-        """Return the question and where program and task lie: workers need neither torch's tracer nor the user's code."""
+        """Return the question, and where program and task lie: workers need no tracer and no code of the user."""
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="codesign-mlir-")
             self.prepared.save(Path(self._scratch.name))

@@ -8,14 +8,12 @@ called faster only where its interval lies above the band, and its quality is re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from codesign.search.executor import Executor
-from codesign.search.mlir.evaluate import Verdict
 from codesign.search.mlir.graph import Refused
 from codesign.search.mlir.problem import ProgramSearch
 from codesign.search.mlir.timing import LEAST_GAIN, ROUNDS, band_of, side_by_side
@@ -62,10 +60,10 @@ FIELDS = tuple(field for field in Member.__struct_fields__ if field != "reason")
 class Remeasure(ProgramSearch):
     """The same program and task, asked another question: what is each of these points worth, measured with care?"""
 
-    def __init__(self, *, timed_again: bool = True, **given: Any) -> None:
-        """Set up as the search was; without ``timed_again`` only qualities and costs are worked out again."""
+    def __init__(self, *, seconds: float = SECONDS, **given: Any) -> None:
+        """Set up as the search was; with no ``seconds`` only qualities and costs are worked out again."""
         super().__init__(**given)
-        self.timed_again = timed_again
+        self.seconds = seconds
         self.objectives = (Objective("report_error"),)
         self.metrics = tuple(Metric(name) for name in FIELDS)
         self.constraints = ()
@@ -73,7 +71,7 @@ class Remeasure(ProgramSearch):
 
     def spec(self) -> dict[str, Any]:
         """Return the question as JSON types."""
-        return {**super().spec(), "timed_again": self.timed_again}
+        return {**super().spec(), "seconds": self.seconds}
 
     def _evaluated(self, point: Points, stage: int) -> Results:
         assert self._worker is not None
@@ -88,15 +86,15 @@ class Remeasure(ProgramSearch):
             for part, found in answers.items()
         }
         found = dict.fromkeys(FIELDS, np.nan)
-        if self.timed_again:
+        if self.seconds:
             original = evaluator.call(evaluator.original)
-            same = side_by_side(original, evaluator.call(evaluator.compiled(())[0]), rounds=ROUNDS, budget=SECONDS)
-            pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=SECONDS)
+            same = side_by_side(original, evaluator.call(evaluator.compiled(())[0]), rounds=ROUNDS, budget=self.seconds)
+            pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=self.seconds)
             found |= {
                 "speedup": pair.ratio, "low": pair.low, "high": pair.high, "band": band_of(same),
                 "runtime": pair.second.median, "rounds": float(pair.first.turns), "other_work": pair.first.others,
             }  # fmt: skip
-        costs = Verdict(costs=executable.costs).costs
+        costs = executable.costs
         found |= {
             "search_error": judged["search"].value, "selection_error": judged["selection"].value,
             "report_error": judged["report"].value, "report_low": judged["report"].low,
@@ -110,18 +108,18 @@ class Remeasure(ProgramSearch):
         )
 
 
-def again(problem: ProgramSearch, points: Points, *, timed: bool = True, workers: int = 1) -> list[Member]:
+def again(problem: ProgramSearch, points: Points, *, seconds: float = SECONDS, workers: int = 1) -> list[Member]:
     """Return the members ``points`` measured again, in worker processes, timed one after the other.
 
     Args:
         problem: The search that found them.
         points: (N, D) rows of its space.
-        timed: Whether to time them; qualities and costs come at once.
-        workers: Processes that work out qualities.
+        seconds: For the pairs of a member, at least; 0 to work out qualities and costs alone.
+        workers: Processes, where nothing is timed.
     """
-    asked = Remeasure(prepared=problem.prepared, timed_again=timed, **problem.spec())
+    asked = Remeasure(prepared=problem.prepared, seconds=seconds, **problem.spec())
     found: dict[int, Member] = {}
-    with Executor(asked, workers=1 if timed else workers, timeout=TIMEOUT_S) as executor:
+    with Executor(asked, workers=1 if seconds else workers, timeout=TIMEOUT_S) as executor:
         for place, results in executor.each(points):
             values = {name: float(results.metrics[name][0]) for name in FIELDS}
             ok = results.status[0] == Status.OK
@@ -149,6 +147,3 @@ def rows(ids: Sequence[int], members: Sequence[Member], texts: Sequence[str]) ->
 
 def _number(value: float | None) -> float:
     return np.nan if value is None else value
-
-
-__all__ = ["Member", "Path", "Remeasure", "again", "rows", "within"]

@@ -12,12 +12,10 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from codesign.errors import DataError
+from codesign.quantity import Z90
 from codesign.search.mlir.tasks.samples import Samples
-
-COVERAGE = 0.9
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -62,7 +60,7 @@ class Judge(msgspec.Struct, frozen=True):
         if self.kind == "classes":
             return wilson(int(np.count_nonzero(answers(outputs) != y)), len(y))
         squares = ((outputs.reshape(len(y), -1) - y.reshape(len(y), -1)) ** 2).mean(axis=1) / self.scale**2
-        half = float(stats.norm.ppf(0.5 + COVERAGE / 2.0)) * float(squares.std()) / np.sqrt(len(y))
+        half = Z90 * float(squares.std()) / np.sqrt(len(y))
         mean = float(squares.mean())
         low, value, high = (float(np.sqrt(max(v, 0.0))) for v in (mean - half, mean, mean + half))
         return Error(value, low, high)
@@ -86,11 +84,10 @@ def answers(outputs: NDArray[Any]) -> NDArray[np.int64]:
 
 def wilson(wrong: int, count: int) -> Error:
     """Return a share of wrong answers with its score interval (Wilson 1927)."""
-    z = float(stats.norm.ppf(0.5 + COVERAGE / 2.0))
     share = wrong / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Error(share, float(max(centre - half, 0.0)), float(min(centre + half, 1.0)))
+    centre = (share + Z90**2 / (2 * count)) / (1 + Z90**2 / count)
+    half = Z90 / (1 + Z90**2 / count) * np.sqrt(share * (1 - share) / count + Z90**2 / (4 * count * count))
+    return Error(share, float(max(min(centre - half, share), 0.0)), float(min(max(centre + half, share), 1.0)))
 
 
 def check_outputs(outputs: NDArray[Any], samples: Samples, where: str) -> None:
