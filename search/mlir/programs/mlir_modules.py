@@ -35,9 +35,9 @@ def bindings() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=1)
 def context() -> Any:
-    """Return the MLIR context of this process, with StableHLO registered."""
+    """Return the MLIR context of this process, with StableHLO and its passes registered."""
     ir, _ = bindings()
-    from torch_mlir._mlir_libs import _stablehlo
+    from torch_mlir._mlir_libs import _stablehlo, _torchMlir  # noqa: F401  (importing the latter registers passes)
 
     made = ir.Context()
     _stablehlo.register_dialect(made)
@@ -69,7 +69,7 @@ def _first(message: str) -> str:
 def simplify(module: Any) -> None:
     """Inline, canonicalise and remove common subexpressions, in place."""
     _, passes = bindings()
-    with context():
+    with context():  # loads what registers the passes
         passes.PassManager.parse(f"builtin.module({SIMPLIFY})").run(module.operation)
 
 
