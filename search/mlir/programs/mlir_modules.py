@@ -35,9 +35,9 @@ def bindings() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=1)
 def context() -> Any:
-    """Return the MLIR context of this process, with StableHLO registered."""
+    """Return the MLIR context of this process, with StableHLO and its passes registered."""
     ir, _ = bindings()
-    from torch_mlir._mlir_libs import _stablehlo
+    from torch_mlir._mlir_libs import _stablehlo, _torchMlir  # noqa: F401  (importing the latter registers passes)
 
     made = ir.Context()
     _stablehlo.register_dialect(made)
@@ -69,7 +69,7 @@ def _first(message: str) -> str:
 def simplify(module: Any) -> None:
     """Inline, canonicalise and remove common subexpressions, in place."""
     _, passes = bindings()
-    with context():
+    with context():  # loads what registers the passes
         passes.PassManager.parse(f"builtin.module({SIMPLIFY})").run(module.operation)
 
 
@@ -104,6 +104,7 @@ def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = (
     if len(functions) != 1:
         raise DataError(f"{source}: expected one function, or one called main", "keep one entry function")
     block = functions[0].regions[0].blocks[0]
+    state = bindings()[0].AsmState(functions[0].operation)  # the names that values print with
     values: dict[Any, int] = {}
     names: dict[str, int] = {}
     heads = []
@@ -111,7 +112,7 @@ def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = (
         unnamed: tuple[str, Role] = (f"arg{index}", "data")
         name, role = arguments[index] if arguments else unnamed
         heads.append(Argument(name, _tensor(value.type, source), role))
-        values[value] = names[value.get_name()] = -1 - index
+        values[value] = names[value.get_name(state)] = -1 - index
     operations, outputs = [], []
     for uid, wrapped in enumerate(block.operations):
         one = wrapped.operation
@@ -120,7 +121,7 @@ def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = (
             continue
         operations.append(_operation(uid, one, values, names, source))
         for index, value in enumerate(one.results):
-            values[value] = names[value.get_name()] = pack(uid, index)
+            values[value] = names[value.get_name(state)] = pack(uid, index)
     return Graph("stablehlo", tuple(heads), tuple(operations), tuple(outputs))
 
 
