@@ -19,7 +19,7 @@ from codesign.search.constraints import parse_where, violations
 from codesign.search.mlir.prepare import Prepared, prepare
 from codesign.search.mlir.settings import EXTRAS, GIB, OBJECTIVES, ProgramSpec, checked
 from codesign.search.mlir.space import EditSpace
-from codesign.search.problem import Metric, Points, Problem, Results, Stage, Status
+from codesign.search.problem import Command, Details, Metric, Points, Problem, Results, Stage, Status
 from codesign.strict_yaml import convert
 
 if TYPE_CHECKING:
@@ -178,6 +178,15 @@ class ProgramSearch(Problem):
     def baseline(self) -> Points:
         """Return the original program: no edit."""
         return self.space.rows_of([()])
+
+    def describe(self, point: Points) -> Details:
+        """Return what each edit of a mutant does."""
+        from codesign.search.mlir.explain import explain
+
+        edits = self.space.edits(point)
+        lines = [one.sentence for one in explain(self.prepared.program.graph, edits)]
+        changes = self.space.rows(np.atleast_2d(point))[0]["changes"]
+        return Details(commands=(Command("Edits", changes),) if lines else (), notes=tuple(lines))
 
     def fingerprint(self) -> dict[str, str]:
         """Return the digests of program, weights and data."""

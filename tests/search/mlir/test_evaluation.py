@@ -18,7 +18,8 @@ from codesign.search.mlir.backends.registry import make_backend
 from codesign.search.mlir.edits import Constant, Operand
 from codesign.search.mlir.evaluate import Evaluator
 from codesign.search.mlir.prepare import Prepared
-from codesign.search.mlir.remeasure import again
+from codesign.search.mlir.programs import AtenProgram
+from codesign.search.mlir.remeasure import Bench
 from codesign.search.mlir.store import Store
 from codesign.search.problem import Results, Status
 from codesign.testing.program_accidents import ABORT, HANG, MEMORY, Accidents, tiny
@@ -122,17 +123,19 @@ def test_nothing_to_gain_is_reported_as_nothing(run: Any, prepared: Prepared) ->
     _, problem = run
     scale = constants(prepared)[0]
     rows = problem.space.rows_of([(), (Constant(scale, 1.25),)])  # the original, and another number in its place
-    for member in again(problem, rows, seconds=0.1):
+    with Bench(problem, seconds=0.1) as bench:
+        members = bench.points(rows)
+    for member in members:
         assert not member.reason
         assert not member.faster, member
 
 
 def test_a_changed_model_is_not_resumed(run: Any) -> None:
     found, _ = run
-    other = tiny()
-    other.program.weights["weight"][0, 0] = 2.0
-    changed = Accidents(prepared=Prepared(type(other.program)(other.program.graph, other.program.weights), other.task),
-                        **{**COSTS, "objectives": ("runtime", "error"), "timing_s": 0.01})  # fmt: skip
+    other = AtenProgram(tiny().program.graph, {"weight": 2.0 * np.eye(2, dtype=np.float32)})
+    changed = Accidents(
+        prepared=Prepared(other, tiny().task), **{**COSTS, "objectives": ("runtime", "error"), "timing_s": 0.01}
+    )
     with pytest.raises(UsageError, match="program and weights"):
         resume_search(found.path, problem=changed, evaluations=60)
     data = Accidents(prepared=tiny(seed=1), **{**COSTS, "objectives": ("runtime", "error"), "timing_s": 0.01})
