@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from codesign.errors import LimitCrossed, UsageError
@@ -68,12 +69,8 @@ def search_programs(
     other = None
     if baseline and engine != "random":
         drawn = {"seed": effort.get("seed", 0), "directory": run.path / RANDOM, "force": True}
-        try:
-            other = driver.run_search(
-                searched, engine="random", evaluations=run.meta["evaluations"], **shared, **drawn,
-                argv=effort.get("argv", ()),
-            )  # fmt: skip
-        except LimitCrossed:
-            pass  # random edits found nothing within the limits: there is nothing to compare with
+        drawn["argv"] = effort.get("argv", ())
+        with suppress(LimitCrossed):  # random edits found nothing within the limits: there is nothing to compare with
+            other = driver.run_search(searched, engine="random", evaluations=run.meta["evaluations"], **shared, **drawn)
     believe(run, searched, lost=lost, seconds=seconds, random=other)
     return load_run(run.path)

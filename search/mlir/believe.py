@@ -8,13 +8,12 @@ program is without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from codesign.run import Run, load_run
+from codesign.run import Run
 from codesign.search.derive import add_verification
 from codesign.search.hypervolume import hypervolume
 from codesign.search.mlir.edits import Edit
@@ -155,9 +154,8 @@ def summary(
     if winner is not None:
         gap = winner.member.report_error - winner.member.search_error
         found["winner"] = f"#{winner.id}: {len(winner.edits)} edits that matter of {winner.before}, in {BEST}"
-        found["winner, report less search"] = (
-            f"error {gap:+.4g} (original {original.report_error - original.search_error:+.4g})"
-        )
+        before = original.report_error - original.search_error
+        found["winner, report less search"] = f"error {gap:+.4g} (original {before:+.4g})"
     return found
 
 
@@ -171,7 +169,8 @@ def claim(winner: Winner | None, original: Member, lost: float) -> str:
     errors = f"error {member.report_error:.4g} against {original.report_error:.4g} on data the search has not seen"
     if member.faster:
         return f"{member.speedup:.3g}x faster ({member.low:.3g} to {member.high:.3g}, 99 % interval), {errors}"
-    return f"better answers: {errors}"
+    speed = "" if np.isnan(member.speedup) else f", {member.speedup:.3g}x as fast"
+    return f"better answers: {errors}{speed}"
 
 
 def compared(run: Run, random: Run) -> dict[str, Any]:
@@ -210,9 +209,3 @@ def _kinds(edits: Sequence[Edit]) -> str:
         name = type(edit).__name__.lower()
         counts[name] = counts.get(name, 0) + 1
     return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def best_of(run: Run) -> Path | None:
-    """Return where a run's winner lies, if it has one."""
-    place = load_run(run.path).path / BEST
-    return place if place.exists() else None

@@ -49,8 +49,8 @@ class Exported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def export(program: Program, edits: Sequence[Edit], directory: Path, *, backend: str, device: str, source: str) -> None:
     """Write the mutant into ``directory``.
 
-    Files: ``original/`` (graph and weights), ``export.json`` (the edits), ``program.py`` (runs it), ``weights.npz``, and
-    the mutant for other tools: ``program.mlir``, or ``program.txt`` where it is an ATen graph.
+    Files: ``original/`` (graph and weights), ``export.json`` (the edits), ``program.py`` (runs it), ``weights.npz``,
+    and the mutant for other tools: ``program.mlir``, or ``program.txt`` where it is an ATen graph.
     """
     directory.mkdir(parents=True, exist_ok=True)
     program.save(directory / "original")
