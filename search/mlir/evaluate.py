@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from codesign.search.mlir.backends.protocol import Backend, Costs, Executable, output_digest
 from codesign.search.mlir.graph import Graph, Refused
 from codesign.search.mlir.store import Store
-from codesign.search.mlir.tasks.quality import Error, check_outputs
+from codesign.search.mlir.tasks.quality import Error, check_outputs, check_useful
 from codesign.search.mlir.tasks.task import Task
 
 TINY_STEPS = 4
@@ -74,7 +74,7 @@ class Evaluator:
             forward: Of a training step: the program that answers with the weights.
 
         Raises:
-            DataError: its outputs cannot be answers to the samples.
+            DataError: its outputs cannot be answers to the samples, or are no better than none.
         """
         self.program, self.backend, self.task, self.store = program, backend, task, store
         self.original = backend.compile(program.realise(()))
@@ -88,7 +88,9 @@ class Evaluator:
         self._trivial = task.judge.trivial(task.samples("search").y).value
         self._mixes = False
         answers = self.answers(self.original, "search")
-        check_outputs(answers, task.samples("search"), "the program")
+        samples = task.samples("search")
+        check_outputs(answers, samples, "the program")
+        check_useful(task.judge, answers, samples, "the program")
         self.costs = self.original.costs
         self._mixes = bool(self._looks(self.original, self._tiny(self.original)))  # then mutants may do so too
 

@@ -97,6 +97,8 @@ def check_outputs(outputs: NDArray[Any], samples: Samples, where: str) -> None:
     width = int(np.prod(outputs.shape[1:]))
     if samples.classes:
         most = int(samples.y.max())
+        if max(outputs.shape[1:], default=1) != width:
+            raise DataError(f"{where}: an output of shape {outputs.shape}", "expected rows of one number a class")
         if max(width, 2) <= most:
             message = f"{where}: {width} outputs a row, but y names class {most}"
             raise DataError(message, f"expected at least {most + 1} outputs: one a class")
@@ -104,3 +106,11 @@ def check_outputs(outputs: NDArray[Any], samples: Samples, where: str) -> None:
     wanted = int(np.prod(samples.y.shape[1:]))
     if width != wanted:
         raise DataError(f"{where}: {width} outputs a row, but y has {wanted} values", "expected as many of both")
+
+
+def check_useful(judge: Judge, outputs: NDArray[Any], samples: Samples, where: str) -> None:
+    """Raise ``DataError`` unless the answers are better than those that do not look at the input."""
+    found, trivial = judge.error(outputs, samples.y).value, judge.trivial(samples.y).value
+    if not found < trivial:
+        message = f"{where} answers no better than without its input: error {found:.4g}, without {trivial:.4g}"
+        raise DataError(message, "give the data that it was trained for, and weights that are trained")

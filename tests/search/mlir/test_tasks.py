@@ -10,7 +10,7 @@ import pytest
 
 from codesign.errors import DataError, UsageError
 from codesign.search.mlir.tasks.digits import STEPS, batches, digits, network, training_digits
-from codesign.search.mlir.tasks.quality import Judge, check_outputs, wilson
+from codesign.search.mlir.tasks.quality import Judge, check_outputs, check_useful, wilson
 from codesign.search.mlir.tasks.samples import Samples, Splits, checked, named_samples, read_samples, split
 from codesign.search.mlir.tasks.task import Task
 
@@ -136,6 +136,10 @@ def test_outputs_that_cannot_be_answers_are_refused() -> None:
     check_outputs(np.zeros((50, 3)), samples(), "it")
     with pytest.raises(DataError, match="2 outputs a row, but y names class 2"):
         check_outputs(np.zeros((50, 2)), samples(), "it")
+    with pytest.raises(DataError, match="one number a class"):
+        check_outputs(np.zeros((50, 2, 3)), samples(), "it")
+    with pytest.raises(DataError, match="no better than without its input"):
+        check_useful(Judge.of(samples()), np.zeros((50, 3)), samples(), "it")
     with pytest.raises(DataError, match="expected 50 rows"):
         check_outputs(np.zeros((7, 3)), samples(), "it")
     values = Samples(np.zeros((50, 1)), np.linspace(0, 1, 50))
