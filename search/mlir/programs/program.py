@@ -110,9 +110,7 @@ def save(graph: Graph, weights: Weights, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     stored = _Stored(1, fingerprint(graph, weights), graph)
     (directory / GRAPH).write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=1))
-    arrays: dict[str, Any] = dict(weights)
-    with (directory / WEIGHTS).open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(directory / WEIGHTS, weights)
 
 
 def load(directory: Path) -> tuple[Graph, Weights]:
@@ -134,6 +132,13 @@ def load(directory: Path) -> tuple[Graph, Weights]:
     return stored.graph, weights
 
 
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an ``.npz`` file."""
+    held: dict[str, Any] = dict(arrays)
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **held)
+
+
 def read_arrays(path: Path) -> Weights:
     """Return the arrays of an ``.npz`` file.
 
@@ -147,11 +152,3 @@ def read_arrays(path: Path) -> Weights:
         raise DataError(f"{path} is missing", "expected arrays written by numpy.savez") from None
     except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
         raise DataError(f"{path}: not a file of arrays: {error}", "expected arrays written by numpy.savez") from None
-
-
-def operations_of(graph: Graph) -> dict[str, int]:
-    """Return how often each operation occurs, most frequent first."""
-    counts: dict[str, int] = {}
-    for one in graph.operations:
-        counts[one.name] = counts.get(one.name, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
