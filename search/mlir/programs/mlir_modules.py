@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from codesign.errors import DataError, EnvironmentLacks
+from codesign.errors import DataError, EnvironmentLacks, printable
 from codesign.search.mlir.graph import Argument, Graph, Operation, Output, Refused, Role, TensorType, pack
 
 SIMPLIFY = "inline,symbol-dce,canonicalize,cse,func.func(stablehlo-aggressive-simplification),canonicalize,cse"
@@ -63,7 +63,7 @@ def _first(message: str) -> str:
     """Return the first error of a diagnostic, on one line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     found = next((line for line in lines if "error:" in line), lines[0] if lines else "unknown error")
-    return re.sub(r'^error: |"-":', "line ", found)[:300]
+    return printable(re.sub(r'^error: |"-":', "line ", found), 300)
 
 
 def simplify(module: Any) -> None:
@@ -244,4 +244,4 @@ def place(location: str) -> str:
     if not found:
         return ""
     name, line = found[0]
-    return f"{name}:{line}" if line != "0" else name
+    return printable(f"{name}:{line}" if line != "0" else name, 200)
