@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from codesign.errors import UsageError
+from codesign.search.mlir.graph import Refused
 
 T = TypeVar("T")
 
@@ -20,8 +21,8 @@ def minimise(parts: Sequence[T], holds: Callable[[tuple[T, ...]], bool]) -> tupl
 
     Args:
         parts: What to reduce; the order is kept.
-        holds: Whether a selection still has the effect; asked once for each selection. A selection that cannot be
-            tested counts as false.
+        holds: Whether a selection still has the effect; asked once for each selection. One that is refused (an edit
+            whose copy is gone) has not.
 
     Raises:
         UsageError: not even all parts together have the effect.
@@ -30,7 +31,10 @@ def minimise(parts: Sequence[T], holds: Callable[[tuple[T, ...]], bool]) -> tupl
 
     def test(chosen: tuple[int, ...]) -> bool:
         if chosen not in asked:
-            asked[chosen] = holds(tuple(parts[index] for index in chosen))
+            try:
+                asked[chosen] = holds(tuple(parts[index] for index in chosen))
+            except Refused:
+                asked[chosen] = False
         return asked[chosen]
 
     kept = tuple(range(len(parts)))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from codesign.errors import DataError, EnvironmentLacks
+from codesign.errors import DataError, EnvironmentLacks, printable
 from codesign.search.mlir.graph import Argument, Graph, Operation, Output, Refused, Role, TensorType, pack
 
 SIMPLIFY = "inline,symbol-dce,canonicalize,cse,func.func(stablehlo-aggressive-simplification),canonicalize,cse"
@@ -63,7 +63,7 @@ def _first(message: str) -> str:
     """Return the first error of a diagnostic, on one line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     found = next((line for line in lines if "error:" in line), lines[0] if lines else "unknown error")
-    return re.sub(r'^error: |"-":', "line ", found)[:300]
+    return printable(re.sub(r'^error: |"-":', "line ", found), 300)
 
 
 def simplify(module: Any) -> None:
@@ -80,11 +80,30 @@ def read_text(text: str, source: str) -> Any:
         DataError: it does not parse or verify.
     """
     try:
-        return parse(text.replace("arith.constant", "stablehlo.constant"))
+        return parse(_inline(text.replace("arith.constant", "stablehlo.constant")))
     except Refused as error:
         raise DataError(
             f"{source}: not a StableHLO program: {error.message}", "write it with torch-mlir or jax"
         ) from None
+
+
+_RESOURCE = re.compile(r'([\w.$-]+): "0x[0-9A-Fa-f]{8}([0-9A-Fa-f]*)"')
+
+
+def _inline(text: str) -> str:
+    """Return the text with the constants that stand in its resource section in their places, where XLA takes them.
+
+    A resource is written in hexadecimal, its alignment in the first four bytes.
+    """
+    program, mark, section = text.rpartition("{-#")
+    if not mark:
+        return text
+    held = dict(_RESOURCE.findall(section))
+    return re.sub(
+        r"dense_resource<([\w.$-]+)>",
+        lambda found: f'dense<"0x{held[found[1]]}">' if found[1] in held else found[0],
+        program,
+    )
 
 
 def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = ()) -> Graph:
@@ -220,6 +239,9 @@ _FILE = re.compile(r'"([^"]+)":(\d+):\d+')
 
 
 def place(location: str) -> str:
-    """Return ``module path file:line`` of an MLIR location; the outermost line of the user's, empty where unknown."""
+    """Return the module and source line of an MLIR location, the first of several; empty where unknown."""
     found = [(name, line) for name, line in _FILE.findall(location) if name != "-"]
-    return f"{found[0][0]}:{found[0][1]}" if found else ""
+    if not found:
+        return ""
+    name, line = found[0]
+    return printable(f"{name}:{line}" if line != "0" else name, 200)

@@ -55,6 +55,17 @@ class StableHloProgram:
         """Return a mutant as MLIR for people."""
         return str(mlir_modules.parse(write(apply(self.graph, edits))))
 
+    def export(self, directory: Path, edits: Iterable[Edit] = ()) -> None:
+        """Write a mutant as ``program.mlir`` and ``weights.npz``, which ``from_text`` and other tools read.
+
+        Weights are called ``arg0``, ``arg1``, ... by their places among the arguments.
+        """
+        text = self.text(edits)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / program.TEXT).write_text(text, encoding="utf-8")
+        places = {one.name: f"arg{index}" for index, one in enumerate(self.graph.arguments)}
+        program.write_arrays(directory / program.WEIGHTS, {places[name]: one for name, one in self.weights.items()})
+
     def save(self, directory: Path) -> None:
         """Write graph, weights, and the program as MLIR for people."""
         program.save(self.graph, self.weights, directory)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codesign.errors import UsageError
+from codesign.search.mlir.graph import Refused
 from codesign.search.mlir.minimise import minimise
 
 
@@ -41,3 +42,12 @@ def test_each_selection_is_tested_once_and_few_are() -> None:
 def test_an_effect_that_is_not_there_is_an_error() -> None:
     with pytest.raises(UsageError, match="do not have the effect"):
         minimise([1, 2], lambda chosen: False)
+
+
+def test_a_selection_that_is_refused_has_not_the_effect() -> None:
+    def holds(chosen: tuple[int, ...]) -> bool:
+        if 5 in chosen and 2 not in chosen:
+            raise Refused("operation #2 is gone")
+        return 5 in chosen
+
+    assert minimise(range(8), holds) == (2, 5)

@@ -18,7 +18,7 @@ from codesign.search.mlir.graph import Graph, Refused, renumbered
 from codesign.search.mlir.programs import StableHloProgram, load_program
 from codesign.search.mlir.space import EditSpace
 from codesign.search.mlir.stablehlo_text import write
-from tests.search.mlir.nets import by_hand, conv_net, inputs, training_step
+from tests.search.mlir.nets import by_hand, conv_net, inputs, mlp, training_step
 
 pytest.importorskip("torch_mlir", reason="torch-mlir is not installed (codesign[mlir])")
 
@@ -105,6 +105,11 @@ def test_operations_say_where_they_come_from(program: StableHloProgram) -> None:
     }
 
 
+def test_a_module_of_the_library_is_named_by_its_path() -> None:
+    program = StableHloProgram.from_module(mlp(), (torch.ones(2, 64),))
+    assert {one.location for one in program.graph.operations if one.short == "dot_general"} == {"0", "2"}
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(0, 6), st.sampled_from(["inference", "training"]))
 def test_mutants_verify_and_read_back_as_the_graph_they_were_written_from(
@@ -163,6 +168,31 @@ def test_saved_programs_come_back(program: StableHloProgram, training: StableHlo
     assert "func.func @main" in (tmp_path / "program.mlir").read_text()
 
 
+class Everything(torch.nn.Module):
+    """An embedding, attention, both norms, GELU: what small language models are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(20, 8)
+        self.layer = torch.nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True)
+        self.norm = torch.nn.GroupNorm(2, 4)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.norm(self.layer(self.embedding(tokens))).softmax(-1)
+        return out
+
+
+def test_a_transformer_and_its_mutants_run_on_xla() -> None:
+    torch.manual_seed(0)
+    net, tokens = Everything().eval(), torch.randint(0, 20, (2, 4))
+    program = StableHloProgram.from_module(net, (tokens,))
+    arguments = inputs(program, tokens=tokens)
+    assert np.allclose(xla(program.realise().text, arguments)[0], net(tokens).detach().numpy(), atol=1e-5)
+    space, generator = EditSpace(program.graph), np.random.default_rng(0)
+    for point in space.mutate(generator, space.sample(generator, 1)):
+        assert xla(program.realise(space.edits(point)).text, arguments)[0].shape == (2, 4, 8)
+
+
 # --- text files -----------------------------------------------------------------------------------------------------
 
 TEXT = """
@@ -199,6 +229,16 @@ def test_a_text_file_is_a_program(tmp_path: Path) -> None:
     mutant = program.realise([Constant(factor.uid, 4.0)])
     assert np.allclose(xla(mutant.text, [x, bias])[0], 4.0 * x + bias)
     assert [one.role for one in written(tmp_path).graph.arguments] == ["data", "data"]
+
+
+def test_an_exported_mutant_is_a_text_file_that_computes_the_same(program: StableHloProgram, tmp_path: Path) -> None:
+    relu = next(one for one in program.graph.operations if one.short == "maximum")
+    edits = [Delete(relu.uid, (relu.operands[0],))]
+    program.export(tmp_path, edits)
+    again = StableHloProgram.from_text(tmp_path / "program.mlir", tmp_path / "weights.npz")
+    x = next(one.name for one in again.graph.arguments if one.role == "data")
+    found = xla(again.realise().text, inputs(again, **{x: X}))[0]
+    assert np.allclose(found, xla(program.realise(edits).text, inputs(program, x=X))[0], atol=1e-6)
 
 
 def test_regions_may_read_values_from_outside(tmp_path: Path) -> None:
