@@ -49,6 +49,7 @@ class Clocked:
         return getattr(self._backend, name)
 
     def compile(self, realised: Any) -> Any:
+        """Compile, on the clock."""
         began = time.perf_counter()
         try:
             return self._backend.compile(realised)
