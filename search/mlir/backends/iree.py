@@ -106,4 +106,4 @@ class IreeExecutable:
 
     def fetch(self, outputs: Any) -> list[NDArray[Any]]:
         """Return the outputs as arrays."""
-        return [np.asarray(output.to_host()) for output in outputs]
+        return [np.array(output.to_host()) for output in outputs]  # copies: the runtime uses its buffers again

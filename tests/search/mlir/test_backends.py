@@ -84,6 +84,13 @@ def test_outputs_can_be_fed_back_as_inputs(backend: Backend) -> None:
     assert executable.fetch([n])[0].tolist() == [8, 2**43]
 
 
+def test_what_was_fetched_stays(backend: Backend) -> None:
+    executable = backend.compile(program(backend, 2.0))
+    kept = [run(executable, [X + shift, W, N])[0] for shift in range(8)]
+    for shift, found in enumerate(kept):
+        assert np.allclose(found, 2.0 * (X + shift) @ W, rtol=1e-5, atol=1e-5)
+
+
 def test_equal_code_has_equal_digests(backend: Backend) -> None:
     a, b, other = (backend.compile(program(backend, scale)).digest for scale in (2.0, 2.0, 4.0))
     assert a == b
