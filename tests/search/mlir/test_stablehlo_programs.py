@@ -110,7 +110,7 @@ def test_a_module_of_the_library_is_named_by_its_path() -> None:
     assert {one.location for one in program.graph.operations if one.short == "dot_general"} == {"0", "2"}
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(0, 6), st.sampled_from(["inference", "training"]))
 def test_mutants_verify_and_read_back_as_the_graph_they_were_written_from(
     program: StableHloProgram, training: StableHloProgram, seed: int, turns: int, which: str
@@ -182,15 +182,16 @@ class Everything(torch.nn.Module):
         return out
 
 
-def test_a_transformer_and_its_mutants_run_on_xla() -> None:
+def test_a_transformer_runs_on_xla_and_its_mutants_verify() -> None:
     torch.manual_seed(0)
     net, tokens = Everything().eval(), torch.randint(0, 20, (2, 4))
     program = StableHloProgram.from_module(net, (tokens,))
     arguments = inputs(program, tokens=tokens)
     assert np.allclose(xla(program.realise().text, arguments)[0], net(tokens).detach().numpy(), atol=1e-5)
     space, generator = EditSpace(program.graph), np.random.default_rng(0)
-    for point in space.mutate(generator, space.sample(generator, 1)):
-        assert xla(program.realise(space.edits(point)).text, arguments)[0].shape == (2, 4, 8)
+    for point in space.mutate(generator, space.sample(generator, 10)):
+        made = program.realise(space.edits(point))
+        assert made.graph.outputs[0].type.shape == (2, 4, 8)
 
 
 # --- text files -----------------------------------------------------------------------------------------------------
