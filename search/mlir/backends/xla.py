@@ -102,7 +102,6 @@ class XlaExecutable:
             temporary_bytes=float(memory.temp_size_in_bytes),
             operations=float(launched(text)),
         )
-        self.peak_bytes = float(memory.temp_size_in_bytes + memory.output_size_in_bytes)
 
     def load(self, arrays: Arrays) -> Any:
         """Return the arguments on the device; 64-bit ones keep their width."""

@@ -18,7 +18,7 @@ from codesign.search.mlir.backends.registry import make_backend
 from codesign.search.mlir.edits import Constant, Operand
 from codesign.search.mlir.evaluate import Evaluator
 from codesign.search.mlir.prepare import Prepared
-from codesign.search.mlir.programs import AtenProgram
+from codesign.search.mlir.programs import AtenProgram, StableHloProgram
 from codesign.search.mlir.remeasure import Bench
 from codesign.search.mlir.store import Store
 from codesign.search.problem import Results, Status
@@ -177,3 +177,34 @@ def test_interval_of_the_error_is_that_of_so_few_rows(run: Any) -> None:
     assert all(low <= value <= high for low, value, high in
                zip(columns["error_low"], columns["error"], columns["error_high"], strict=True))  # fmt: skip
     assert all(np.isfinite(columns["runtime"]))
+
+
+TEXT = """
+module { func.func @main(%x: tensor<16x2xf32>, %w: tensor<2x2xf32>) -> tensor<16x2xf32> {
+  %c = stablehlo.constant dense<1.5> : tensor<16x2xf32>
+  %0 = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0]
+    : (tensor<16x2xf32>, tensor<2x2xf32>) -> tensor<16x2xf32>
+  %1 = stablehlo.multiply %0, %c : tensor<16x2xf32>
+  return %1 : tensor<16x2xf32>
+} }
+"""
+
+
+def test_stablehlo_on_xla_passes_the_same_cascade(prepared: Prepared, tmp_path: Path) -> None:
+    pytest.importorskip("jaxlib", reason="needs codesign[mlir]")
+    pytest.importorskip("torch_mlir", reason="needs codesign[mlir]")
+    weights = {"arg1": np.eye(2, dtype=np.float32)}
+    program = StableHloProgram.from_source(TEXT, "text", weights, "weights")
+    evaluator = Evaluator(program, make_backend("xla"), prepared.task, Store(tmp_path))
+    original, executable = evaluator.judge(())
+    assert executable is not None
+    assert original.error is not None
+    assert original.error.value == 0.0
+    assert original.costs.flops is not None
+    assert original.costs.flops >= 2 * 16 * 2 * 2
+    scale = constants(Prepared(program, prepared.task))[0]
+    assert evaluator.judge((Constant(scale, -1.0),))[0].worse
+    assert evaluator.judge((Constant(scale, 0.0),))[0].refused == "the output is constant"
+    again = evaluator.judge((Constant(scale, 3.0),))[0]
+    assert again.error == original.error
+    assert not again.known  # other bits, so judged by itself
