@@ -14,6 +14,7 @@ PROBLEMS: dict[str, Callable[[], type[Problem]]] = {
     "mapping": lambda: _load("mapping.problem", "MappingProblem"),
     "model-mapping": lambda: _load("mapping.network", "ModelMapping"),
     "accelerator": lambda: _load("accelerator.problem", "AcceleratorProblem"),
+    "mlir": lambda: _load("mlir.problem", "ProgramSearch"),
     "demand-response": lambda: _load("demand_response.problem", "DemandResponse"),
 }
 

@@ -1,0 +1,89 @@
+"""What is claimed: only what lies beyond noise, on data that no choice has seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codesign.search.mlir.believe import Winner, chosen, claim, reduced
+from codesign.search.mlir.edits import Constant, Delete, Edit
+from codesign.search.mlir.remeasure import Member
+
+
+def member(speed: float = 1.0, half: float = 0.02, error: float = 0.1, **changes: Any) -> Member:
+    values: dict[str, Any] = {
+        "speedup": speed, "low": speed - half, "high": speed + half, "band": 1.02, "runtime": 1e-4, "rounds": 20.0,
+        "other_work": 0.0, "search_error": error, "selection_error": error, "report_error": error,
+        "report_low": error - 0.02, "report_high": error + 0.02, "flops": 1.0, "bytes": 1.0, "operations": 1.0,
+    }  # fmt: skip
+    return Member(**{**values, **changes})
+
+
+ORIGINAL = member()
+EDITS: tuple[Edit, ...] = (Delete(1, (0,)), Constant(2, 3.0), Delete(3, (0,)))
+
+
+def pick(*members: Member, lost: float = 0.02) -> Winner | None:
+    return chosen(ORIGINAL, members, range(1, len(members) + 1), [EDITS] * len(members), lost)
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        member(1.03, 0.05),  # the interval includes 1
+        member(1.03, 0.015),  # above 1, within the band of noise
+        member(1.5, band=1.6),  # the original does as well against itself
+        member(2.0, error=0.2),  # fast, and wrong too often
+        member(2.0, selection_error=np.nan),
+        member(2.0, reason="it does not run any more"),
+        member(1.0, error=0.09),  # better by chance
+    ],
+)
+def test_what_noise_or_chance_explains_is_no_gain(only: Member) -> None:
+    assert pick(only) is None
+    assert claim(None, ORIGINAL, 0.02).startswith("no gain")
+
+
+def test_the_surest_speed_up_wins_not_the_largest() -> None:
+    found = pick(member(1.5, 0.3), member(1.4, 0.05), member(3.0, error=0.5))
+    assert found is not None
+    assert found.id == 2
+    assert "1.4x faster" in claim(found, ORIGINAL, 0.02)
+
+
+def test_answers_win_where_nothing_is_faster() -> None:
+    found = pick(member(0.9, error=0.05), member(0.8, error=0.02), member(1.0))
+    assert found is not None
+    assert found.id == 2
+    said = claim(found, ORIGINAL, 0.02)
+    assert "better answers: error 0.02 against 0.1" in said
+    assert "0.8x as fast" in said
+
+
+def test_the_choice_never_looks_at_report_data() -> None:
+    found = pick(member(1.5, report_error=0.9), member(1.3, report_error=0.0))
+    assert found is not None
+    assert found.id == 1
+
+
+class Measured:
+    """A bench where only the first edit matters."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def edits(self, edits: tuple[Edit, ...]) -> Member:
+        self.asked += 1
+        return member(1.5 if EDITS[0] in edits else 1.0)
+
+
+def test_edits_without_effect_are_dropped() -> None:
+    bench: Any = Measured()
+    winner = Winner(4, EDITS, 3, member(1.5))
+    found = reduced(winner, ORIGINAL, 0.02, bench)
+    assert found.edits == EDITS[:1]
+    assert found.before == 3
+    assert found.member.faster
+    assert bench.asked <= 7
