@@ -31,11 +31,15 @@ from codesign.search.rows import from_wire, merge_stages, survivors
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some points to evaluate; ``start`` is the place of the first in its batch."""
+    """Some points to evaluate; ``start`` is the place of the first in its batch.
+
+    ``worker`` is the one that had these points in their last stage: it may still hold what it made of them.
+    """
 
     start: int
     points: Points
     stage: int
+    worker: int | None = None
 
 
 class Executor:
@@ -51,7 +55,8 @@ class Executor:
         """
         self.problem, self.timeout = problem, timeout
         self.isolated = workers > 1 or timeout is not None or problem.isolated
-        self._workers = [_Worker(problem) for _ in range(workers)] if self.isolated else []
+        self._workers = [_Worker(problem, number) for number in range(workers)] if self.isolated else []
+        self._had: dict[int, int] = {}  # place in the batch -> worker that evaluated it last
 
     def batch(self, points: Points) -> Results:
         """Return the results of a whole batch after all stages."""
@@ -66,9 +71,10 @@ class Executor:
         """Yield (place in ``points``, results of that one point) as evaluations finish, stage by stage."""
         earlier: dict[int, Results] = {}
         alive = list(range(len(points)))
+        self._had.clear()
         for stage in range(len(self.problem.stages)):
             last = stage == len(self.problem.stages) - 1
-            tasks = deque(Task(i, points[i : i + 1], stage) for i in alive)
+            tasks = deque(Task(i, points[i : i + 1], stage, self._had.get(i)) for i in alive)
             alive = []
             for start, found in self._run(tasks):
                 if start in earlier:
@@ -118,13 +124,13 @@ class Executor:
             busy: set[_Worker] = set()
             while tasks or busy:
                 limit = 1 if tasks and self.problem.stages[tasks[0].stage].resource != "any" else len(self._workers)
-                for worker in self._workers:
-                    if not tasks or len(busy) >= limit:
-                        break
-                    if worker not in busy:
-                        worker.send(tasks.popleft(), self.timeout)
-                        selector.register(worker.answers, selectors.EVENT_READ, worker)
-                        busy.add(worker)
+                while tasks and len(busy) < limit:
+                    task = tasks.popleft()
+                    # free workers, the one that had the points first
+                    worker = min(set(self._workers) - busy, key=lambda w: (w.number != task.worker, w.number))
+                    worker.send(task, self.timeout)
+                    selector.register(worker.answers, selectors.EVENT_READ, worker)
+                    busy.add(worker)
                 wait = min((w.deadline for w in busy), default=np.inf) - time.perf_counter()
                 ready = selector.select(max(0.0, wait) if np.isfinite(wait) else None)
                 late = [w for w in busy if time.perf_counter() > w.deadline]
@@ -138,6 +144,7 @@ class Executor:
                     if worker.broken:
                         worker.stop()
                     if isinstance(done, Results):
+                        self._had[worker.task.start] = worker.number
                         yield worker.task.start, done
 
     def _collect(self, worker: _Worker, tasks: deque[Task], *, late: bool) -> Results | object:
@@ -178,9 +185,8 @@ _WAIT = object()
 class _Worker:
     """One worker process, started when first needed and again after it broke."""
 
-    def __init__(self, problem: Problem) -> None:
-        kind = type(problem)
-        self._hello = {"module": kind.__module__, "class": kind.__qualname__, "spec": problem.spec(), "path": sys.path}
+    def __init__(self, problem: Problem, number: int) -> None:
+        self.number, self._problem, self._served = number, problem, 0
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = bytearray()
         self.broken = False
@@ -195,6 +201,8 @@ class _Worker:
 
     def send(self, task: Task, timeout: float | None) -> None:
         """Start evaluating ``task``."""
+        if self._problem.served and self._served >= self._problem.served and task.stage == 0:
+            self.stop()
         fresh = self._process is None
         if self._process is None:
             try:
@@ -208,16 +216,23 @@ class _Worker:
             except OSError as error:
                 raise EnvironmentLacks(f"cannot start a worker: {error}", "use --workers 1") from None
             self._buffer.clear()
-            self.broken = False
+            self.broken, self._served = False, 0
+        self._served += len(task.points)
         self.task, self.began = task, time.perf_counter()
         self._allowed = np.inf if timeout is None else timeout * len(task.points)
         self.deadline = np.inf if fresh else self.began + self._allowed  # imports of a fresh worker do not count
         with suppress(BrokenPipeError):  # it died: reading finds out
             assert self._process.stdin is not None
             if fresh:
-                self._process.stdin.write(msgspec.json.encode(self._hello) + b"\n")
+                self._process.stdin.write(msgspec.json.encode(self._hello()) + b"\n")
             self._process.stdin.write(msgspec.json.encode({"stage": task.stage, "points": pack(task.points)}) + b"\n")
             self._process.stdin.flush()
+
+    def _hello(self) -> dict[str, Any]:
+        """Return the first line a worker reads: how to build the problem."""
+        kind = type(self._problem)
+        spec = self._problem.worker_spec()
+        return {"module": kind.__module__, "class": kind.__qualname__, "spec": spec, "path": sys.path}
 
     def receive(self) -> Any:
         """Return the answer, None when the process died, ``_WAIT`` when the answer is not complete."""

@@ -334,6 +334,8 @@ class Problem:
     deterministic: bool = True
     isolated: bool = False
     """True when an evaluation may crash or hang: it then runs in a worker process even with one worker."""
+    served: int = 0
+    """Evaluations after which a worker process is replaced by a new one, where what it runs leaks memory; 0 never."""
     block: int = 8192
     """Points per call of ``evaluate``; fixed, so that results do not depend on how many workers share them."""
     views: tuple[tuple[str, str], ...] = ()
@@ -375,6 +377,10 @@ class Problem:
     def spec(self) -> dict[str, Any]:
         """Return what ``from_spec`` needs to build this problem again; JSON types only."""
         return {}
+
+    def worker_spec(self) -> dict[str, Any]:
+        """Return what ``from_spec`` needs in a worker process: the spec, and what this process has made ready."""
+        return self.spec()
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Problem:

@@ -150,12 +150,21 @@ class CapturedModel:
 
 def load_factory(rest: str, inputs: Sequence[str] | None = None) -> CapturedModel:
     """Return the model of ``package.module:factory`` or ``FILE.py:factory``; what is imported is said on stderr."""
+    shapes = parse_inputs(inputs)
+    factory = user_function(rest)
+    return captured_module(lambda: _made(factory, rest), rest.rpartition(":")[2], f"py:{rest}", shapes)
+
+
+def user_function(rest: str) -> Callable[[], Any]:
+    """Return the function that ``package.module:function`` or ``FILE.py:function`` names; importing runs its module.
+
+    Raises:
+        UsageError: no such module or function, or importing it fails.
+    """
     home, _, attribute = rest.partition(":")
     if not home or not attribute:
         raise UsageError(f"py:{rest} names no factory", FACTORY)
-    shapes = parse_inputs(inputs)
-    factory = _factory(home, attribute)
-    return captured_module(lambda: _made(factory, rest), attribute, f"py:{rest}", shapes)
+    return _factory(home, attribute)
 
 
 def captured_module(

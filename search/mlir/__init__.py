@@ -1,0 +1,1 @@
+"""Program search: GEVO-style edits of StableHLO and ATen programs."""

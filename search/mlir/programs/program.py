@@ -1,0 +1,157 @@
+"""A program that a search edits: its graph, its weights, and how a mutant of it becomes something to run."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.errors import DataError
+from codesign.search.mlir.dialects import TORCH_NAMES
+from codesign.search.mlir.edits import Edit
+from codesign.search.mlir.graph import Graph
+
+if TYPE_CHECKING:
+    import torch
+
+Weights = dict[str, NDArray[Any]]
+GRAPH, WEIGHTS, TEXT = "graph.json", "weights.npz", "program.mlir"
+
+
+@dataclass(frozen=True, slots=True)
+class StableHloText:
+    """A verified StableHLO module; its entry is ``main``."""
+
+    graph: Graph
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AtenModule:
+    """A module of ATen operators; takes and returns tensors in the order of the graph."""
+
+    graph: Graph
+    module: torch.fx.GraphModule
+
+
+Realised = StableHloText | AtenModule
+
+
+class Program(Protocol):
+    """What a search needs of a program; arguments of every mutant stand in the order of ``graph.arguments``."""
+
+    graph: Graph
+    """The original, after what a compiler does for free."""
+    weights: Weights
+    """By argument name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of graph and weights."""
+        ...
+
+    def realise(self, edits: Iterable[Edit] = ()) -> Realised:
+        """Return the verified program that a set of edits makes; raises ``Refused`` where it cannot be."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write the program into a directory."""
+        ...
+
+
+def fingerprint(graph: Graph, weights: Weights) -> str:
+    """Return a digest of a graph and its weights."""
+    digest = hashlib.sha256(graph.fingerprint.encode())
+    for name in sorted(weights):
+        digest.update(f"{name} {weights[name].dtype} {weights[name].shape}".encode())
+        digest.update(np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_weights(graph: Graph, weights: Mapping[str, NDArray[Any]], source: str) -> Weights:
+    """Return the weights that a graph takes.
+
+    Raises:
+        DataError: one is missing, unknown, or of another shape or type than its argument.
+    """
+    taken = {one.name: one.type for one in graph.arguments if one.role == "weight"}
+    for name in weights:
+        if name not in taken:
+            known = ", ".join(one.name for one in graph.arguments)
+            raise DataError(f"{source}: the program has no argument {name!r}", f"its arguments: {known[:200]}")
+    for name, kind in taken.items():
+        if name not in weights:
+            raise DataError(f"{source}: weight {name!r} is missing", f"expected {kind}")
+        found = weights[name]
+        if found.shape != kind.shape or found.dtype.name != TORCH_NAMES.get(kind.element):
+            have = f"{found.dtype.name}{list(found.shape)}"
+            wanted = f"{TORCH_NAMES.get(kind.element, kind.element)}{list(kind.shape)}"
+            raise DataError(f"{source}: weight {name!r} is {have}", f"the program takes {wanted}")
+    return {name: weights[name] for name in taken}
+
+
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of ``graph.json``."""
+
+    schema_version: int
+    fingerprint: str
+    graph: Graph
+
+
+def save(graph: Graph, weights: Weights, directory: Path) -> None:
+    """Write ``graph.json`` and ``weights.npz``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stored = _Stored(1, fingerprint(graph, weights), graph)
+    (directory / GRAPH).write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    arrays: dict[str, Any] = dict(weights)
+    with (directory / WEIGHTS).open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load(directory: Path) -> tuple[Graph, Weights]:
+    """Return what ``save`` wrote.
+
+    Raises:
+        DataError: a file is missing, damaged, or was changed.
+    """
+    path = directory / GRAPH
+    try:
+        stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing", "name the directory of a saved program") from None
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: {error}", "save the program again") from None
+    weights = check_weights(stored.graph, read_arrays(directory / WEIGHTS), str(directory / WEIGHTS))
+    if fingerprint(stored.graph, weights) != stored.fingerprint:
+        raise DataError(f"{directory}: the program differs from the one that was saved", "save the program again")
+    return stored.graph, weights
+
+
+def read_arrays(path: Path) -> Weights:
+    """Return the arrays of an ``.npz`` file.
+
+    Raises:
+        DataError: it is missing, no such file, or holds objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing", "expected arrays written by numpy.savez") from None
+    except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
+        raise DataError(f"{path}: not a file of arrays: {error}", "expected arrays written by numpy.savez") from None
+
+
+def operations_of(graph: Graph) -> dict[str, int]:
+    """Return how often each operation occurs, most frequent first."""
+    counts: dict[str, int] = {}
+    for one in graph.operations:
+        counts[one.name] = counts.get(one.name, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,0 +1,186 @@
+"""Programs in StableHLO: torch modules and training steps through torch-mlir, or an MLIR text file.
+
+A mutant is written from its edited graph and verified by MLIR when it is realised: proposals need no MLIR, and every
+process that realises one checks it anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codesign.errors import DataError, UsageError
+from codesign.search.mlir.canonical import canonicalise
+from codesign.search.mlir.edits import Edit, apply
+from codesign.search.mlir.graph import Argument, Graph, Output
+from codesign.search.mlir.programs import mlir_modules, program
+from codesign.search.mlir.programs.program import StableHloText, Weights
+from codesign.search.mlir.programs.traced import Step, Traced, trace_module, trace_step
+from codesign.search.mlir.stablehlo_text import write
+
+if TYPE_CHECKING:
+    import torch
+
+
+class StableHloProgram:
+    """A StableHLO program and its weights, which are arguments."""
+
+    dialect = "stablehlo"
+
+    def __init__(self, graph: Graph, weights: Weights, source: str = "program") -> None:
+        """Set up; use ``from_module``, ``from_training_step``, ``from_text`` or ``load``."""
+        self.graph, self.source = graph, source
+        self.weights = program.check_weights(graph, weights, source)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of graph and weights."""
+        return program.fingerprint(self.graph, self.weights)
+
+    def realise(self, edits: Iterable[Edit] = ()) -> StableHloText:
+        """Return the verified program that a set of edits makes.
+
+        Raises:
+            Refused: an edit cannot be applied, or MLIR does not verify the result.
+        """
+        graph = apply(self.graph, edits)
+        text = write(graph)
+        mlir_modules.parse(text)
+        return StableHloText(graph, text)
+
+    def text(self, edits: Iterable[Edit] = ()) -> str:
+        """Return a mutant as MLIR for people."""
+        return str(mlir_modules.parse(write(apply(self.graph, edits))))
+
+    def save(self, directory: Path) -> None:
+        """Write graph, weights, and the program as MLIR for people."""
+        program.save(self.graph, self.weights, directory)
+        (directory / program.TEXT).write_text(self.text(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> StableHloProgram:
+        """Return a saved program.
+
+        Raises:
+            DataError: a file is missing, damaged, or was changed.
+        """
+        graph, weights = program.load(directory)
+        return cls(graph, weights, str(directory))
+
+    @classmethod
+    def from_module(
+        cls, module: torch.nn.Module, example: Sequence[torch.Tensor], source: str = "module"
+    ) -> StableHloProgram:
+        """Return the forward pass of a module in evaluation mode; ``example`` gives the shapes of its inputs.
+
+        Raises:
+            EnvironmentLacks: torch-mlir is not installed.
+            UsageError: control flow or shapes depend on data, or an operator that torch-mlir cannot lower.
+        """
+        return cls._lowered(trace_module(module, example, source, _decompositions()))
+
+    @classmethod
+    def from_training_step(
+        cls,
+        step: Step,
+        weights: Mapping[str, torch.Tensor],
+        example: Sequence[torch.Tensor],
+        source: str = "training step",
+    ) -> StableHloProgram:
+        """Return a training step ``step(weights, *data) -> new weights``, weights by name in and out.
+
+        Raises:
+            EnvironmentLacks: torch-mlir is not installed.
+            UsageError: control flow or shapes depend on data, or an operator that torch-mlir cannot lower.
+        """
+        return cls._lowered(trace_step(step, weights, example, source, _decompositions()))
+
+    @classmethod
+    def from_text(cls, path: Path, weights: Path | None = None) -> StableHloProgram:
+        """Return the program of an MLIR text file.
+
+        Args:
+            path: The file; it holds one function, or one called ``main``.
+            weights: A ``.npz`` file of the arguments that are weights: ``arg1`` is the second argument. The others
+                are data.
+
+        Raises:
+            DataError: it does not parse or verify, holds other dialects, or a weight does not fit.
+            EnvironmentLacks: torch-mlir is not installed.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: {error}", "expected MLIR text") from None
+        held = program.read_arrays(weights) if weights else {}
+        return cls.from_source(text, str(path), held, str(weights or path))
+
+    @classmethod
+    def from_source(
+        cls, text: str, source: str, held: Weights, weights_source: str, names: Sequence[str] = ()
+    ) -> StableHloProgram:
+        """Return the program of MLIR text; arguments are called ``names``, or ``arg0``, ``arg1``, ..."""
+        module = mlir_modules.read_text(text, source)
+        mlir_modules.simplify(module)
+        graph = mlir_modules.graph_of(module, source)
+        called = names or [one.name for one in graph.arguments]
+        heads = tuple(
+            Argument(name, one.type, "weight" if name in held else "data")
+            for name, one in zip(called, graph.arguments, strict=True)
+        )
+        checked = program.check_weights(Graph("stablehlo", heads, (), ()), held, weights_source)
+        graph = canonicalise(Graph("stablehlo", heads, graph.operations, graph.outputs))
+        kept = {one.name for one in graph.arguments}
+        return cls(graph, {name: held for name, held in checked.items() if name in kept}, source)
+
+    @classmethod
+    def _lowered(cls, traced: Traced) -> StableHloProgram:
+        module = mlir_modules.read_text(_stablehlo(traced), traced.source)
+        mlir_modules.simplify(module)
+        graph = canonicalise(mlir_modules.graph_of(module, traced.source, list(traced.arguments)))
+        if traced.outputs:
+            named = zip(graph.outputs, traced.outputs, strict=True)
+            ends = tuple(Output(one.value, one.type, name) for one, name in named)
+            graph = Graph(graph.dialect, graph.arguments, graph.operations, ends)
+        kept = {one.name for one in graph.arguments}
+        return cls(graph, {name: held for name, held in traced.weights.items() if name in kept}, traced.source)
+
+
+def _decompositions() -> Mapping[Any, Any]:
+    mlir_modules.bindings()
+    from torch_mlir.fx import get_decomposition_table
+
+    table: Mapping[Any, Any] = get_decomposition_table()
+    return table
+
+
+def _stablehlo(traced: Traced) -> str:
+    """Return a traced program as StableHLO text with locations.
+
+    Raises:
+        UsageError: an operator that torch-mlir cannot lower; says which, and where it stands.
+    """
+    from torch_mlir import fx
+
+    try:
+        module = fx.stateless_fx_import(traced.module, output_type="stablehlo", model_name="main")
+    except Exception as error:  # the importer and its passes raise several kinds
+        raise _unlowered(error, traced) from None
+    text: str = module.operation.get_asm(enable_debug_info=True)
+    return text
+
+
+def _unlowered(error: Exception, traced: Traced) -> UsageError:
+    text = str(error)
+    found = re.search(r"""torch\.operator[^"]*"torch\.([\w.]+)"|'?torch\.(aten\.[\w.]+)'?|(aten\.[\w.]+)""", text)
+    operator = next((part for part in found.groups() if part), "an operator") if found else "an operator"
+    stem = operator.removeprefix("aten.").split(".")[0]
+    nodes = [n for n in traced.module.graph.nodes if n.op == "call_function" and f"aten.{stem}." in f"{n.target}."]
+    where = f" at {nodes[0].meta['place']}" if nodes and nodes[0].meta.get("place") else ""
+    return UsageError(
+        f"{traced.source}: torch-mlir cannot lower {operator}{where} to StableHLO",
+        "replace it, or search the ATen graph instead",
+    )

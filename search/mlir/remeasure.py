@@ -1,0 +1,154 @@
+"""The front measured again: each member beside the original, for longer, and judged on data that no choice has seen.
+
+What a search calls faster was the luckiest of many measurements. So each member is compiled anew and timed in turns
+with the original, and so is the original compiled a second time: what that pair shows is the band of noise. A member is
+called faster only where its interval lies above the band, and its quality is read off the report data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from codesign.search.executor import Executor
+from codesign.search.mlir.evaluate import Verdict
+from codesign.search.mlir.graph import Refused
+from codesign.search.mlir.problem import ProgramSearch
+from codesign.search.mlir.timing import LEAST_GAIN, ROUNDS, band_of, side_by_side
+from codesign.search.problem import Metric, Objective, Points, Results, Stage, Status
+
+SECONDS = 0.5
+"""For the pairs of one member, at least; as much again for the band of noise."""
+TIMEOUT_S = 300.0
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One member of the front, measured again.
+
+    ``speedup`` with its 99 % interval is against the original; ``band`` >= 1 is what the original shows against itself.
+    Errors are on the three sets of samples, with 90 % intervals on the report set; ``reason`` says why there is none.
+    """
+
+    speedup: float
+    low: float
+    high: float
+    band: float
+    runtime: float
+    rounds: float
+    other_work: float
+    search_error: float
+    selection_error: float
+    report_error: float
+    report_low: float
+    report_high: float
+    flops: float
+    bytes: float
+    operations: float
+    reason: str = ""
+
+    @property
+    def faster(self) -> bool:
+        """Whether it is faster beyond noise."""
+        return not self.reason and self.low > max(self.band, LEAST_GAIN)
+
+
+FIELDS = tuple(field for field in Member.__struct_fields__ if field != "reason")
+
+
+class Remeasure(ProgramSearch):
+    """The same program and task, asked another question: what is each of these points worth, measured with care?"""
+
+    def __init__(self, *, timed_again: bool = True, **given: Any) -> None:
+        """Set up as the search was; without ``timed_again`` only qualities and costs are worked out again."""
+        super().__init__(**given)
+        self.timed_again = timed_again
+        self.objectives = (Objective("report_error"),)
+        self.metrics = tuple(Metric(name) for name in FIELDS)
+        self.constraints = ()
+        self.stages = (Stage("again", "core", dear=True),)
+
+    def spec(self) -> dict[str, Any]:
+        """Return the question as JSON types."""
+        return {**super().spec(), "timed_again": self.timed_again}
+
+    def _evaluated(self, point: Points, stage: int) -> Results:
+        assert self._worker is not None
+        evaluator, edits = self._worker.evaluator, self.space.edits(point)
+        try:
+            executable, _ = evaluator.compiled(edits)
+            answers = {part: evaluator.answers(executable, part) for part in ("search", "selection", "report")}
+        except Refused as error:
+            return Results.failed(1, self, Status.INVALID, error.message)
+        judged = {
+            part: self.prepared.task.judge.error(found, self.prepared.task.samples(part).y)
+            for part, found in answers.items()
+        }
+        found = dict.fromkeys(FIELDS, np.nan)
+        if self.timed_again:
+            original = evaluator.call(evaluator.original)
+            same = side_by_side(original, evaluator.call(evaluator.compiled(())[0]), rounds=ROUNDS, budget=SECONDS)
+            pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=SECONDS)
+            found |= {
+                "speedup": pair.ratio, "low": pair.low, "high": pair.high, "band": band_of(same),
+                "runtime": pair.second.median, "rounds": float(pair.first.turns), "other_work": pair.first.others,
+            }  # fmt: skip
+        costs = Verdict(costs=executable.costs).costs
+        found |= {
+            "search_error": judged["search"].value, "selection_error": judged["selection"].value,
+            "report_error": judged["report"].value, "report_low": judged["report"].low,
+            "report_high": judged["report"].high, "flops": _number(costs.flops),
+            "bytes": _number(costs.bytes_accessed), "operations": _number(costs.operations),
+        }  # fmt: skip
+        return Results.make(
+            np.array([[found["report_error"]]]),
+            metrics={name: np.array([value]) for name, value in found.items()},
+            sources=("measured",),
+        )
+
+
+def again(problem: ProgramSearch, points: Points, *, timed: bool = True, workers: int = 1) -> list[Member]:
+    """Return the members ``points`` measured again, in worker processes, timed one after the other.
+
+    Args:
+        problem: The search that found them.
+        points: (N, D) rows of its space.
+        timed: Whether to time them; qualities and costs come at once.
+        workers: Processes that work out qualities.
+    """
+    asked = Remeasure(prepared=problem.prepared, timed_again=timed, **problem.spec())
+    found: dict[int, Member] = {}
+    with Executor(asked, workers=1 if timed else workers, timeout=TIMEOUT_S) as executor:
+        for place, results in executor.each(points):
+            values = {name: float(results.metrics[name][0]) for name in FIELDS}
+            ok = results.status[0] == Status.OK
+            found[place] = Member(**values, reason="" if ok else results.reasons[int(results.reason[0])])
+    return [found[place] for place in range(len(points))]
+
+
+def within(member: Member, original: Member, lost: float) -> bool:
+    """Return whether a member loses at most ``lost`` of the selection quality, and is sound on the report data."""
+    return not member.reason and member.selection_error <= original.selection_error + lost
+
+
+def rows(ids: Sequence[int], members: Sequence[Member], texts: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Return what a report lists of each member."""
+    return [
+        {
+            "design": f"#{identity}", "edits": text, "speedup": m.speedup, "low": m.low, "high": m.high,
+            "noise": m.band, "faster": m.faster, "runtime": m.runtime, "unit": "s", "rounds": m.rounds,
+            "search_error": m.search_error, "selection_error": m.selection_error, "report_error": m.report_error,
+            "flops": m.flops, "other_work": m.other_work, "reason": m.reason,
+        }
+        for identity, m, text in zip(ids, members, texts, strict=True)
+    ]  # fmt: skip
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+__all__ = ["Member", "Path", "Remeasure", "again", "rows", "within"]
