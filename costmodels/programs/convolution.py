@@ -1,9 +1,9 @@
 """A convolution along the operations of a program: what follows what decides what a compiler fuses.
 
 Two layers of one-dimensional convolution over embedded operations, sums and largest values over the program, two dense
-layers (Das and others, arXiv 2302.11405, section 4: convolutions did best there). It learns what the plane on the bag
-leaves over, so that it never has to learn sizes. Trained with torch on one thread, kept as plain arrays, evaluated with
-NumPy.
+layers (Das and others, arXiv 2302.11405, section 4: convolutions did best there). It scores a program; what counts is
+the score of a mutant less that of the program it comes from, and it learns of that what the plane on the bag leaves
+over. Trained with torch on one thread, kept as plain arrays, evaluated with NumPy.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.costmodels.programs.tokens import NUMBERS, Encoded
 from codesign.quantity import Array
@@ -83,13 +84,14 @@ def _along(layer: Array, weights: Array) -> Array:
     return found
 
 
-def fit_convolution(encoded: Encoded, names: int, wanted: Array, seed: int) -> Convolution:
-    """Return the network for ``wanted`` (N, T), standardised, NaN where unknown; equal arguments, equal networks.
+def fit_convolution(encoded: Encoded, original: NDArray[np.intp], names: int, wanted: Array, seed: int) -> Convolution:
+    """Return the network whose differences are ``wanted``; equal arguments, equal networks.
 
     Args:
-        encoded: The programs.
+        encoded: N programs.
+        original: The row of the program that each is a mutant of, (N,).
         names: How many names are told apart, the unknown one not counted.
-        wanted: What to say of them.
+        wanted: What its outputs for a mutant less those for the original should be, (N, T); NaN where unknown.
         seed: Of weights and of the order of rows.
     """
     import torch
@@ -97,12 +99,12 @@ def fit_convolution(encoded: Encoded, names: int, wanted: Array, seed: int) -> C
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums then come in one order, and equal fits are equal
     try:
-        return _fitted(encoded, names, wanted, seed)
+        return _fitted(encoded, original, names, wanted, seed)
     finally:
         torch.set_num_threads(threads)
 
 
-def _fitted(encoded: Encoded, names: int, wanted: Array, seed: int) -> Convolution:
+def _fitted(encoded: Encoded, original: NDArray[np.intp], names: int, wanted: Array, seed: int) -> Convolution:
     import torch
     from torch.nn import functional
 
@@ -128,17 +130,23 @@ def _fitted(encoded: Encoded, names: int, wanted: Array, seed: int) -> Convoluti
     optimiser = torch.optim.AdamW(list(parts.values()), lr=RATE, weight_decay=1e-3)
     steps = EPOCHS * -(-len(name) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    first = torch.from_numpy(np.asarray(original, np.int64))
+
+    def outputs(rows: Any) -> Any:
+        there = (name[rows] >= 0)[..., None]
+        layer = torch.cat([parts["embedding"][name[rows].clamp(min=0)], number[rows]], dim=-1) * there
+        for step in ("first", "second"):
+            along = functional.conv1d(layer.transpose(1, 2), parts[step], parts[f"{step}_bias"], padding=1)
+            layer = torch.relu(along.transpose(1, 2)) * there
+        pooled = torch.cat([layer.sum(dim=1) / float(LENGTH), layer.amax(dim=1)], dim=1)
+        return torch.relu(pooled @ parts["dense"] + parts["dense_bias"]) @ parts["last"] + parts["last_bias"]
+
     for _ in range(EPOCHS):
         order = torch.randperm(len(name), generator=generator)
         for begin in range(0, len(order), BATCH):
             rows = order[begin : begin + BATCH]
-            there = (name[rows] >= 0)[..., None]
-            layer = torch.cat([parts["embedding"][name[rows].clamp(min=0)], number[rows]], dim=-1) * there
-            for step in ("first", "second"):
-                along = functional.conv1d(layer.transpose(1, 2), parts[step], parts[f"{step}_bias"], padding=1)
-                layer = torch.relu(along.transpose(1, 2)) * there
-            pooled = torch.cat([layer.sum(dim=1) / float(LENGTH), layer.amax(dim=1)], dim=1)
-            found = torch.relu(pooled @ parts["dense"] + parts["dense_bias"]) @ parts["last"] + parts["last_bias"]
+            origins, place = torch.unique(first[rows], return_inverse=True)
+            found = outputs(rows) - outputs(origins)[place]
             # Huber: one mutant that took an interruption must not bend the rest
             loss: Any = (functional.huber_loss(found, target[rows], reduction="none") * known[rows]).sum()
             optimiser.zero_grad()

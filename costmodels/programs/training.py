@@ -2,8 +2,8 @@
 
 Mutants of one program are near-duplicates: splitting them at random lets a model remember instead of predict. So errors
 are told twice: on programs none of whose mutants was seen (left out one by one), and on new mutants of known programs.
-Beside each model stand what it has to beat: one number for all, and a product of powers of the multiply-adds and the
-bytes of the program.
+Beside each model stands what it has to beat, one ratio for all; the plainest model is a product of powers of the
+multiply-adds and of the bytes, and where too few programs teach more it is the one that is chosen.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.programs.convolution import Convolution, fit_convolution
-from codesign.costmodels.programs.model import VERSION, Card, Kind, ProgramModel, Score, Target, outputs
-from codesign.costmodels.programs.tokens import Encoded, Program, bag, encode, vocabulary_of, work_and_bytes
+from codesign.costmodels.programs.model import POWERS, VERSION, Card, Kind, ProgramModel, Score, Target, size_features
+from codesign.costmodels.programs.tokens import Encoded, Program, bag, encode, vocabulary_of
 from codesign.costmodels.regression import Candidate, Features, Regressor, fit_candidate, fit_plane
 from codesign.costmodels.scores import score
 from codesign.errors import DataError, UsageError
@@ -31,7 +31,11 @@ LEAST_PROGRAMS = 3
 """Programs from which on leaving one out says anything."""
 MOST_MUTANTS = 20_000
 """More are sampled."""
-KINDS: tuple[Kind, ...] = ("plane", "plane + boosting", "plane + convolution")
+KINDS: tuple[Kind, ...] = (POWERS, "plane", "plane + boosting", "plane + convolution")
+CONSTANT = "constant"
+"""One ratio for all: what every model has to beat."""
+SIZE = "size of the original"
+"""Among predictions: ln of the value itself by size alone, for originals that were not measured."""
 
 
 class Column(NamedTuple):
@@ -46,37 +50,46 @@ class ProgramTable(NamedTuple):
     """Evaluated programs.
 
     Attributes:
-        programs: Their operations, in order.
+        programs: Their operations, in order; those of the originals are among them.
         origin: Name of the program that each is a mutant of, (N,).
+        original: Row of each of those programs, by name.
         columns: What to learn of them.
     """
 
     programs: tuple[Program, ...]
     origin: tuple[str, ...]
+    original: dict[str, int]
     columns: tuple[Column, ...]
 
 
 class _Rows(NamedTuple):
-    """What fits take: the programs encoded, their bags, and the standardised logarithms to say, (N, T)."""
+    """What fits take.
+
+    Attributes:
+        encoded: The programs.
+        original: Row of the program that each comes from, (N,).
+        steps: Bags less those of the originals, (N, F).
+        sizes: ln of multiply-adds and bytes, (N, 2).
+        changes: Standardised ln(value / value of the original), (N, T); NaN where unknown.
+        values: ln of the values, (N, T).
+        names: How many operations are told apart.
+    """
 
     encoded: Encoded
-    features: Features
-    wanted: Array
+    original: NDArray[np.intp]
+    steps: Features
+    sizes: Features
+    changes: Array
+    values: Array
     names: int
-
-    def take(self, rows: NDArray[np.bool_]) -> _Rows:
-        part = Encoded(self.encoded.name[rows], self.encoded.number[rows])
-        return self._replace(encoded=part, features=self.features[rows], wanted=self.wanted[rows])
 
 
 class _Fit(NamedTuple):
-    """All kinds of model, fitted on the same rows: a regressor by (kind, target), and the convolution."""
+    """All kinds of model, fitted on the same rows."""
 
     regressors: dict[tuple[Kind, int], Regressor]
+    sizes: tuple[Regressor, ...]
     convolution: Convolution
-
-    def predict(self, kind: Kind, target: int, rows: _Rows, bent: Array) -> Array:
-        return outputs(kind, self.regressors[kind, target], rows.features, bent[:, target])
 
 
 def fit_program_model(
@@ -99,13 +112,11 @@ def fit_program_model(
     _check(table)
     table = _sampled(table, seed)
     vocabulary = vocabulary_of(table.programs)
-    encoded = encode(table.programs, vocabulary)
-    logarithms = np.log(np.stack([column.values for column in table.columns], axis=1))
-    mean, spread = np.nanmean(logarithms, axis=0), np.nanstd(logarithms, axis=0)
-    rows = _Rows(encoded, bag(encoded, len(vocabulary)), (logarithms - mean) / spread, len(vocabulary))
+    rows, spread = _rows(table, vocabulary)
     origin = np.array(table.origin)
     names, count = np.unique(origin, return_counts=True)
     mutant = np.random.Generator(np.random.Philox(key=seed)).permutation(len(origin)) % FOLDS
+    everything = np.ones(len(origin), np.bool_)
     with threadpool_limits(1):
         progress("scoring on new mutants")
         by_mutant = _out_of_fold(rows, mutant, seed)
@@ -114,27 +125,44 @@ def fit_program_model(
             progress(f"scoring on {len(names)} new programs")
             by_program = _out_of_fold(rows, np.searchsorted(names, origin), seed)
         progress("fitting")
-        fit = _fit(rows, seed)
-    targets, chosen = [], []
-    for index, column in enumerate(table.columns):
-        target, regressor = _target(column, index, logarithms[:, index], origin, fit, by_mutant, by_program)
-        targets.append(target)
-        chosen.append(regressor)
+        fit = _fit(rows, everything, seed)
+    scored = _Scored(rows, spread, origin, by_mutant, by_program)
+    targets = tuple(_target(column, index, fit, scored) for index, column in enumerate(table.columns))
+    chosen = tuple(fit.regressors[target.model, index] for index, target in enumerate(targets))
     used = any(target.model == "plane + convolution" for target in targets)
     known = {str(name): int(n) for name, n in zip(names, count, strict=True)}
-    card = Card(VERSION, seed, vocabulary, known, tuple(targets), versions(("numpy", "scikit-learn", "torch")))
-    return ProgramModel(card, tuple(chosen), fit.convolution if used else None)
+    card = Card(VERSION, seed, vocabulary, known, targets, versions(("numpy", "scikit-learn", "torch")))
+    return ProgramModel(card, chosen, fit.sizes, fit.convolution if used else None)
+
+
+def _rows(table: ProgramTable, vocabulary: tuple[str, ...]) -> tuple[_Rows, Array]:
+    """Return what fits take, and the spread of each target (T,)."""
+    encoded = encode(table.programs, vocabulary)
+    features = bag(encoded, len(vocabulary))
+    original = np.array([table.original[name] for name in table.origin])
+    values = np.log(np.stack([column.values for column in table.columns], axis=1))
+    changes = values - values[original]
+    spread = np.sqrt(np.nanmean(changes**2, axis=0))
+    steps = features - features[original]
+    return _Rows(encoded, original, steps, size_features(encoded), changes / spread, values, len(vocabulary)), spread
 
 
 def _check(table: ProgramTable) -> None:
     if len(table.origin) != len(table.programs):
         raise DataError(f"{len(table.origin)} origins for {len(table.programs)} programs", "name one for each")
+    for name in set(table.origin):
+        row = table.original.get(name, -1)
+        if not 0 <= row < len(table.programs) or table.origin[row] != name:
+            raise DataError(f"the original of {name!r} is not among the programs", "name the row of each original")
     if not table.columns:
         raise UsageError("there is nothing to learn", "name at least one number")
     for column in table.columns:
         if column.values.shape != (len(table.programs),):
             raise DataError(f"{column.name!r} has {column.values.size} values for {len(table.programs)} programs",
                             "one value a program")  # fmt: skip
+        lost = [name for name, row in table.original.items() if not np.isfinite(column.values[row])]
+        if lost:
+            raise DataError(f"{column.name!r} of the original of {lost[0]!r} is unknown", "others compare with it")
         values = column.values[np.isfinite(column.values)]
         if len(values) < LEAST_MUTANTS:
             raise UsageError(
@@ -152,91 +180,101 @@ def _sampled(table: ProgramTable, seed: int) -> ProgramTable:
     if len(table.programs) <= MOST_MUTANTS:
         return table
     draw = np.random.Generator(np.random.Philox(key=seed)).permutation(len(table.programs))
-    kept = np.sort(draw[:MOST_MUTANTS])
+    kept = np.union1d(draw[:MOST_MUTANTS], list(table.original.values()))
     return ProgramTable(
         tuple(table.programs[k] for k in kept),
         tuple(table.origin[k] for k in kept),
+        {name: int(np.searchsorted(kept, row)) for name, row in table.original.items()},
         tuple(column._replace(values=column.values[kept]) for column in table.columns),
     )
 
 
-def _fit(rows: _Rows, seed: int) -> _Fit:
-    """Return every kind of model fitted on ``rows``."""
+def _fit(rows: _Rows, train: NDArray[np.bool_], seed: int) -> _Fit:
+    """Return every kind of model fitted on the rows ``train`` (N,)."""
     regressors: dict[tuple[Kind, int], Regressor] = {}
-    rest = np.full_like(rows.wanted, np.nan)
-    for target in range(rows.wanted.shape[1]):
-        known = np.isfinite(rows.wanted[:, target])
-        features, wanted = rows.features[known], rows.wanted[known, target]
-        plane = fit_plane(features, wanted)
-        rest[known, target] = wanted - plane.predict(features)
+    sizes = []
+    rest = np.full_like(rows.changes, np.nan)
+    for target, changes in enumerate(rows.changes.T):
+        known = train & np.isfinite(changes)
+        steps, wanted = rows.steps[known], changes[known]
+        plane = fit_plane(steps, wanted)
+        rest[known, target] = wanted - plane.predict(steps)
         regressors["plane", target] = regressors["plane + convolution", target] = plane
-        regressors["plane + boosting", target] = fit_candidate(Candidate(True, "boosting"), features, wanted, seed)
-    return _Fit(regressors, fit_convolution(rows.encoded, rows.names, rest, seed))
+        regressors["plane + boosting", target] = fit_candidate(Candidate(True, "boosting"), steps, wanted, seed)
+        regressors[POWERS, target] = fit_plane((rows.sizes - rows.sizes[rows.original])[known], wanted)
+        sizes.append(fit_plane(rows.sizes[known], rows.values[known, target]))
+    network = fit_convolution(rows.encoded, rows.original, rows.names, rest, seed)
+    return _Fit(regressors, tuple(sizes), network)
 
 
 def _out_of_fold(rows: _Rows, fold: NDArray[np.intp], seed: int) -> dict[str, Array]:
-    """Return model -> predictions (N, T) of each row by models that saw nothing of its fold."""
-    found = {kind: np.empty_like(rows.wanted) for kind in ("constant", "work and bytes", *KINDS)}
+    """Return model -> standardised changes (N, T) of each row by models that saw nothing of its fold."""
+    found = {kind: np.zeros_like(rows.changes) for kind in (CONSTANT, *KINDS, SIZE)}
+    sizes = rows.sizes[rows.original]
     for number in np.unique(fold):
-        inside, outside = fold != number, fold == number
-        train, test = rows.take(inside), rows.take(outside)
-        fit = _fit(train, seed)
-        bent = fit.convolution.predict(test.encoded)
-        found["constant"][outside] = np.nanmedian(train.wanted, axis=0)
-        found["work and bytes"][outside] = _work_and_bytes(train, test)
-        for kind in KINDS:
-            for target in range(rows.wanted.shape[1]):
-                found[kind][outside, target] = fit.predict(kind, target, test, bent)
+        outside = fold == number
+        fit = _fit(rows, ~outside, seed)
+        bent = fit.convolution.predict(rows.encoded)
+        bent = (bent - bent[rows.original])[outside]
+        for target in range(rows.changes.shape[1]):
+            found[CONSTANT][outside, target] = np.nanmedian(rows.changes[~outside, target])
+            found[SIZE][outside, target] = fit.sizes[target].predict(sizes[outside])
+            for kind in KINDS:
+                regressor = fit.regressors[kind, target]
+                steps = (rows.sizes - sizes)[outside] if kind == POWERS else rows.steps[outside]
+                said = regressor.predict(steps) - regressor.predict(np.zeros_like(steps[:1]))
+                found[kind][outside, target] = said + (bent[:, target] if kind == "plane + convolution" else 0.0)
     return found
 
 
-def _work_and_bytes(train: _Rows, test: _Rows) -> Array:
-    """Return what a plane of two logarithms, multiply-adds and bytes, fitted on ``train`` says of ``test``, (N, T)."""
-    parts = [np.log1p(np.stack(work_and_bytes(rows.encoded), axis=1)).astype(np.float32) for rows in (train, test)]
-    columns = []
-    for wanted in train.wanted.T:
-        known = np.isfinite(wanted)
-        columns.append(fit_plane(parts[0][known], wanted[known]).predict(parts[1]))
-    return np.stack(columns, axis=1)
+class _Scored(NamedTuple):
+    """Predictions of held-out rows, and what they are compared with."""
 
+    rows: _Rows
+    spread: Array
+    origin: NDArray[np.str_]
+    by_mutant: dict[str, Array]
+    by_program: dict[str, Array] | None
 
-def _target(
-    column: Column, index: int, logarithm: Array, origin: NDArray[np.str_], fit: _Fit,
-    by_mutant: dict[str, Array], by_program: dict[str, Array] | None,
-) -> tuple[Target, Regressor]:  # fmt: skip
-    """Return the card's entry of one number, and its regressor: of the kind with the smallest error where it counts."""
-    known = np.isfinite(logarithm)
-    mean, spread = float(logarithm[known].mean()), float(logarithm[known].std())
+    def known(self, index: int) -> NDArray[np.bool_]:
+        """Return the mutants that have a value: originals, which are right by themselves, do not count."""
+        rows = self.rows
+        mutants: NDArray[np.bool_] = np.arange(len(rows.original)) != rows.original
+        return mutants & np.isfinite(rows.changes[:, index])
 
-    def scored(found: dict[str, Array] | None) -> dict[str, Score]:
+    def scores(self, found: dict[str, Array] | None, index: int) -> dict[str, Score]:
         if found is None:
             return {}
+        known, spread = self.known(index), self.spread[index]
+        truth = spread * self.rows.changes[known, index]
         return {
-            kind: _score(mean + spread * standard[known, index], logarithm[known], origin[known])
-            for kind, standard in found.items()
+            kind: _score(spread * changes[known, index], truth, self.origin[known])
+            for kind, changes in found.items()
+            if kind != SIZE
         }
 
-    new_programs, new_mutants = scored(by_program), scored(by_mutant)
-    decides, outside = (new_programs, by_program) if by_program is not None else (new_mutants, by_mutant)
-    best = min(KINDS, key=lambda kind: decides[kind].mape)
-    error = np.abs(mean + spread * outside[best][known, index] - logarithm[known])
-    half = float(np.quantile(error, COVERAGE, method="higher"))
+
+def _target(column: Column, index: int, fit: _Fit, scored: _Scored) -> Target:
+    """Return the card's entry of one number, with the model of the smallest error where it counts."""
+    rows, spread, known = scored.rows, scored.spread[index], scored.known(index)
+    new_programs, new_mutants = scored.scores(scored.by_program, index), scored.scores(scored.by_mutant, index)
+    best = min(KINDS, key=lambda kind: (new_programs or new_mutants)[kind].mape)
+    outside = scored.by_program if scored.by_program is not None else scored.by_mutant
+    said = spread * outside[best][known, index]
+    half = _half(said - spread * rows.changes[known, index])
+    unmeasured = None
+    if scored.by_program is not None:
+        unmeasured = _half(scored.by_program[SIZE][known, index] + said - rows.values[known, index])
     regressor = fit.regressors[best, index]
     depth, offset = (regressor.trees.depth, regressor.trees.offset) if regressor.trees is not None else (0, 0.0)
-    told = Target(
-        column.name,
-        column.unit,
-        mean,
-        spread,
-        best,
-        regressor.intercept,
-        depth,
-        offset,
-        half,
-        new_programs,
-        new_mutants,
-    )
-    return told, regressor
+    return Target(
+        column.name, column.unit, float(spread), best, regressor.intercept, depth, offset, fit.sizes[index].intercept,
+        half, unmeasured, new_programs, new_mutants,
+    )  # fmt: skip
+
+
+def _half(error: Array) -> float:
+    return float(np.quantile(np.abs(error), COVERAGE, method="higher"))
 
 
 def _score(predicted: Array, logarithm: Array, origin: NDArray[np.str_]) -> Score:

@@ -82,12 +82,24 @@ def _fused_cost(program: Program) -> float:
 def _table(count: int, origins: int, seed: int = 0) -> ProgramTable:
     generator = np.random.default_rng(seed)
     kinds = np.arange(count) % origins
-    programs = tuple(_random_program(generator, int(kind)) for kind in kinds)
+    programs = list(_random_program(generator, int(kind)) for kind in kinds)
+    for row in range(origins, count):
+        programs[row] = _mutant(generator, programs[int(kinds[row])])
     runtime = np.array([_fused_cost(program) for program in programs])
     flops = np.array([sum(2.0 * math.prod(t.shape) for t in program) for program in programs])
-    return ProgramTable(
-        programs, tuple(f"program-{k}" for k in kinds), (Column("runtime", "s", runtime), Column("flops", "", flops))
-    )
+    names = tuple(f"program-{k}" for k in kinds)
+    first = {f"program-{k}": k for k in range(origins)}
+    return ProgramTable(tuple(programs), names, first, (Column("runtime", "s", runtime), Column("flops", "", flops)))
+
+
+def _mutant(generator: np.random.Generator, program: Program) -> Program:
+    """A program with a few operations removed, doubled or moved."""
+    found = list(program)
+    for _ in range(int(generator.integers(2, 7))):
+        one = found.pop(int(generator.integers(len(found))))
+        for _ in range(int(generator.integers(3))):
+            found.insert(int(generator.integers(len(found) + 1)), one)
+    return tuple(found)
 
 
 @pytest.fixture(scope="module")
@@ -100,27 +112,31 @@ def test_order_matters_and_the_convolution_sees_it(model: ProgramModel) -> None:
     assert runtime.new_mutants["plane + convolution"].mape < 0.8 * runtime.new_mutants["plane"].mape
     assert runtime.new_mutants["plane"].mape < runtime.new_mutants["constant"].mape
     best = runtime.new_programs[runtime.model]
-    assert best.mape == min(runtime.new_programs[k].mape for k in ("plane", "plane + boosting", "plane + convolution"))
+    assert best.mape == min(score.mape for kind, score in runtime.new_programs.items() if kind != "constant")
+    assert best.mape < runtime.new_programs["constant"].mape
     assert best.rank is not None
-    assert best.rank > 0.8
+    assert best.rank > 0.6
 
 
 def test_predictions_of_what_was_never_seen(model: ProgramModel, tmp_path: Path) -> None:
-    unseen = _table(200, 3, seed=9)
-    found = model.predict(unseen.programs)
-    truth = unseen.columns[0].values
+    unseen = _table(200, 1, seed=9)
+    truth, start = unseen.columns[0].values, unseen.programs[0]
+    found = model.predict(unseen.programs, start, {"runtime": float(truth[0])})
     runtime = found["runtime"]
-    assert np.mean((runtime.low <= truth) & (truth <= runtime.high)) > 0.8
+    assert runtime.value[0] == pytest.approx(truth[0], rel=1e-5)  # the original is what it was measured to be
+    assert np.mean((runtime.low <= truth) & (truth <= runtime.high)) > 0.75
     assert (runtime.low < runtime.value).all()
     assert (runtime.value < runtime.high).all()
     assert np.mean(np.abs(runtime.value / truth - 1.0)) < 0.25
-    alone = model.predict(unseen.programs[:1])["runtime"].value  # padding changes nothing but the order of sums
-    assert alone == pytest.approx(runtime.value[:1], rel=1e-5)
+    alone = model.predict(unseen.programs[1:2], start, {"runtime": float(truth[0])})["runtime"].value
+    assert alone == pytest.approx(runtime.value[1:2], rel=1e-4)  # padding changes nothing but the order of sums
+    free = model.predict(unseen.programs, start)["runtime"]
+    assert (free.high / free.low > runtime.high / runtime.low).all()  # not having measured costs certainty
 
     write_program_model(tmp_path / "m.npz", model)
     again = load_program_model(tmp_path / "m.npz")
     assert again.card == model.card
-    for name, prediction in again.predict(unseen.programs).items():
+    for name, prediction in again.predict(unseen.programs, start, {"runtime": float(truth[0])}).items():
         assert (prediction.value == found[name].value).all()
 
 
@@ -132,17 +148,22 @@ def test_equal_fits_are_equal_files(tmp_path: Path) -> None:
 
 
 def test_two_programs_say_nothing_of_a_third() -> None:
-    card = fit_program_model(_table(64, 2)).card
+    model = fit_program_model(_table(64, 2))
+    card = model.card
     assert card.programs == {"program-0": 32, "program-1": 32}
     assert all(target.new_programs == {} and target.new_mutants for target in card.targets)
+    program = _table(1, 1).programs[0]
+    with pytest.raises(UsageError, match="2 programs only"):
+        model.predict([program], program)
 
 
 def test_unknown_values_are_left_out() -> None:
     table = _table(96, 1)
     holes = table.columns[0].values.copy()
-    holes[::3] = np.nan
+    holes[1::3] = np.nan
     model = fit_program_model(table._replace(columns=(table.columns[0]._replace(values=holes),)))
-    assert np.isfinite(model.predict(table.programs)["runtime"].value).all()
+    found = model.predict(table.programs, table.programs[0], {"runtime": 1e-3})["runtime"]
+    assert np.isfinite(found.value).all()
 
 
 def test_numpy_says_what_torch_learned() -> None:
@@ -150,11 +171,12 @@ def test_numpy_says_what_torch_learned() -> None:
     table = _table(120, 1)
     vocabulary = vocabulary_of(table.programs)
     encoded = encode(table.programs, vocabulary)
-    wanted = np.log(table.columns[0].values)[:, None]
-    wanted = (wanted - wanted.mean()) / wanted.std()
-    network = fit_convolution(encoded, len(vocabulary), wanted, seed=0)
-    error: Array = network.predict(encoded) - wanted
-    assert np.sqrt(np.mean(error**2)) < 0.35  # of a standard deviation; a wrong forward pass would be at 1
+    wanted = np.log(table.columns[0].values / table.columns[0].values[0])[:, None]
+    wanted /= wanted.std()
+    network = fit_convolution(encoded, np.zeros(120, np.intp), len(vocabulary), wanted, seed=0)
+    said = network.predict(encoded)
+    error: Array = said - said[0] - wanted
+    assert np.sqrt(np.mean(error**2)) < 0.4  # of a standard deviation; a wrong forward pass would be at 1
 
 
 def _refused(table: ProgramTable) -> str:
@@ -166,6 +188,9 @@ def _refused(table: ProgramTable) -> str:
 def test_what_cannot_be_learned_is_refused() -> None:
     table = _table(80, 2)
     column = table.columns[0]
+    unknown = column._replace(values=np.where(np.arange(80) > 0, column.values, np.nan))
+    assert "of the original of 'program-0'" in _refused(table._replace(columns=(unknown,)))
+    assert "the original of 'program-1' is not" in _refused(table._replace(original={"program-0": 0}))
     few = column._replace(values=np.where(np.arange(80) < 10, column.values, np.nan))
     assert "10 programs only" in _refused(table._replace(columns=(few,)))
     level = column._replace(values=np.ones(80))
