@@ -1,4 +1,4 @@
-"""``codesign costmodels fit --from-run`` of program searches: learn what edits do to a program's cost, and say how well."""
+"""``codesign costmodels fit --from-run`` of program searches: learn what edits do to the cost of a program."""
 
 from __future__ import annotations
 
