@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	"$(PYTHON)" -m venv "$(VENV)"
 	@# torch first and by its exact version: whatever depends on it then takes the same build
 	"$(BIN)/python" -m pip install --quiet -c constraints.txt torch
-	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[dev]'
+	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[dev,mlir]'
 	@# pip compiles what it copies, and an editable installation copies nothing
 	"$(BIN)/python" -m compileall -q codesign profilers costmodels search targets
 	@touch "$(STAMP)"

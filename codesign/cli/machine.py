@@ -22,8 +22,9 @@ EXTRAS = {  # import name -> (extra that installs it, what it is for)
     "pynvml": ("nvml", "energy and clocks of NVIDIA GPUs"),
     "transformers": ("hf", "models built from a Hugging Face config.json"),
     "onnx": ("onnx", "ONNX models"),
-    "torch_mlir": ("mlir", "MLIR from torch modules"),
-    "jax": ("mlir", "MLIR from JAX functions"),
+    "torch_mlir": ("mlir", "StableHLO programs of torch modules"),
+    "jax": ("mlir", "compiling and timing StableHLO programs"),
+    "iree": ("iree", "StableHLO programs through IREE, experimental"),
     "gymnasium": ("gym", "search spaces as environments"),
     "playwright": ("dev", "tests of the HTML report in a browser"),
 }

@@ -93,7 +93,7 @@ def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     console = result_console()
     console.print(front_table(sheet, console.width))
     verification = run.front.get("verification")
-    if verification:
+    if verification and "median_error_before" in verification:  # other searches verify otherwise, and show it
         show_tables([verification_table(verification)])
         for line in verification_lines(run.path, verification):
             note(ctx, line)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from codesign.search.mlir.backends.protocol import Backend, Costs, Executable, output_digest
 from codesign.search.mlir.graph import Graph, Refused
 from codesign.search.mlir.store import Store
-from codesign.search.mlir.tasks.quality import Error, check_outputs
+from codesign.search.mlir.tasks.quality import Error, check_outputs, check_useful
 from codesign.search.mlir.tasks.task import Task
 
 TINY_STEPS = 4
@@ -74,7 +74,7 @@ class Evaluator:
             forward: Of a training step: the program that answers with the weights.
 
         Raises:
-            DataError: its outputs cannot be answers to the samples.
+            DataError: its outputs cannot be answers to the samples, or are no better than none.
         """
         self.program, self.backend, self.task, self.store = program, backend, task, store
         self.original = backend.compile(program.realise(()))
@@ -88,7 +88,10 @@ class Evaluator:
         self._trivial = task.judge.trivial(task.samples("search").y).value
         self._mixes = False
         answers = self.answers(self.original, "search")
-        check_outputs(answers, task.samples("search"), "the program")
+        samples = task.samples("search")
+        check_outputs(answers, samples, "the program")
+        check_useful(task.judge, answers, samples, "the program")
+        self.costs = self.original.costs
         self._mixes = bool(self._looks(self.original, self._tiny(self.original)))  # then mutants may do so too
 
     # --- answers --------------------------------------------------------------------------------------------------
@@ -145,8 +148,7 @@ class Evaluator:
             self._chunks[part] = []
             for start in range(0, len(x), size):
                 chunk = x[start : start + size]
-                full = chunk if len(chunk) == size else np.concatenate([chunk, x[np.arange(size - len(chunk)) % len(x)]])
-                self._chunks[part].append((self.original.load([full]), len(chunk)))
+                self._chunks[part].append((self.original.load([filled(chunk, size)]), len(chunk)))
         return self._chunks[part]
 
     # --- the cascade ----------------------------------------------------------------------------------------------
@@ -228,17 +230,20 @@ class Evaluator:
         answers = tiny[0]
         if (answers == answers[:1]).all():
             return "the output is constant"
-        x = self.task.samples("search").x[: len(answers)]
-        size = self.task.batch
-        moved = np.roll(x, 1, axis=0)
-        full = moved if len(moved) == size else np.concatenate([moved, x[np.arange(size - len(moved)) % len(x)]])
-        again = executable.fetch(executable.call(self.runner.arguments(self.original.load([full])))[:1])[0][: len(x)]
+        moved = np.roll(self.task.samples("search").x[: len(answers)], 1, axis=0)
+        data = self.original.load([filled(moved, self.task.batch)])
+        again = executable.fetch(executable.call(self.runner.arguments(data))[:1])[0][: len(answers)]
         if np.array_equal(again, answers):
             return "the output does not depend on the input"
         tolerance = ALIKE * float(np.abs(answers).max())
         if not np.allclose(again, np.roll(answers, 1, axis=0), rtol=ALIKE, atol=tolerance):
             return "the answer to a row depends on its place or on the other rows"
         return ""
+
+
+def filled(rows: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return rows as a whole batch: the first ones repeat where they are too few."""
+    return rows if len(rows) == size else rows[np.arange(size) % len(rows)]
 
 
 def text_digest(realised: Any) -> str:

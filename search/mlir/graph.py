@@ -78,8 +78,8 @@ class Operation(msgspec.Struct, frozen=True):
 
     @property
     def short(self) -> str:
-        """The name without its dialect."""
-        return self.name.split(".", 1)[1]
+        """The name without its dialect and without torch's ``default``."""
+        return self.name.split(".", 1)[1].removesuffix(".default")
 
     def __str__(self) -> str:
         return f"{self.short} #{self.uid}"

@@ -13,9 +13,9 @@ from codesign.errors import DataError, UsageError, nearest
 from codesign.search.mlir.backends.registry import DIALECTS
 from codesign.search.mlir.programs import AtenProgram, Program, StableHloProgram, load_program
 from codesign.search.mlir.settings import ProgramSpec
-from codesign.search.mlir.tasks.digits import MODELS, RATE, batches, network, trained, training_digits
 from codesign.search.mlir.tasks.digits import BATCH as DIGITS_BATCH
-from codesign.search.mlir.tasks.quality import Judge
+from codesign.search.mlir.tasks.digits import MODELS, RATE, batches, network, trained, training_digits
+from codesign.search.mlir.tasks.quality import Judge, check_outputs
 from codesign.search.mlir.tasks.samples import Samples, Splits, named_samples, split
 from codesign.search.mlir.tasks.task import Task
 
@@ -75,7 +75,7 @@ def prepare(asked: ProgramSpec) -> Prepared:
         raise UsageError(f"unknown model {asked.model!r}", f"{nearest(asked.model, MODELS)}, {forms}")
     made = _made(asked.model)
     if isinstance(made, tuple):
-        return _training(asked, *made, None)
+        return _training(asked, made[0], made[1], None)
     return _inference(asked, made)
 
 
@@ -127,6 +127,8 @@ def _inference(asked: ProgramSpec, module: torch.nn.Module) -> Prepared:
     samples = _cast(named_samples(asked.data), _dtype(module))
     example = torch.from_numpy(samples.x[np.arange(asked.batch) % len(samples)])
     program = _kind(asked).from_module(module.eval(), [example], asked.model)
+    with torch.no_grad():
+        check_outputs(module(example).numpy(), samples.take(np.arange(asked.batch) % len(samples)), asked.model)
     return Prepared(program, Task("inference", Judge.of(samples), _splits(asked, samples), asked.batch))
 
 

@@ -19,7 +19,7 @@ from codesign.search.constraints import parse_where, violations
 from codesign.search.mlir.prepare import Prepared, prepare
 from codesign.search.mlir.settings import EXTRAS, GIB, OBJECTIVES, ProgramSpec, checked
 from codesign.search.mlir.space import EditSpace
-from codesign.search.problem import Metric, Points, Problem, Results, Stage, Status
+from codesign.search.problem import Command, Details, Metric, Points, Problem, Results, Stage, Status
 from codesign.strict_yaml import convert
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class ProgramSearch(Problem):
         self.space: EditSpace = EditSpace(program.graph, length=self.asked.most_edits)
         wanted = tuple(dict.fromkeys(self.asked.objectives))
         self.objectives = tuple(OBJECTIVES[name] for name in wanted)
-        others = (Metric(name, o.unit, o.functional_unit) for name, o in OBJECTIVES.items() if name not in wanted)
+        others = tuple(Metric(name, o.unit, o.functional_unit) for name, o in OBJECTIVES.items() if name not in wanted)
         self.metrics = (*others, *EXTRAS)
-        units = {one.name: one.unit for one in (*self.objectives, *self.metrics)}
+        units = {o.name: o.unit for o in self.objectives} | {m.name: m.unit for m in self.metrics}
         self.constraints = tuple(parse_where(text, units) for text in self.asked.where)
         self.timed = "runtime" in wanted or any(limit.metric in ("runtime", "speedup") for limit in self.constraints)
         self.deterministic = not self.timed
@@ -90,9 +90,13 @@ class ProgramSearch(Problem):
             "flops, bytes, operations, temporary memory: the compiler's account of one run",
         ]
         if self.timed:
-            lines.append("runtime: that of the original over the speed-up of the shortest turns, taken in turns on one processor")
+            lines.append(
+                "runtime: that of the original over the speed-up of the shortest turns, taken in turns on one processor"
+            )
         if task.kind == "training":
-            lines.append(f"a training step is judged by its weights after {task.steps} steps, in the original forward pass")
+            lines.append(
+                f"a training step is judged by its weights after {task.steps} steps, in the original forward pass"
+            )
         return tuple(lines)
 
     # --- evaluation ---------------------------------------------------------------------------------------------
@@ -175,6 +179,15 @@ class ProgramSearch(Problem):
         """Return the original program: no edit."""
         return self.space.rows_of([()])
 
+    def describe(self, point: Points) -> Details:
+        """Return what each edit of a mutant does."""
+        from codesign.search.mlir.explain import explain
+
+        edits = self.space.edits(point)
+        lines = [one.sentence for one in explain(self.prepared.program.graph, edits)]
+        changes = self.space.rows(np.atleast_2d(point))[0]["changes"]
+        return Details(commands=(Command("Edits", changes),) if lines else (), notes=tuple(lines))
+
     def fingerprint(self) -> dict[str, str]:
         """Return the digests of program, weights and data."""
         found = {"program and weights": self.prepared.program.fingerprint, "data": self.prepared.task.fingerprint}
@@ -188,7 +201,7 @@ class ProgramSearch(Problem):
         return built
 
     def worker_spec(self) -> dict[str, Any]:
-        """Return the question and where program and task lie: workers need neither torch's tracer nor the user's code."""
+        """Return the question, and where program and task lie: workers need no tracer and no code of the user."""
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="codesign-mlir-")
             self.prepared.save(Path(self._scratch.name))

@@ -7,15 +7,14 @@ called faster only where its interval lies above the band, and its quality is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from codesign.search.executor import Executor
-from codesign.search.mlir.evaluate import Verdict
+from codesign.search.mlir.edits import Edit
 from codesign.search.mlir.graph import Refused
 from codesign.search.mlir.problem import ProgramSearch
 from codesign.search.mlir.timing import LEAST_GAIN, ROUNDS, band_of, side_by_side
@@ -55,6 +54,19 @@ class Member(msgspec.Struct, frozen=True):
         """Whether it is faster beyond noise."""
         return not self.reason and self.low > max(self.band, LEAST_GAIN)
 
+    @property
+    def sound(self) -> bool:
+        """Whether it runs, and answers with numbers on all data."""
+        return not self.reason and bool(np.isfinite([self.selection_error, self.report_error]).all())
+
+    def within(self, original: Member, lost: float) -> bool:
+        """Return whether it answers the selection data at most ``lost`` worse than the original."""
+        return self.sound and self.selection_error <= original.selection_error + lost
+
+    def better(self, original: Member) -> bool:
+        """Return whether it answers better beyond chance: better on the selection, intervals on the report apart."""
+        return self.sound and self.selection_error < original.selection_error and self.report_high < original.report_low
+
 
 FIELDS = tuple(field for field in Member.__struct_fields__ if field != "reason")
 
@@ -62,10 +74,10 @@ FIELDS = tuple(field for field in Member.__struct_fields__ if field != "reason")
 class Remeasure(ProgramSearch):
     """The same program and task, asked another question: what is each of these points worth, measured with care?"""
 
-    def __init__(self, *, timed_again: bool = True, **given: Any) -> None:
-        """Set up as the search was; without ``timed_again`` only qualities and costs are worked out again."""
+    def __init__(self, *, seconds: float = SECONDS, **given: Any) -> None:
+        """Set up as the search was; with no ``seconds`` only qualities and costs are worked out again."""
         super().__init__(**given)
-        self.timed_again = timed_again
+        self.seconds = seconds
         self.objectives = (Objective("report_error"),)
         self.metrics = tuple(Metric(name) for name in FIELDS)
         self.constraints = ()
@@ -73,7 +85,7 @@ class Remeasure(ProgramSearch):
 
     def spec(self) -> dict[str, Any]:
         """Return the question as JSON types."""
-        return {**super().spec(), "timed_again": self.timed_again}
+        return {**super().spec(), "seconds": self.seconds}
 
     def _evaluated(self, point: Points, stage: int) -> Results:
         assert self._worker is not None
@@ -88,15 +100,15 @@ class Remeasure(ProgramSearch):
             for part, found in answers.items()
         }
         found = dict.fromkeys(FIELDS, np.nan)
-        if self.timed_again:
+        if self.seconds:
             original = evaluator.call(evaluator.original)
-            same = side_by_side(original, evaluator.call(evaluator.compiled(())[0]), rounds=ROUNDS, budget=SECONDS)
-            pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=SECONDS)
+            same = side_by_side(original, evaluator.call(evaluator.compiled(())[0]), rounds=ROUNDS, budget=self.seconds)
+            pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=self.seconds)
             found |= {
                 "speedup": pair.ratio, "low": pair.low, "high": pair.high, "band": band_of(same),
                 "runtime": pair.second.median, "rounds": float(pair.first.turns), "other_work": pair.first.others,
             }  # fmt: skip
-        costs = Verdict(costs=executable.costs).costs
+        costs = executable.costs
         found |= {
             "search_error": judged["search"].value, "selection_error": judged["selection"].value,
             "report_error": judged["report"].value, "report_low": judged["report"].low,
@@ -110,45 +122,40 @@ class Remeasure(ProgramSearch):
         )
 
 
-def again(problem: ProgramSearch, points: Points, *, timed: bool = True, workers: int = 1) -> list[Member]:
-    """Return the members ``points`` measured again, in worker processes, timed one after the other.
+class Bench:
+    """Measures points again in a worker process of its own; use it as a context manager."""
 
-    Args:
-        problem: The search that found them.
-        points: (N, D) rows of its space.
-        timed: Whether to time them; qualities and costs come at once.
-        workers: Processes that work out qualities.
-    """
-    asked = Remeasure(prepared=problem.prepared, timed_again=timed, **problem.spec())
-    found: dict[int, Member] = {}
-    with Executor(asked, workers=1 if timed else workers, timeout=TIMEOUT_S) as executor:
-        for place, results in executor.each(points):
+    def __init__(self, problem: ProgramSearch, *, seconds: float = SECONDS) -> None:
+        """Set up.
+
+        Args:
+            problem: The search that found the points.
+            seconds: For the pairs of a member, at least; 0 to work out qualities and costs alone.
+        """
+        self._executor = Executor(
+            Remeasure(prepared=problem.prepared, seconds=seconds, **problem.spec()), timeout=TIMEOUT_S
+        )
+        self._space = problem.space
+
+    def points(self, points: Points) -> list[Member]:
+        """Return the members ``points`` (N, D), in their order; one after the other, nothing else runs beside them."""
+        found: dict[int, Member] = {}
+        for place, results in self._executor.each(points):
             values = {name: float(results.metrics[name][0]) for name in FIELDS}
             ok = results.status[0] == Status.OK
             found[place] = Member(**values, reason="" if ok else results.reasons[int(results.reason[0])])
-    return [found[place] for place in range(len(points))]
+        return [found[place] for place in range(len(points))]
 
+    def edits(self, edits: Sequence[Edit]) -> Member:
+        """Return the member that a set of edits makes."""
+        return self.points(self._space.rows_of([tuple(edits)]))[0]
 
-def within(member: Member, original: Member, lost: float) -> bool:
-    """Return whether a member loses at most ``lost`` of the selection quality, and is sound on the report data."""
-    return not member.reason and member.selection_error <= original.selection_error + lost
+    def __enter__(self) -> Bench:
+        return self
 
-
-def rows(ids: Sequence[int], members: Sequence[Member], texts: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return what a report lists of each member."""
-    return [
-        {
-            "design": f"#{identity}", "edits": text, "speedup": m.speedup, "low": m.low, "high": m.high,
-            "noise": m.band, "faster": m.faster, "runtime": m.runtime, "unit": "s", "rounds": m.rounds,
-            "search_error": m.search_error, "selection_error": m.selection_error, "report_error": m.report_error,
-            "flops": m.flops, "other_work": m.other_work, "reason": m.reason,
-        }
-        for identity, m, text in zip(ids, members, texts, strict=True)
-    ]  # fmt: skip
+    def __exit__(self, *_: object) -> None:
+        self._executor.close()
 
 
 def _number(value: float | None) -> float:
     return np.nan if value is None else value
-
-
-__all__ = ["Member", "Path", "Remeasure", "again", "rows", "within"]

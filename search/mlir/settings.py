@@ -71,7 +71,9 @@ def checked(asked: ProgramSpec) -> ProgramSpec:
         raise UsageError("no objective given", "for example --objectives runtime,error")
     for name in asked.objectives:
         if name not in OBJECTIVES:
-            raise UsageError(f"unknown objective {name!r}", f"{nearest(name, OBJECTIVES)}; all: {', '.join(OBJECTIVES)}")
+            raise UsageError(
+                f"unknown objective {name!r}", f"{nearest(name, OBJECTIVES)}; all: {', '.join(OBJECTIVES)}"
+            )
     if asked.backend == "iree" and set(asked.objectives) & {"flops", "bytes", "operations"}:
         raise UsageError("IREE reports no FLOPs, bytes or operations", "search runtime,error, or use --backend xla")
     limits = {"batch": asked.batch, "steps": asked.steps, "most_edits": asked.most_edits}

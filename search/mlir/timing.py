@@ -9,13 +9,13 @@ lies wholly above that band is a gain.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from codesign.profilers.disturbance import Watch
 
@@ -83,8 +83,10 @@ def interval(values: NDArray[np.float64], coverage: float) -> tuple[float, float
     """
     ordered = np.sort(np.asarray(values, np.float64))
     # P(the median lies outside [x_k, x_n-1-k]) = 2 P(Binomial(n, 1/2) <= k): k is the largest that keeps the coverage
-    place = max(int(stats.binom.ppf((1.0 - coverage) / 2.0, len(ordered), 0.5)) - 1, 0)
-    return float(ordered[place]), float(np.median(ordered)), float(ordered[len(ordered) - 1 - place])
+    count, place, ways = len(ordered), 0, 1  # whole numbers: 2^n is beyond a float from n = 1024
+    while (ways := ways + math.comb(count, place + 1)) / 2 ** (count - 1) <= 1.0 - coverage:
+        place += 1
+    return float(ordered[place]), float(np.median(ordered)), float(ordered[count - 1 - place])
 
 
 def repeats_of(call: Call, shortest: float = SHORTEST_TURN_S) -> int:
@@ -131,8 +133,8 @@ def side_by_side(
     others = _others(watch, began)
     shortest = times.min(axis=0)
     least = float(shortest[0] / shortest[1])
-    first, second = (_runtime(times[:, place], others) for place in (0, 1))
-    return Speedup(ratio, low, high, least, first, second)
+    each = [_runtime(times[:, place], others) for place in (0, 1)]
+    return Speedup(ratio, low, high, least, *each)
 
 
 def band_of(same: Speedup) -> float:

@@ -28,7 +28,7 @@ REFERENCE = 10.0
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """Runtime in seconds: the original's over ``ratio``, the speed-up of the shortest turns, with an interval of pairs."""
+    """Seconds of a run: the original's over ``ratio``, the speed-up of the shortest turns; its interval is of pairs."""
 
     runtime: float
     ratio: float

@@ -45,9 +45,9 @@ class IreeBackend:
             from iree import runtime
             from iree.compiler.api import Session
         except ImportError:
-            raise EnvironmentLacks("the IREE back end needs iree-base-compiler and iree-base-runtime", INSTALL) from None
-        from importlib.metadata import version
-
+            raise EnvironmentLacks(
+                "the IREE back end needs iree-base-compiler and iree-base-runtime", INSTALL
+            ) from None
         from importlib.metadata import version
 
         self.device, self.version = device, f"iree {version('iree-base-compiler')}"

@@ -13,8 +13,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.search.mlir.graph import Refused
-
 Arrays = Sequence[NDArray[Any]]
 
 
@@ -34,9 +32,13 @@ class Costs(msgspec.Struct, frozen=True):
 class Executable(Protocol):
     """A compiled program."""
 
-    costs: Costs
     digest: str
     """Equal for programs that the compiler made the same code of; empty where the back end cannot tell."""
+
+    @property
+    def costs(self) -> Costs:
+        """What a run costs; eager back ends count in the first call."""
+        ...
 
     def load(self, arrays: Arrays) -> Any:
         """Return the arguments, in the program's order, on the device."""

@@ -49,18 +49,18 @@ class XlaBackend:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it refuses becomes a reason, not lines on stderr
         try:
             import jax
-            import jaxlib
+            from jaxlib.version import __version__ as found
         except ImportError:
             raise EnvironmentLacks("the XLA back end needs jaxlib", "pip install 'codesign[mlir]'") from None
-        self.device, self.version = device, f"jaxlib {jaxlib.__version__}"
+        self.device, self.version = device, f"jaxlib {found}"
         if device == "cpu":
-            jax.config.update("jax_platforms", "cpu")  # a plugin that finds no device would warn, or take its memory
+            jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]  # a plugin that finds no device would warn, or take its memory
         try:
             self._device = jax.devices(device)[0]
         except RuntimeError as error:
             hint = "pip install jax-cuda12-plugin of jaxlib's version, or leave --device out"
             raise EnvironmentLacks(f"XLA finds no {device} device: {one_line(error)}", hint) from None
-        self._probe(jaxlib.__version__)
+        self._probe(found)
 
     def _probe(self, version: str) -> None:
         try:

@@ -104,7 +104,7 @@ def _operation(uid: int, node: Any, values: dict[Any, int], kinds: dict[int, Ten
     numbers = [
         spec.name
         for spec in node.target._schema.arguments
-        if str(spec.type) in _VARIABLE and type(value := given.get(spec.name)) in (int, float) and math.isfinite(value)
+        if str(spec.type) in _VARIABLE and _finite(given.get(spec.name))
     ]
     constant = float(given[numbers[-1]]) if numbers else None
     if numbers:  # of several the last: eps after momentum, alpha after other
@@ -114,6 +114,11 @@ def _operation(uid: int, node: Any, values: dict[Any, int], kinds: dict[int, Ten
     wants = tuple(kinds[value] for value in operands)
     text = json.dumps([positional, named], separators=(",", ":"))
     return Operation(uid, name, tuple(operands), wants, _types(node, traced), text, constant, where)
+
+
+def _finite(value: Any) -> bool:
+    """Return whether an argument is a number that may change: no switch, not infinite."""
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 @lru_cache(maxsize=4096)

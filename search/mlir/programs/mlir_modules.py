@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from codesign.errors import DataError, EnvironmentLacks
+from codesign.errors import DataError, EnvironmentLacks, printable
 from codesign.search.mlir.graph import Argument, Graph, Operation, Output, Refused, Role, TensorType, pack
 
 SIMPLIFY = "inline,symbol-dce,canonicalize,cse,func.func(stablehlo-aggressive-simplification),canonicalize,cse"
@@ -35,9 +35,9 @@ def bindings() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=1)
 def context() -> Any:
-    """Return the MLIR context of this process, with StableHLO registered."""
+    """Return the MLIR context of this process, with StableHLO and its passes registered."""
     ir, _ = bindings()
-    from torch_mlir._mlir_libs import _stablehlo
+    from torch_mlir._mlir_libs import _stablehlo, _torchMlir  # noqa: F401  (importing the latter registers passes)
 
     made = ir.Context()
     _stablehlo.register_dialect(made)
@@ -63,13 +63,13 @@ def _first(message: str) -> str:
     """Return the first error of a diagnostic, on one line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     found = next((line for line in lines if "error:" in line), lines[0] if lines else "unknown error")
-    return re.sub(r'^error: |"-":', "line ", found)[:300]
+    return printable(re.sub(r'^error: |"-":', "line ", found), 300)
 
 
 def simplify(module: Any) -> None:
     """Inline, canonicalise and remove common subexpressions, in place."""
     _, passes = bindings()
-    with context():
+    with context():  # loads what registers the passes
         passes.PassManager.parse(f"builtin.module({SIMPLIFY})").run(module.operation)
 
 
@@ -80,11 +80,30 @@ def read_text(text: str, source: str) -> Any:
         DataError: it does not parse or verify.
     """
     try:
-        return parse(text.replace("arith.constant", "stablehlo.constant"))
+        return parse(_inline(text.replace("arith.constant", "stablehlo.constant")))
     except Refused as error:
         raise DataError(
             f"{source}: not a StableHLO program: {error.message}", "write it with torch-mlir or jax"
         ) from None
+
+
+_RESOURCE = re.compile(r'([\w.$-]+): "0x[0-9A-Fa-f]{8}([0-9A-Fa-f]*)"')
+
+
+def _inline(text: str) -> str:
+    """Return the text with the constants that stand in its resource section in their places, where XLA takes them.
+
+    A resource is written in hexadecimal, its alignment in the first four bytes.
+    """
+    program, mark, section = text.rpartition("{-#")
+    if not mark:
+        return text
+    held = dict(_RESOURCE.findall(section))
+    return re.sub(
+        r"dense_resource<([\w.$-]+)>",
+        lambda found: f'dense<"0x{held[found[1]]}">' if found[1] in held else found[0],
+        program,
+    )
 
 
 def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = ()) -> Graph:
@@ -104,6 +123,7 @@ def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = (
     if len(functions) != 1:
         raise DataError(f"{source}: expected one function, or one called main", "keep one entry function")
     block = functions[0].regions[0].blocks[0]
+    state = bindings()[0].AsmState(functions[0].operation)  # the names that values print with
     values: dict[Any, int] = {}
     names: dict[str, int] = {}
     heads = []
@@ -111,7 +131,7 @@ def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = (
         unnamed: tuple[str, Role] = (f"arg{index}", "data")
         name, role = arguments[index] if arguments else unnamed
         heads.append(Argument(name, _tensor(value.type, source), role))
-        values[value] = names[value.get_name()] = -1 - index
+        values[value] = names[value.get_name(state)] = -1 - index
     operations, outputs = [], []
     for uid, wrapped in enumerate(block.operations):
         one = wrapped.operation
@@ -120,7 +140,7 @@ def graph_of(module: Any, source: str, arguments: Sequence[tuple[str, Role]] = (
             continue
         operations.append(_operation(uid, one, values, names, source))
         for index, value in enumerate(one.results):
-            values[value] = names[value.get_name()] = pack(uid, index)
+            values[value] = names[value.get_name(state)] = pack(uid, index)
     return Graph("stablehlo", tuple(heads), tuple(operations), tuple(outputs))
 
 
@@ -219,6 +239,9 @@ _FILE = re.compile(r'"([^"]+)":(\d+):\d+')
 
 
 def place(location: str) -> str:
-    """Return ``module path file:line`` of an MLIR location; the outermost line of the user's, empty where unknown."""
+    """Return the module and source line of an MLIR location, the first of several; empty where unknown."""
     found = [(name, line) for name, line in _FILE.findall(location) if name != "-"]
-    return f"{found[0][0]}:{found[0][1]}" if found else ""
+    if not found:
+        return ""
+    name, line = found[0]
+    return printable(f"{name}:{line}" if line != "0" else name, 200)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from codesign.errors import DataError
 from codesign.search.mlir.dialects import TORCH_NAMES
-from codesign.search.mlir.edits import Edit
-from codesign.search.mlir.graph import Graph
+from codesign.search.mlir.edits import Edit, apply
+from codesign.search.mlir.graph import Graph, Refused
 
 if TYPE_CHECKING:
     import torch
@@ -110,9 +110,7 @@ def save(graph: Graph, weights: Weights, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     stored = _Stored(1, fingerprint(graph, weights), graph)
     (directory / GRAPH).write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=1))
-    arrays: dict[str, Any] = dict(weights)
-    with (directory / WEIGHTS).open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(directory / WEIGHTS, weights)
 
 
 def load(directory: Path) -> tuple[Graph, Weights]:
@@ -128,10 +126,29 @@ def load(directory: Path) -> tuple[Graph, Weights]:
         raise DataError(f"{path} is missing", "name the directory of a saved program") from None
     except msgspec.DecodeError as error:
         raise DataError(f"{path}: {error}", "save the program again") from None
+    _check(stored.graph, str(path))
     weights = check_weights(stored.graph, read_arrays(directory / WEIGHTS), str(directory / WEIGHTS))
     if fingerprint(stored.graph, weights) != stored.fingerprint:
         raise DataError(f"{directory}: the program differs from the one that was saved", "save the program again")
     return stored.graph, weights
+
+
+def _check(graph: Graph, source: str) -> None:
+    """Refuse a graph that reads values which are not there, or of other types than it says."""
+    uids = [one.uid for one in graph.operations]
+    try:
+        whole = len(set(uids)) == len(uids) and apply(graph, ()).operations == graph.operations
+    except (Refused, ValueError) as error:
+        raise DataError(f"{source}: not a program: {error}", "save the program again") from None
+    if not whole:
+        raise DataError(f"{source}: not a program: operations of equal uids, or that nobody reads", "save it again")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an ``.npz`` file."""
+    held: dict[str, Any] = dict(arrays)
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **held)
 
 
 def read_arrays(path: Path) -> Weights:
@@ -147,11 +164,3 @@ def read_arrays(path: Path) -> Weights:
         raise DataError(f"{path} is missing", "expected arrays written by numpy.savez") from None
     except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
         raise DataError(f"{path}: not a file of arrays: {error}", "expected arrays written by numpy.savez") from None
-
-
-def operations_of(graph: Graph) -> dict[str, int]:
-    """Return how often each operation occurs, most frequent first."""
-    counts: dict[str, int] = {}
-    for one in graph.operations:
-        counts[one.name] = counts.get(one.name, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -55,6 +55,17 @@ class StableHloProgram:
         """Return a mutant as MLIR for people."""
         return str(mlir_modules.parse(write(apply(self.graph, edits))))
 
+    def export(self, directory: Path, edits: Iterable[Edit] = ()) -> None:
+        """Write a mutant as ``program.mlir`` and ``weights.npz``, which ``from_text`` and other tools read.
+
+        Weights are called ``arg0``, ``arg1``, ... by their places among the arguments.
+        """
+        text = self.text(edits)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / program.TEXT).write_text(text, encoding="utf-8")
+        places = {one.name: f"arg{index}" for index, one in enumerate(self.graph.arguments)}
+        program.write_arrays(directory / program.WEIGHTS, {places[name]: one for name, one in self.weights.items()})
+
     def save(self, directory: Path) -> None:
         """Write graph, weights, and the program as MLIR for people."""
         program.save(self.graph, self.weights, directory)
@@ -163,20 +174,34 @@ def _stablehlo(traced: Traced) -> str:
     Raises:
         UsageError: an operator that torch-mlir cannot lower; says which, and where it stands.
     """
-    from torch_mlir import fx
+    from torch_mlir import fx, ir
+    from torch_mlir.dialects import torch as torch_dialect
+    from torch_mlir.extras.fx_importer import FxImporter
 
+    context = ir.Context()
+    torch_dialect.register_dialect(context)
+    said: list[str] = []
+
+    def listen(diagnostic: Any) -> bool:
+        said.append(f"{diagnostic.message} {diagnostic.location}")
+        return True  # nothing is printed
+
+    listener = context.attach_diagnostic_handler(listen)
     try:
-        module = fx.stateless_fx_import(traced.module, output_type="stablehlo", model_name="main")
+        module = fx.stateless_fx_import(
+            traced.module, output_type="stablehlo", model_name="main", fx_importer=FxImporter(context=context)
+        )
     except Exception as error:  # the importer and its passes raise several kinds
-        raise _unlowered(error, traced) from None
+        raise _unlowered(" ".join([*said, str(error)]), traced) from None
+    finally:
+        listener.detach()
     text: str = module.operation.get_asm(enable_debug_info=True)
     return text
 
 
-def _unlowered(error: Exception, traced: Traced) -> UsageError:
-    text = str(error)
-    found = re.search(r"""torch\.operator[^"]*"torch\.([\w.]+)"|'?torch\.(aten\.[\w.]+)'?|(aten\.[\w.]+)""", text)
-    operator = next((part for part in found.groups() if part), "an operator") if found else "an operator"
+def _unlowered(text: str, traced: Traced) -> UsageError:
+    found = re.search(r"aten\.\w+(?:\.\w+)?", text)
+    operator = found[0] if found else "an operator"
     stem = operator.removeprefix("aten.").split(".")[0]
     nodes = [n for n in traced.module.graph.nodes if n.op == "call_function" and f"aten.{stem}." in f"{n.target}."]
     where = f" at {nodes[0].meta['place']}" if nodes and nodes[0].meta.get("place") else ""

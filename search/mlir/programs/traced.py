@@ -142,7 +142,7 @@ def _finished(traced: Traced) -> Traced:
     for node in graph.nodes:
         if node.op == "call_function":
             where = place(node)
-            file, _, line = where.rpartition(":")
+            file, _, line = where.rpartition(":") if ":" in where else (where, "", "0")
             node.meta["stack_trace"] = f'File "{file}", line {line}, in forward' if file else ""
             node.meta["place"] = where
             _check_shapes(node, traced.source)

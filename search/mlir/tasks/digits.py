@@ -82,7 +82,8 @@ def trained(name: str, seed: int = 0) -> torch.nn.Module:
     try:
         for rows in batches(len(samples), EPOCHS[name] * (len(samples) // BATCH), BATCH, seed):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(module(x[rows]), y[rows]).backward()
+            loss = torch.nn.functional.cross_entropy(module(x[rows]), y[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     finally:
         torch.set_num_threads(threads)

@@ -12,12 +12,10 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from codesign.errors import DataError
+from codesign.quantity import Z90
 from codesign.search.mlir.tasks.samples import Samples
-
-COVERAGE = 0.9
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -62,7 +60,7 @@ class Judge(msgspec.Struct, frozen=True):
         if self.kind == "classes":
             return wilson(int(np.count_nonzero(answers(outputs) != y)), len(y))
         squares = ((outputs.reshape(len(y), -1) - y.reshape(len(y), -1)) ** 2).mean(axis=1) / self.scale**2
-        half = float(stats.norm.ppf(0.5 + COVERAGE / 2.0)) * float(squares.std()) / np.sqrt(len(y))
+        half = Z90 * float(squares.std()) / np.sqrt(len(y))
         mean = float(squares.mean())
         low, value, high = (float(np.sqrt(max(v, 0.0))) for v in (mean - half, mean, mean + half))
         return Error(value, low, high)
@@ -86,11 +84,10 @@ def answers(outputs: NDArray[Any]) -> NDArray[np.int64]:
 
 def wilson(wrong: int, count: int) -> Error:
     """Return a share of wrong answers with its score interval (Wilson 1927)."""
-    z = float(stats.norm.ppf(0.5 + COVERAGE / 2.0))
     share = wrong / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Error(share, float(max(centre - half, 0.0)), float(min(centre + half, 1.0)))
+    centre = (share + Z90**2 / (2 * count)) / (1 + Z90**2 / count)
+    half = Z90 / (1 + Z90**2 / count) * np.sqrt(share * (1 - share) / count + Z90**2 / (4 * count * count))
+    return Error(share, float(max(min(centre - half, share), 0.0)), float(min(max(centre + half, share), 1.0)))
 
 
 def check_outputs(outputs: NDArray[Any], samples: Samples, where: str) -> None:
@@ -100,6 +97,8 @@ def check_outputs(outputs: NDArray[Any], samples: Samples, where: str) -> None:
     width = int(np.prod(outputs.shape[1:]))
     if samples.classes:
         most = int(samples.y.max())
+        if max(outputs.shape[1:], default=1) != width:
+            raise DataError(f"{where}: an output of shape {outputs.shape}", "expected rows of one number a class")
         if max(width, 2) <= most:
             message = f"{where}: {width} outputs a row, but y names class {most}"
             raise DataError(message, f"expected at least {most + 1} outputs: one a class")
@@ -107,3 +106,11 @@ def check_outputs(outputs: NDArray[Any], samples: Samples, where: str) -> None:
     wanted = int(np.prod(samples.y.shape[1:]))
     if width != wanted:
         raise DataError(f"{where}: {width} outputs a row, but y has {wanted} values", "expected as many of both")
+
+
+def check_useful(judge: Judge, outputs: NDArray[Any], samples: Samples, where: str) -> None:
+    """Raise ``DataError`` unless the answers are better than those that do not look at the input."""
+    found, trivial = judge.error(outputs, samples.y).value, judge.trivial(samples.y).value
+    if not found < trivial:
+        message = f"{where} answers no better than without its input: error {found:.4g}, without {trivial:.4g}"
+        raise DataError(message, "give the data that it was trained for, and weights that are trained")

@@ -124,7 +124,7 @@ def named_samples(name: str) -> Samples:
         raise UsageError(f"{name} raised {type(error).__name__}: {error}", "call it in python to see where") from error
     if not isinstance(made, tuple | list) or len(made) != 2:
         raise DataError(f"{name} returned a {type(made).__name__}", "expected (x, y): two arrays")
-    return checked(*made, name)
+    return checked(made[0], made[1], name)
 
 
 def split(samples: Samples, seed: int, report: Samples | None = None) -> Splits:
@@ -137,7 +137,9 @@ def split(samples: Samples, seed: int, report: Samples | None = None) -> Splits:
     shares = np.array(SHARES if report is None else SHARES[:2])
     first, second = np.floor(np.cumsum(shares)[:2] / shares.sum() * len(samples)).astype(int).tolist()
     if report is None:
-        return Splits(shuffled.take(slice(first)), shuffled.take(slice(first, second)), shuffled.take(slice(second, None)))
+        return Splits(
+            shuffled.take(slice(first)), shuffled.take(slice(first, second)), shuffled.take(slice(second, None))
+        )
     for name, one, other in (("x", samples.x, report.x), ("y", samples.y, report.y)):
         if one.shape[1:] != other.shape[1:] or one.dtype.kind != other.dtype.kind:
             message = f"report data: a row of {name} is {other.dtype}{list(other.shape[1:])}"

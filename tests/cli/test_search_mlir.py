@@ -1,0 +1,97 @@
+"""``codesign search mlir`` as a user runs it: on a small module of their own, with data of their own, and bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import RunCodesign
+
+MODULE = """
+import torch
+
+
+class Wasteful(torch.nn.Module):
+    \"\"\"A line that tells two classes apart, and a wide branch that adds next to nothing.\"\"\"
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.line = torch.nn.Linear(8, 2, bias=False)
+        self.line.weight.data = torch.eye(2, 8)
+        self.wide = torch.nn.Linear(8, 1024)
+        self.narrow = torch.nn.Linear(1024, 2)
+        torch.nn.init.constant_(self.narrow.weight, 1e-9)
+        torch.nn.init.zeros_(self.narrow.bias)
+
+    def forward(self, x):
+        return self.line(x) + self.narrow(torch.relu(self.wide(x)))
+
+
+def net():
+    return Wasteful()
+
+
+def branching():
+    class Branching(torch.nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    return Branching()
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MODULE)
+    x = np.random.Generator(np.random.Philox(key=0)).normal(size=(300, 8)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=x[:, :2].argmax(axis=1))
+    return tmp_path
+
+
+def test_planted_waste_is_found_explained_and_exported(run_codesign: RunCodesign, mine: Path) -> None:
+    done = run_codesign(
+        "search", "mlir", "py:mine.py:net", "--data", "mine.npz", "--backend", "torch", "--evaluations", "60",
+        "--out", "run", "--seed", "1",
+    )  # fmt: skip
+    assert done.rc == 0, done.stderr
+    assert "x faster" in done.stderr, done.stderr
+    assert "random edits: hypervolume" in done.stderr
+    found = json.loads((mine / "run" / "front.json").read_text())["verification"]
+    original = found["rows"][0]
+    assert original["member"] == "#0"
+    assert not original["faster"]
+    assert any(row["faster"] and row["speed-up"] > 1.5 and row["report"] <= 0.02 for row in found["rows"])
+    assert found["notes"], "every edit that matters is explained"
+    assert "Measured again" in done.stdout
+    np.save(mine / "input.npy", np.load(mine / "mine.npz")["x"][:128])
+    program = mine / "run" / "best" / "program.py"
+    ran = subprocess.run([sys.executable, str(program), "input.npy"], cwd=mine, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "[" in ran.stdout
+    assert not list(Path(mine / "run").rglob("*.pkl"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("digits-mpl",), "did you mean digits-mlp"),
+        (("py:mine.py:branching", "--backend", "torch", "--data", "mine.npz"), "control flow depends on data"),
+        (("py:mine.py:net", "--backend", "torch", "--data", "none.npz"), "no such file"),
+        (("py:mine.py:net", "--backend", "torch"), "one number a class"),  # the digits have another shape than it takes
+        (("digits-mlp", "--engine", "exhaustive"), "does not search edits"),
+        (("digits-mlp", "--objectives", "speed"), "unknown objective"),
+        (("mlir:none.mlir", "--backend", "torch"), "StableHLO, which the back end torch does not run"),
+    ],
+)
+def test_bad_input_is_named(run_codesign: RunCodesign, mine: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = run_codesign("search", "mlir", *arguments, "--evaluations", "5", "--out", "run")
+    assert done.rc == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (mine / "run").exists()
