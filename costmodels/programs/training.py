@@ -25,7 +25,7 @@ from codesign.run import versions
 
 FOLDS = 5
 COVERAGE = 0.9
-LEAST_MUTANTS = 60
+LEAST_MUTANTS = 40
 """Fewer programs with a value than this are refused."""
 LEAST_PROGRAMS = 3
 """Programs from which on leaving one out says anything."""

@@ -1,4 +1,4 @@
-"""What searches of programs have measured, as a table for the learned cost model, and that model as a guess.
+"""What searches of programs have measured, as a table for the learned cost model.
 
 Every evaluation is a sample for nothing: the operations of the mutant with their shapes, its runtime, and the
 compiler's account of its FLOPs, bytes and memory.
@@ -11,32 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.costmodels.programs import Column, ProgramModel, ProgramTable, Token
+from codesign.costmodels.programs import Column, ProgramTable, Token
 from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 from codesign.run import Run
 from codesign.search.derive import derive_missing
 from codesign.search.mlir.edits import apply
-from codesign.search.mlir.graph import Graph, Refused
 from codesign.search.mlir.problem import ProgramSearch
-from codesign.search.mlir.space import EditSpace, edits_from_json
-from codesign.search.problem import Points
-from codesign.search.screened import Guess
+from codesign.search.mlir.screen import tokens_of
+from codesign.search.mlir.space import edits_from_json
 
 LEARNT = ("runtime", "flops", "bytes", "temporary_memory")
 """What is learned where nothing is named."""
 OFFERED = {"runtime": "s", "flops": "FLOP", "bytes": "B", "temporary_memory": "B", "operations": ""}
-
-
-def tokens_of(graph: Graph) -> tuple[Token, ...]:
-    """Return the operations of a program as the cost model reads them."""
-    types = graph.types()
-    found = []
-    for operation in graph.operations:
-        first = operation.results[0]
-        reads = [types[value].shape for value in operation.operands if value in types]
-        found.append(Token(operation.name, first.element, first.shape, tuple(reads)))
-    return tuple(found)
 
 
 def table_of_runs(runs: Sequence[Run], names: Sequence[str] = ()) -> ProgramTable:
@@ -92,31 +79,3 @@ def table_of_runs(runs: Sequence[Run], names: Sequence[str] = ()) -> ProgramTabl
 def _teaches(values: Array, original: NDArray[np.intp]) -> bool:
     known = values[np.isfinite(values)]
     return bool(np.isfinite(values[original]).all()) and bool(np.ptp(known) > 0.0)
-
-
-def guess_of(model: ProgramModel, space: EditSpace) -> Guess:
-    """Return a guess for screening: the runtime of each mutant over the original's, infinite where edits do not apply.
-
-    Args:
-        model: Learned from searches; where it knows no runtime, its first target counts.
-        space: Of the edits that are screened.
-    """
-    names = [target.name for target in model.card.targets]
-    name = "runtime" if "runtime" in names else names[0]
-
-    start = tokens_of(space.graph)
-
-    def guess(points: Points) -> Array:
-        found = np.full(len(points), np.inf)
-        programs, places = [], []
-        for place, point in enumerate(points):
-            try:
-                programs.append(tokens_of(apply(space.graph, space.edits(point))))
-            except Refused:
-                continue
-            places.append(place)
-        if programs:
-            found[places] = model.predict(programs, start, {name: 1.0})[name].value
-        return found
-
-    return guess
