@@ -26,8 +26,9 @@ def fit_command(
         Path | None, typer.Option("--data", help="Folder of measured kernels: neusight/, aiconfigurator/.")
     ] = None,
     from_run: Annotated[
-        Path | None, typer.Option("--from-run", help="Run of a search: learn what it evaluates from its trials.")
-    ] = None,
+        str,
+        typer.Option("--from-run", help="Run of a search: learn what it evaluates; of programs: runs, comma list."),
+    ] = "",
     objectives: Annotated[
         str, typer.Option("--objectives", help="With --from-run: objectives and metrics to learn, comma list.")
     ] = "",
@@ -44,26 +45,25 @@ def fit_command(
     force: Annotated[bool, typer.Option("--force", help="Replace the files that are written.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Fit operator latency models on measured kernels, or a proxy on the trials of a search.
+    """Fit operator latency models on measured kernels, or a model of what searches evaluated on their trials.
 
     \b
     Examples:
       codesign costmodels fit --data kernels --out operators.npz
       codesign costmodels fit --data kernels --collectives collectives.json
       codesign costmodels fit --from-run runs/fleet --out proxy.npz
+      codesign costmodels fit --from-run runs/mlp,runs/cnn,runs/step --out programs.npz
     """
     for path in (out, collectives):
         if path is not None and path.exists() and not force:
             raise UsageError(f"{path} exists already", "--force replaces it, or name another file")
-    if from_run is not None:
-        from codesign.cli.proxy_view import fit_and_show
-
+    if from_run:
         if data is not None or collectives is not None or workers is not None or not score:
             raise UsageError(
                 "--from-run learns from a search alone", "leave out --data, --collectives, --no-score and --workers"
             )
         names = [name.strip() for name in objectives.split(",") if name.strip()]
-        fit_and_show(ctx, from_run, out, names, seed, json)
+        _fit_runs(ctx, [part.strip() for part in from_run.split(",") if part.strip()], out, names, seed, json)
         return
     if data is None:
         raise UsageError("nothing to fit on", "name a folder of kernels with --data, or a search with --from-run")
@@ -74,6 +74,23 @@ def fit_command(
             f"--data is {data}, which is no folder", "name a folder that holds neusight/ or aiconfigurator/"
         )
     _fit_kernels(ctx, data, out, collectives, score, seed, workers or os.cpu_count() or 1, json)
+
+
+def _fit_runs(ctx: typer.Context, paths: list[str], out: Path | None, names: list[str], seed: int, json: bool) -> None:
+    """Fit a proxy on one search, or a cost model of programs on searches of them."""
+    from codesign.run import load_run
+
+    runs = [load_run(path) for path in paths]
+    if runs and all(run.meta.get("spec", {}).get("problem") == "mlir" for run in runs):
+        from codesign.cli import program_model_view
+
+        program_model_view.fit_and_show(ctx, runs, out, names, seed, json)
+        return
+    from codesign.cli import proxy_view
+
+    if len(runs) != 1:
+        raise UsageError(f"{len(runs)} runs to learn from", "name one run; several only of codesign search mlir")
+    proxy_view.fit_and_show(ctx, runs[0], out, names, seed, json)
 
 
 def _fit_kernels(

@@ -10,21 +10,20 @@ import typer
 from codesign.cli.output import Table, note, number, show
 
 if TYPE_CHECKING:
+    from codesign.run import Run
     from codesign.search.proxy import Proxy, RunTable, Speed
 
 UNITS = {"mape": "1", "r2": "1", "rank": "1", "coverage": "1", "proxy_per_s": "1/s", "problem_per_s": "1/s"}
 KINDS = {"proxy": "proxy", "plane": "ridge regression", "constant": "constant"}
 
 
-def fit_and_show(ctx: typer.Context, run: Path, out: Path | None, names: list[str], seed: int, json: bool) -> None:
+def fit_and_show(ctx: typer.Context, run: Run, out: Path | None, names: list[str], seed: int, json: bool) -> None:
     """Fit a proxy on ``run``, write it to ``out`` where given, and print its errors on held-out designs."""
-    from codesign.run import load_run
     from codesign.search.proxy import fit_proxy, speed_of, table_of_run, write_proxy
 
-    found = load_run(run)
-    taken = table_of_run(found, names)
+    taken = table_of_run(run, names)
     proxy = fit_proxy(taken.table, seed=seed, progress=lambda text: note(ctx, text))
-    speed = speed_of(found, proxy)
+    speed = speed_of(run, proxy)
     if out is not None:
         write_proxy(out, proxy)
     results = {

@@ -33,6 +33,7 @@ def mlir(
     steps: Annotated[int, typer.Option(help="Of a training step: steps before its weights are judged.")] = 100,
     lost: Annotated[float, typer.Option(help="Error that a faster program may lose.")] = 0.02,
     edits: Annotated[int, typer.Option(help="Most edits of a mutant.")] = 16,
+    screen: Annotated[str, typer.Option(help="Cost model (costmodels fit --from-run) that screens edits.")] = "",
     memory: Annotated[float, typer.Option(help="GiB that one mutant may take.")] = 2.0,
     timeout: Annotated[str, typer.Option(help="Longest evaluation of one mutant.")] = "30 s",
     engine: Annotated[str, typer.Option(help="nsga2, random or local.")] = "nsga2",
@@ -60,7 +61,7 @@ def mlir(
     spec = {
         "model": model, "weights": weights, "data": data, "report_data": report_data, "objectives": s.names(objectives),
         "where": tuple(where or ()), "backend": backend, "device": device, "batch": batch, "steps": steps,
-        "most_edits": edits, "memory_gib": memory,
+        "most_edits": edits, "memory_gib": memory, "screen": screen,
     }  # fmt: skip
     with s.watched(ctx) as progress:
         run = search_programs(

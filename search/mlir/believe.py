@@ -57,7 +57,7 @@ def believe(
     """
     ids, found = members_of(run)
     with Bench(problem, seconds=seconds if problem.timed else 0.0) as bench:
-        original, *measured = bench.points(problem.space.rows_of([(), *found]))
+        original, *measured = bench.points(problem.edits.rows_of([(), *found]))
         winner = chosen(original, measured, ids, found, lost)
         notes = []
         if winner is not None:

@@ -20,6 +20,7 @@ from codesign.search.mlir.prepare import Prepared, prepare
 from codesign.search.mlir.settings import EXTRAS, GIB, OBJECTIVES, ProgramSpec, checked
 from codesign.search.mlir.space import EditSpace
 from codesign.search.problem import Command, Details, Metric, Points, Problem, Results, Stage, Status
+from codesign.search.space import Space
 from codesign.strict_yaml import convert
 
 if TYPE_CHECKING:
@@ -62,7 +63,12 @@ class ProgramSearch(Problem):
             prepared = self._worker.prepared
         self.prepared = prepare(self.asked) if prepared is None else prepared
         program, task = self.prepared.program, self.prepared.task
-        self.space: EditSpace = EditSpace(program.graph, length=self.asked.most_edits)
+        self.edits = EditSpace(program.graph, length=self.asked.most_edits)
+        self.space: Space = self.edits
+        if self.asked.screen and not ready:  # workers judge what they are given
+            from codesign.search.mlir.screen import screened
+
+            self.space = screened(self.edits, self.asked.screen)
         wanted = tuple(dict.fromkeys(self.asked.objectives))
         self.objectives = tuple(OBJECTIVES[name] for name in wanted)
         others = tuple(Metric(name, o.unit, o.functional_unit) for name, o in OBJECTIVES.items() if name not in wanted)
@@ -114,7 +120,7 @@ class ProgramSearch(Problem):
 
     def _evaluated(self, point: Points, stage: int) -> Results:
         assert self._worker is not None
-        key, edits = point.tobytes(), self.space.edits(point)
+        key, edits = point.tobytes(), self.edits.edits(point)
         verdict = self._worker.verdict(key, edits)
         if verdict.refused:
             return Results.failed(1, self, Status.INVALID, verdict.refused)
@@ -177,13 +183,13 @@ class ProgramSearch(Problem):
 
     def baseline(self) -> Points:
         """Return the original program: no edit."""
-        return self.space.rows_of([()])
+        return self.edits.rows_of([()])
 
     def describe(self, point: Points) -> Details:
         """Return what each edit of a mutant does."""
         from codesign.search.mlir.explain import explain
 
-        edits = self.space.edits(point)
+        edits = self.edits.edits(point)
         lines = [one.sentence for one in explain(self.prepared.program.graph, edits)]
         changes = self.space.rows(np.atleast_2d(point))[0]["changes"]
         return Details(commands=(Command("Edits", changes),) if lines else (), notes=tuple(lines))
@@ -193,6 +199,10 @@ class ProgramSearch(Problem):
         found = {"program and weights": self.prepared.program.fingerprint, "data": self.prepared.task.fingerprint}
         if self.prepared.forward is not None:
             found["forward pass"] = self.prepared.forward.fingerprint
+        if self.asked.screen:
+            from codesign.search.mlir.screen import digest_of
+
+            found["cost model that screens"] = digest_of(self.asked.screen)
         return {**found, "back end": f"{self.asked.backend} {self.asked.device}"}
 
     def spec(self) -> dict[str, Any]:

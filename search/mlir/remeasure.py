@@ -89,7 +89,7 @@ class Remeasure(ProgramSearch):
 
     def _evaluated(self, point: Points, stage: int) -> Results:
         assert self._worker is not None
-        evaluator, edits = self._worker.evaluator, self.space.edits(point)
+        evaluator, edits = self._worker.evaluator, self.edits.edits(point)
         try:
             executable, _ = evaluator.compiled(edits)
             answers = {part: evaluator.answers(executable, part) for part in ("search", "selection", "report")}
@@ -135,7 +135,7 @@ class Bench:
         self._executor = Executor(
             Remeasure(prepared=problem.prepared, seconds=seconds, **problem.spec()), timeout=TIMEOUT_S
         )
-        self._space = problem.space
+        self._space = problem.edits
 
     def points(self, points: Points) -> list[Member]:
         """Return the members ``points`` (N, D), in their order; one after the other, nothing else runs beside them."""

@@ -35,8 +35,9 @@ class ProgramSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``model`` is ``digits-mlp``, ``digits-cnn``, ``digits-mlp-train``, ``digits-cnn-train``,
     ``py:package.module:factory`` or ``mlir:FILE`` with ``weights`` (``.npz``). ``batch`` are the rows of a run,
-    ``steps`` those of a training, ``most_edits`` the longest list of edits, ``memory_gib`` what one mutant may take
-    beyond the original, ``timing_s`` the seconds of timing a mutant gets (None: the back end's own).
+    ``steps`` those of a training, ``most_edits`` the longest list of edits, ``screen`` the file of a learned cost model
+    that chooses among several edits whenever one is made, ``memory_gib`` what one mutant may take beyond the original,
+    ``timing_s`` the seconds of timing a mutant gets (None: the back end's own).
     """
 
     model: str
@@ -50,6 +51,7 @@ class ProgramSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: int = 128
     steps: int = 100
     most_edits: int = 16
+    screen: str = ""
     memory_gib: float = 2.0
     timing_s: float | None = None
     split_seed: int = 0

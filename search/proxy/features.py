@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.costmodels.regression import Features
 from codesign.errors import DataError, UsageError, nearest
 from codesign.search.parameters import Categorical, Integer, Ordinal, Parameter, Real
 from codesign.search.space import BoxSpace, Codes
@@ -23,8 +24,6 @@ WIDE = 8.0
 """Ratio of the largest to the smallest value from which on a parameter counts in logarithms: 1, 2, 4, 8 does."""
 MOST_FEATURES = 4096
 """Columns of a proxy; a choice among more values than this is refused."""
-
-Features = NDArray[np.float32]
 
 
 class Feature(msgspec.Struct, frozen=True):

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.array_archive import read_arrays, write_arrays
 from codesign.costmodels.operators.trees import TREE_ARRAYS, Trees, checked_trees
+from codesign.costmodels.regression import Features, Regressor
+from codesign.costmodels.scores import Score
 from codesign.errors import CodesignError, DataError
 from codesign.quantity import Array
 from codesign.search.parameters import Parameter
-from codesign.search.proxy.features import Feature, Features, codes_of, features_of, matrix
-from codesign.search.proxy.regression import Regressor
-from codesign.search.proxy.scores import Score
+from codesign.search.proxy.features import Feature, codes_of, features_of, matrix
 from codesign.search.space import BoxSpace, Codes
 
 VERSION = 1

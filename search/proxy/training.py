@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.costmodels.regression import CANDIDATES, Candidate, Features, Regressor, fit_candidate, fit_plane
+from codesign.costmodels.scores import Score, score
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Array
 from codesign.run import versions
-from codesign.search.proxy.features import Features, features_of, matrix
+from codesign.search.proxy.features import features_of, matrix
 from codesign.search.proxy.model import VERSION, Card, Proxy, Target, restore
-from codesign.search.proxy.regression import CANDIDATES, Candidate, Regressor, fit_candidate, fit_plane
-from codesign.search.proxy.scores import Score, score
 from codesign.search.space import BoxSpace, Codes
 
 HELD_OUT = 0.2

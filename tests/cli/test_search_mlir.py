@@ -95,3 +95,26 @@ def test_bad_input_is_named(run_codesign: RunCodesign, mine: Path, arguments: tu
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert not (mine / "run").exists()
+
+
+def test_a_cost_model_learned_from_a_search_screens_the_next(run_codesign: RunCodesign, mine: Path) -> None:
+    asked = (
+        "search", "mlir", "py:mine.py:net", "--data", "mine.npz", "--backend", "torch", "--objectives", "flops,error",
+        "--no-random", "--keep", "all",
+    )  # fmt: skip
+    first = run_codesign(*asked, "--evaluations", "160", "--out", "run")
+    assert first.rc == 0, first.stderr
+    fitted = run_codesign("costmodels", "fit", "--from-run", "run", "--objectives", "flops", "--out", "costs.npz")
+    assert fitted.rc == 0, fitted.stderr
+    assert "work and bytes" in fitted.stdout
+    assert "fewer than three programs" in fitted.stderr
+    screened = run_codesign(*asked, "--evaluations", "30", "--out", "screened", "--screen", "costs.npz")
+    assert screened.rc == 0, screened.stderr
+    names = json.loads((mine / "screened" / "run.json").read_text())["fingerprint"]
+    assert "cost model that screens" in names
+    (mine / "costs.npz").write_bytes(b"something else")
+    broken = run_codesign(*asked, "--evaluations", "30", "--out", "other", "--screen", "costs.npz")
+    assert broken.rc == 2
+    assert "costs.npz is no cost model of programs" in broken.stderr
+    two = run_codesign("costmodels", "fit", "--from-run", "run,absent")
+    assert two.rc != 0

@@ -45,7 +45,7 @@ def test_accidents_cost_one_mutant_each(prepared: Prepared) -> None:
     problem = Accidents(prepared=prepared, **COSTS)
     scale = constants(prepared)[0]
     values = [1.25, ABORT, 1.75, HANG, MEMORY, 3e38, 2.5]
-    points = problem.space.rows_of([(Constant(scale, value),) for value in values])
+    points = problem.edits.rows_of([(Constant(scale, value),) for value in values])
     found = evaluated(problem, points)
     wanted = [Status.OK, Status.CRASHED, Status.OK, Status.TIMEOUT, Status.CRASHED, Status.INVALID, Status.OK]
     for place, status in enumerate(wanted):
@@ -122,7 +122,7 @@ def test_a_search_has_the_original_as_its_baseline(run: Any) -> None:
 def test_nothing_to_gain_is_reported_as_nothing(run: Any, prepared: Prepared) -> None:
     _, problem = run
     scale = constants(prepared)[0]
-    rows = problem.space.rows_of([(), (Constant(scale, 1.25),)])  # the original, and another number in its place
+    rows = problem.edits.rows_of([(), (Constant(scale, 1.25),)])  # the original, and another number in its place
     with Bench(problem, seconds=0.1) as bench:
         members = bench.points(rows)
     for member in members:

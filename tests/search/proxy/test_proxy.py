@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.costmodels.operators.trees import of_ensembles, of_forest
+from codesign.costmodels.regression import CANDIDATES, fit_candidate, fit_plane
+from codesign.costmodels.scores import score
 from codesign.errors import DataError, UsageError
 from codesign.run import load_run
 from codesign.search.driver import run_search
 from codesign.search.parameters import Categorical, Integer, Ordinal, Real, When
 from codesign.search.proxy import Column, Proxy, Table, fit_proxy, load_proxy, speed_of, table_of_run, write_proxy
 from codesign.search.proxy.features import codes_of, features_of, matrix
-from codesign.search.proxy.regression import CANDIDATES, fit_candidate, fit_plane
-from codesign.search.proxy.scores import score
 from codesign.search.space import BoxSpace
 from codesign.testing.problems import Tradeoff
 

@@ -1,4 +1,4 @@
-"""The regressions a proxy chooses among, and how it keeps the chosen one: a plane plus trees, as plain arrays.
+"""The regressions that learned models choose among, and how they keep the chosen one: a plane plus trees, as arrays.
 
 The plane is a ridge regression, or level. The trees are gradient boosting or extra trees (Geurts, Ernst, Wehenkel,
 Extremely randomized trees, 2006) of what the plane leaves over: a cost that is nearly a product of powers is nearly a
@@ -12,10 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.costmodels.operators.trees import Trees, of_ensembles, of_forest
 from codesign.quantity import Array
-from codesign.search.proxy.features import Features
+
+Features = NDArray[np.float32]
 
 DEPTH = 6
 """Levels of a boosted tree: predicting takes a pass over the rows for each, and deeper ones are no better."""
