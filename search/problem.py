@@ -114,6 +114,16 @@ class Timeline(msgspec.Struct, frozen=True):
     limit: float | None = None
 
 
+class Grid(msgspec.Struct, frozen=True):
+    """Numbers of one unit in rows and columns, darker where higher; None where there is none."""
+
+    title: str
+    unit: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
 class Details(msgspec.Struct, frozen=True):
     """What a report shows when a point is chosen."""
 
@@ -121,6 +131,7 @@ class Details(msgspec.Struct, frozen=True):
     commands: tuple[Command, ...] = ()
     notes: tuple[str, ...] = ()
     timelines: tuple[Timeline, ...] = ()
+    grids: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +365,10 @@ class Problem:
 
     def baseline(self) -> Points | None:
         """Return the point that reports compare with, one row, or None. It is evaluated first, as id 0."""
+        return None
+
+    def seeds(self) -> Points | None:
+        """Return points that a search starts from, or None: they are evaluated beside the baseline."""
         return None
 
     def describe(self, point: Points) -> Details:

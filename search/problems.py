@@ -13,6 +13,7 @@ PROBLEMS: dict[str, Callable[[], type[Problem]]] = {
     "deployment": lambda: _load("deployment", "Deployment"),
     "mapping": lambda: _load("mapping.problem", "MappingProblem"),
     "accelerator": lambda: _load("accelerator.problem", "AcceleratorProblem"),
+    "quantization": lambda: _load("quantization.problem", "QuantizationProblem"),
     "demand-response": lambda: _load("demand_response.problem", "DemandResponse"),
 }
 

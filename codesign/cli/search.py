@@ -11,6 +11,7 @@ from codesign.cli.lazy import Entry, lazy_group
 KINDS = {  # adding a kind of search is a line here and a file beside this one
     "deployment": Entry("codesign.cli.search_deployment", "Target, precision, sharding and batch of a served model."),
     "accelerator": Entry("codesign.cli.search_accelerator", "Array, buffers, node and chiplets of an accelerator."),
+    "quantization": Entry("codesign.cli.search_quantization", "Bits of every layer of a trained model."),
     "mapping": Entry("codesign.cli.search_mapping", "Loop nests of an Einsum or a model on an accelerator."),
 }
 

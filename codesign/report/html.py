@@ -14,6 +14,7 @@ SCRIPTS = (
     "parallel.js",
     "table.js",
     "timeline.js",
+    "grid.js",
     "panels.js",
     "report.js",
 )

@@ -147,9 +147,17 @@ def details(sheet: Sheet) -> dict[str, Any]:
             for c in known.get("commands") or ()
         ]
         packed[str(row)] = [breakdowns, commands, [word(n) for n in known.get("notes") or ()]]
-        if known.get("timelines"):
-            packed[str(row)].append([_timeline(t, word) for t in known["timelines"]])
+        if known.get("timelines") or known.get("grids"):
+            packed[str(row)].append([_timeline(t, word) for t in known.get("timelines") or ()])
+        if known.get("grids"):
+            packed[str(row)].append([_grid(g, word) for g in known["grids"]])
     return {"details": packed, "words": list(words)}
+
+
+def _grid(grid: dict[str, Any], word: Callable[[Any], int]) -> list[Any]:
+    """Return a grid whose texts, and numbers as one text, are in the table of words: points share whole grids."""
+    names = [[word(name) for name in grid[key]] for key in ("rows", "columns")]
+    return [word(grid["title"]), word(grid["unit"]), *names, word(msgspec.json.encode(grid["values"]).decode())]
 
 
 def _timeline(timeline: dict[str, Any], word: Callable[[Any], int]) -> dict[str, Any]:

@@ -48,12 +48,13 @@ const unpackTimeline = t => ({
   areas: t.areas.map(([label, baseline, values]) => ({label: word(label), baseline: JSON.parse(word(baseline)), values})),
 });
 const detailsOf = row => {
-  const [breakdowns, commands, notes, timelines = []] = P.details[row] || [[], [], []];
+  const [breakdowns, commands, notes, timelines = [], grids = []] = P.details[row] || [[], [], []];
   return {
     breakdowns: breakdowns.map(([title, unit, labels, values]) => ({title: word(title), unit: word(unit), items: labels.map((l, i) => ({label: word(l), value: values[i]}))})),
     commands: commands.map(([title, lines, more]) => ({title: word(title), text: lines.map(word).join('\n'), notes: more.map(word)})),
     notes: notes.map(word),
     timelines: timelines.map(unpackTimeline),
+    grids: grids.map(([title, unit, rows, columns, values]) => ({title: word(title), unit: word(unit), rows: rows.map(word), columns: columns.map(word), values: JSON.parse(word(values))})),
   };
 };
 const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');
