@@ -57,8 +57,8 @@ def selected_lines(problem: Any, run: Any) -> tuple[str, ...]:
     bits, narrow = trials["weight_bits"][row], trials["activation_bits"][row]
     chosen, unseen = trials[f"selection_{measure}"][row], trials[f"unseen_{measure}"][row]
     return (
-        f"selected #{trials['id'][row]}: {bits:.2f} bits a weight, {narrow:.2f} an activation; {measure} {chosen:.4g} on "
-        f"the selection split (original {original['selection'].value:.4g}), {unseen:.4g} unseen "
+        f"selected #{trials['id'][row]}: {bits:.2f} bits a weight, {narrow:.2f} an activation; {measure} {chosen:.4g} "
+        f"on the selection split (original {original['selection'].value:.4g}), {unseen:.4g} unseen "
         f"(original {original['report'].value:.4g})",
         f"plan        {run.path / 'plan.yaml'}",
         f"recipe      {run.path / 'recipe.yaml'} (llm-compressor, as far as it goes)",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -33,7 +34,7 @@ class Laboratory:
         self.task = task
         self.simulator = Simulator(task.module, task.kv_layers)
         self._judged: dict[bytes, Mapping[str, Quality]] = {}
-        with torch.inference_mode(), one_thread():
+        with _quiet():
             self.simulator.observe(task.splits["calibration"].x[:CALIBRATED])
         original = self.qualities(QuantizationPlan({}))
         for name, quality in original.items():
@@ -64,23 +65,32 @@ class Laboratory:
 
         key = msgspec.json.encode(plan, order="deterministic")
         if key not in self._judged:
-            self.simulator.load(plan)
-            self._judged[key] = {name: self._judge(name) for name in SPLITS}
+            with _quiet():
+                self.simulator.load(plan)
+                self._judged[key] = {name: self._judge(name) for name in SPLITS}
         return self._judged[key]
 
     def quality(self, plan: QuantizationPlan) -> Quality:
         """Return the quality on the split that drives the search, and look at no other."""
-        self.simulator.load(plan)
-        return self._judge("search")
+        with _quiet():
+            self.simulator.load(plan)
+            return self._judge("search")
 
     def _judge(self, name: str) -> Quality:
         split = self.task.splits[name]
-        with torch.inference_mode(), one_thread():
-            answers = torch.cat([self.simulator.module(part) for part in torch.split(split.x, AT_ONCE)])
-            return judge(answers, split.y, self.task.measure)
+        answers = torch.cat([self.simulator.module(part) for part in torch.split(split.x, AT_ONCE)])
+        return judge(answers, split.y, self.task.measure)
 
     def scheme(self, name: str, weight_bits: int, activation_bits: int, **form: object) -> LayerScheme:
         """Return the scheme of a layer with its calibrated range; ``form`` is granularity, group size, symmetry."""
-        limits = self.simulator.range_of(name, activation_bits)
+        with _quiet():
+            limits = self.simulator.range_of(name, activation_bits)
         given = {"weight_bits": weight_bits, "activation_bits": activation_bits, "activation_range": limits, **form}
         return LayerScheme(**given)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Compute without gradients, on one thread."""
+    with torch.inference_mode(), one_thread():
+        yield
