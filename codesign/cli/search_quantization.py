@@ -27,7 +27,7 @@ def quantization(
     data: Annotated[str, typer.Option(help="FILE.npz of x and y; of tiny-transformer a text or a folder.")] = "",
     report_data: Annotated[str, typer.Option(help="FILE.npz for the reported quality only; else split off.")] = "",
     objectives: Annotated[
-        str, typer.Option(help="quality (or error, perplexity, mse), memory, latency, energy, carbon, cost.")
+        str, typer.Option(help="quality, loss, error (perplexity, mse), memory, latency, energy, carbon, cost.")
     ] = "quality,memory,latency,energy",
     where: s.Where = None,
     weights: Annotated[str, typer.Option(help="Bits of weights to consider, comma list.")] = ALL,

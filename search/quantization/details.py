@@ -17,8 +17,11 @@ from codesign.workload.quantization import QuantizationPlan, effective_bits
 if TYPE_CHECKING:
     from codesign.search.quantization.problem import QuantizationProblem
 
-TOLERANCE = {"error": 0.005, "perplexity": 0.02, "mse": 0.02}
-"""What a selected plan may lose on the selection split: a share of the samples, else a share of the original."""
+TOLERANCE = {"error": 0.01, "perplexity": 0.02, "mse": 0.02}
+"""What a selected plan may lose: a share of the samples, else a share of the original's."""
+
+LOSS_TOLERANCE = 0.1
+"""Share of the original's loss that a selected plan may add."""
 
 
 def details(problem: QuantizationProblem, plan: QuantizationPlan) -> Details:
@@ -90,16 +93,20 @@ def run_files(problem: QuantizationProblem, trials: Mapping[str, Sequence[Any]])
 
 
 def selected(problem: QuantizationProblem, trials: Mapping[str, Sequence[Any]]) -> int | None:
-    """Return the row of the front that takes least memory among those that lose little on the selection split.
+    """Return the row of the front with the fewest bits a weight among those that lose little, twice.
 
-    Little is half a percentage point of error, or 2 % of perplexity or squared error; None where no plan qualifies.
+    Little is a percentage point of error (2 % of perplexity or squared error) and 10 % of the loss, which is finer than
+    a count of errors: on the split that the search saw, and again on the selection split, where luck does not repeat.
+    None where no plan qualifies.
     """
-    measure = problem.task.measure
-    original = problem.laboratory.original["selection"].value
-    allowed = original + TOLERANCE[measure] * (1.0 if measure == "error" else original)
-    front, status = trials["front"], trials["status"]
-    fit = [
-        row for row in range(len(status))
-        if status[row] == "ok" and front[row] and trials[f"selection_{measure}"][row] <= allowed
-    ]  # fmt: skip
-    return min(fit, key=lambda row: (trials["memory"][row], trials["weight_bits"][row], row)) if fit else None
+    measure, original = problem.task.measure, problem.laboratory.original
+    fit = [trials["front"][row] and trials["status"][row] == "ok" for row in range(len(trials["status"]))]
+    for split, prefix in (("search", ""), ("selection", "selection_")):
+        here = original[split]
+        allowed = here.value + TOLERANCE[measure] * (1.0 if measure == "error" else here.value)
+        most = here.loss * (1.0 + LOSS_TOLERANCE)
+        values, losses = trials[f"{prefix}{measure}"], trials[f"{prefix}loss"]
+        fit = [ok and values[row] <= allowed and losses[row] <= most for row, ok in enumerate(fit)]
+    rows = [row for row, ok in enumerate(fit) if ok]
+    bits, narrow = trials["weight_bits"], trials["activation_bits"]
+    return min(rows, key=lambda row: (bits[row], narrow[row], row)) if rows else None

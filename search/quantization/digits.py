@@ -1,7 +1,7 @@
 """Built-in tasks on handwritten digits: an MLP and a CNN, trained in seconds.
 
-The 1,797 images of 8x8 pixels that scikit-learn ships [1]_ in fixed, disjoint parts: 850 to train (calibration takes
-its ranges from them), 300 to search, 250 to select, 397 to report.
+The 1,797 images of 8x8 pixels that scikit-learn ships [1]_ in fixed, disjoint parts: 700 to train (calibration takes
+its ranges from them), 350 to search, 350 to select, 397 to report.
 
 .. [1] Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
@@ -20,7 +20,7 @@ from codesign.search.quantization.trained import trained
 if TYPE_CHECKING:
     import torch
 
-PARTS = {"calibration": 850, "search": 300, "selection": 250, "report": 397}
+PARTS = {"calibration": 700, "search": 350, "selection": 350, "report": 397}
 EPOCHS, BATCH, RATE = 40, 50, 2e-3
 
 

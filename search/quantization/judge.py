@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 class Quality:
     """A measure of quality (lower is better), its 90 % interval, and the mean loss behind it.
 
-    ``loss`` is finer than an error rate: mean cross-entropy in nats, or the mean squared error. ``constant`` says that
-    every sample got the same answer.
+    ``loss`` is finer than an error rate: mean cross-entropy in nats, or the mean squared error; ``loss_spread`` is the
+    half width of its 90 % interval. ``constant`` says that every sample got the same answer.
     """
 
     value: float
     low: float
     high: float
     loss: float
+    loss_spread: float
     constant: bool = False
 
 
@@ -42,18 +43,18 @@ def judge(answers: torch.Tensor, y: torch.Tensor, measure: Measure) -> Quality:
     if measure == "mse":
         each = torch.square(answers.reshape(len(y), -1) - y.reshape(len(y), -1).to(answers.dtype)).mean(dim=1)
         mean, spread = float(each.mean()), _spread(each)
-        return Quality(mean, max(0.0, mean - spread), mean + spread, mean, _constant(answers))
+        return Quality(mean, max(0.0, mean - spread), mean + spread, mean, spread, _constant(answers))
     flat = answers.reshape(-1, answers.shape[-1])
     losses = torch.nn.functional.cross_entropy(flat.double(), y.reshape(-1), reduction="none").reshape(len(y), -1)
     loss = float(losses.mean())
+    spread = _spread(losses.mean(dim=1))
     if measure == "perplexity":
-        spread = _spread(losses.mean(dim=1))
         value, low, high = (float(np.exp(v)) for v in (loss, loss - spread, loss + spread))
-        return Quality(value, low, high, loss, _constant(answers))
+        return Quality(value, low, high, loss, spread, _constant(answers))
     chosen = flat.argmax(dim=1)
     finite = bool(torch.isfinite(flat).all())
     wrong = float((chosen != y).double().mean()) if finite else float("nan")
-    return Quality(wrong, *wilson(wrong, len(y)), loss, bool((chosen == chosen[0]).all()))
+    return Quality(wrong, *wilson(wrong, len(y)), loss, spread, bool((chosen == chosen[0]).all()))
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

@@ -61,16 +61,9 @@ class QuantizationProblem(base.Problem):
         self.functional_unit = self.task.functional_unit
         measure = self.task.measure
         self.objectives = tuple(self._objective(name) for name in dict.fromkeys(asked.objectives))
-        chosen = {one.name for one in self.objectives}
-        self.metrics = (
-            *(Metric(f"{split}_{measure}") for split in ("selection", "unseen")), Metric("gap"),
-            Metric("weight_bits", "bit", "weight"), Metric("activation_bits", "bit", "layer"),
-            *(Metric(name, unit, per or self.functional_unit) for name, (unit, per) in COSTS.items()
-              if name not in chosen),
-        )  # fmt: skip
+        self.metrics = self._metrics({one.name for one in self.objectives})
         units = {one.name: one.unit for one in self.objectives} | {one.name: one.unit for one in self.metrics}
-        units |= {measure: self._objective(measure).unit}
-        units |= {"weight_bits": "", "activation_bits": ""}
+        units |= dict.fromkeys(("weight_bits", "activation_bits", "loss", "selection_loss"), "")
         self.constraints = tuple(parse_where(text, units) for text in asked.where)
         self.trivial = {split: self.laboratory.trivial(split) for split in ("search", "report")}
         self.title = f"{self.task.name} on {self.target.id}"
@@ -81,12 +74,31 @@ class QuantizationProblem(base.Problem):
         self.views = (*((first, other) for other in others), (measure, f"unseen_{measure}"))
         self.sources = self._sources()
 
+    def _metrics(self, chosen: set[str]) -> tuple[Metric, ...]:
+        measure, unit = self.task.measure, self.functional_unit
+        shown = (
+            *(Metric(name) for name in (measure, f"selection_{measure}", f"unseen_{measure}", "gap")),
+            *(Metric(name, self._loss_unit) for name in ("loss", "selection_loss")),
+            Metric("weight_bits", "bit", "weight"), Metric("activation_bits", "bit", "layer"),
+            *(Metric(name, one, per or unit) for name, (one, per) in COSTS.items()),
+        )  # fmt: skip
+        return tuple(metric for metric in shown if metric.name not in chosen)
+
+    @property
+    def _loss_unit(self) -> str:
+        return "" if self.task.measure == "mse" else "nat"
+
     def _objective(self, name: str) -> Objective:
+        """Return an objective; ``quality`` is the loss of classes (an error rate is coarse), else the measure."""
         measure = self.task.measure
-        if name in ("quality", measure):
+        if name == "quality":
+            name = "loss" if measure == "error" else measure
+        if name == "loss":
+            return Objective("loss", self._loss_unit)
+        if name == measure:
             return Objective(measure)
         if name not in COSTS:
-            known = (measure, *COSTS)
+            known = (measure, "loss", *COSTS)
             raise UsageError(f"unknown objective {name!r}", f"{nearest(name, known)}; all: {', '.join(known)}")
         unit, per = COSTS[name]
         return Objective(name, unit, per or self.functional_unit)
@@ -122,8 +134,12 @@ class QuantizationProblem(base.Problem):
         value[measure] = np.array([one.value for one in searched])
         low[measure] = np.array([one.low for one in searched])
         high[measure] = np.array([one.high for one in searched])
+        value["loss"] = np.array([one.loss for one in searched])
+        spread = np.array([one.loss_spread for one in searched])
+        low["loss"], high["loss"] = np.maximum(value["loss"] - spread, 0.0), value["loss"] + spread
         value[f"selection_{measure}"] = np.array([one["selection"].value for one in found])
         value[f"unseen_{measure}"] = np.array([one["report"].value for one in found])
+        value["selection_loss"] = np.array([one["selection"].loss for one in found])
         value["gap"] = value[f"unseen_{measure}"] - value[measure]
         value |= self._widths(plans)
         why = [self._refusal(one, refused) for one, refused in zip(searched, costs.refused, strict=True)]
@@ -136,7 +152,7 @@ class QuantizationProblem(base.Problem):
         measure, names = self.task.measure, [one.name for one in self.objectives]
         count = len(why)
         judged = f"measured on {len(self.task.splits['search'].y)} held-out samples, quantization simulated"
-        texts = {**source, measure: [judged] * count}
+        texts = {**source, measure: [judged] * count, "loss": [judged] * count}
         table = {text: place for place, text in enumerate(dict.fromkeys(t for name in names for t in texts[name]))}
         reasons = {text: place for place, text in enumerate(dict.fromkeys(text for text in why if text))}
         status = [

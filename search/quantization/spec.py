@@ -24,7 +24,8 @@ class QuantizationSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         target: What latency, energy, memory and carbon are priced on.
         data: ``.npz`` file of x and y; of tiny-transformer a text or a folder of texts.
         report_data: ``.npz`` file that only the reported quality sees; else a part of ``data``.
-        objectives: What to minimise: ``quality`` (or the measure's own name), memory, latency, energy, carbon, cost.
+        objectives: What to minimise: ``quality`` (of classes the loss, else the measure), ``loss``, the measure itself
+            (``error``, ``perplexity``, ``mse``), memory, latency, energy, carbon, cost.
         where: Limits.
         weights: Bits to consider for weights; 32 (the original) always is.
         activations: Bits to consider for input activations; 32 always is.
