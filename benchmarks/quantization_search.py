@@ -19,8 +19,13 @@ from codesign.search.hypervolume import hypervolume
 from codesign.search.quantization.details import selected
 from codesign.search.quantization.problem import QuantizationProblem
 
-ENGINES = (("nsga2", "sensitivity"), ("nsga2", "none"), ("optuna:nsga2", "sensitivity"), ("optuna:tpe", "sensitivity"),
-           ("random", "none"))  # fmt: skip
+ENGINES = (
+    ("nsga2", "sensitivity"),
+    ("random", "none"),
+    ("optuna:tpe", "sensitivity"),
+    ("optuna:nsga2", "sensitivity"),
+    ("nsga2", "none"),
+)
 LARGEST_LOSS = {"error": 1.0, "perplexity": 20.0, "mse": 1.0}
 """Quality of the reference point; its memory is the original's."""
 

@@ -12,7 +12,7 @@ function drawGrids(row) {
 function gridTable(grid) {
   const most = Math.max(...grid.values.flat().filter(v => v !== null && v > 0), 0);
   const cell = v => make('td', v === null ? {} : {style: `background:color-mix(in srgb, var(--front) ${(Math.max(0, v) / (most || 1) * 55).toFixed(0)}%, transparent)`}, v === null ? '' : digits(v, 3));
-  return make('div', {class: 'scroll'}, make('table', {class: 'grid'}, make('caption', {}, `${grid.title} [${grid.unit}]`),
+  return make('div', {class: 'scroll'}, make('table', {class: 'layers'}, make('caption', {}, `${grid.title} [${grid.unit}]`),
     make('thead', {}, make('tr', {}, make('th', {scope: 'col'}, 'layer'), ...grid.columns.map(c => make('th', {scope: 'col'}, c)))),
     make('tbody', {}, ...grid.rows.map((name, i) => make('tr', {}, make('th', {scope: 'row'}, name), ...grid.values[i].map(cell))))));
 }
