@@ -38,8 +38,9 @@ def main() -> None:
     parser.add_argument("--target", default="xeon-8480")
     parser.add_argument("--evaluations", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--engines", type=int, default=len(ENGINES), help="the first so many of the list")
     asked = parser.parse_args()
-    for engine, seeding in ENGINES:
+    for engine, seeding in ENGINES[: asked.engines]:
         problem = QuantizationProblem(
             model=asked.model, data=asked.data, target=asked.target, objectives=("quality", "memory"), seeding=seeding
         )

@@ -54,8 +54,8 @@ def selected_lines(problem: Any, run: Any) -> tuple[str, ...]:
     measure, original = problem.task.measure, problem.laboratory.original
     if row is None:
         return (
-            f"no front plan keeps the {measure} of the original on the selection split: more --evaluations, or the finer "
-            "--objectives quality, may find one",
+            f"no front plan keeps the {measure} of the original on the selection split: more --evaluations, or the "
+            "finer --objectives quality, may find one",
         )
     bits, narrow = trials["weight_bits"][row], trials["activation_bits"][row]
     chosen, unseen = trials[f"selection_{measure}"][row], trials[f"unseen_{measure}"][row]

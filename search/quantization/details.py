@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TOLERANCE = {"error": 0.01, "perplexity": 0.02, "mse": 0.02}
 """What a selected plan may lose: a share of the samples, else a share of the original's."""
 
-LOSS_TOLERANCE = 0.1
+LOSS_TOLERANCE = 0.05
 """Share of the original's loss that a selected plan may add."""
 
 
@@ -95,7 +95,7 @@ def run_files(problem: QuantizationProblem, trials: Mapping[str, Sequence[Any]])
 def selected(problem: QuantizationProblem, trials: Mapping[str, Sequence[Any]]) -> int | None:
     """Return the row of the front with the fewest bits a weight among those that lose little, twice.
 
-    Little is a percentage point of error (2 % of perplexity or squared error) and 10 % of the loss, which is finer than
+    Little is a percentage point of error (2 % of perplexity or squared error) and 5 % of the loss, which is finer than
     a count of errors: on the split that the search saw, and again on the selection split, where luck does not repeat.
     None where no plan qualifies.
     """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codesign.errors import EnvironmentLacks
+from codesign.models.capture import captured_module
 from codesign.models.input_shapes import InputShape
 from codesign.search.quantization.task import Split, Task
 from codesign.search.quantization.trained import trained
@@ -66,8 +67,8 @@ def digits_task(name: str) -> Task:
     )  # fmt: skip
     sizes = ", ".join(f"{size} {part}" for part, size in PARTS.items())
     return Task(
-        name=name, module=module, splits=splits, measure="error", build=lambda: build().eval(),
-        shapes=(InputShape((1, 1, 8, 8)),), functional_unit="image",
+        name=name, module=module, splits=splits, measure="error", functional_unit="image",
+        priced=captured_module(lambda: build().eval(), name, name, (InputShape((1, 1, 8, 8)),)),
         notes=(f"data: scikit-learn's digits: {sizes} images (the model is trained on those of the calibration)",),
     )  # fmt: skip
 

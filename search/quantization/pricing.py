@@ -15,7 +15,6 @@ from codesign.costmodels.deployment import Load, Priced, Structure
 from codesign.costmodels.impact import Site
 from codesign.costmodels.single_pass import price_workload
 from codesign.errors import UsageError
-from codesign.models.capture import captured_module
 from codesign.quantity import Array, headline
 from codesign.search.quantization.task import Task
 from codesign.targets import Target
@@ -60,9 +59,7 @@ class Pricer:
     @cached_property
     def workload(self) -> Workload:
         """One run of the original."""
-        task = self.task
-        captured = captured_module(task.build, task.name, task.name, task.shapes)
-        return captured.workload(batch=self.batch)
+        return self.task.priced.workload(batch=self.batch)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

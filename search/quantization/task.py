@@ -6,11 +6,11 @@ its front, ``report`` is seen by neither and says what the plan is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from codesign.models.input_shapes import InputShape
+from codesign.models.capture import CapturedModel
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +38,7 @@ class Task:
         module: The trained module, in evaluation mode.
         splits: ``calibration`` and those of ``SPLITS``.
         measure: ``error`` (share of wrong classes), ``perplexity`` (of the next token), ``mse``.
-        build: Makes the module that is priced; its layers have the names of ``module``'s.
-        shapes: Inputs of one run of it.
+        priced: One run of the module, captured; its layers have the names of ``module``'s.
         functional_unit: What one run delivers.
         kv_layers: Layers whose outputs are cached.
         notes: Where module and data come from, for people.
@@ -49,8 +48,7 @@ class Task:
     module: torch.nn.Module
     splits: Mapping[str, Split]
     measure: Measure
-    build: Callable[[], Any]
-    shapes: tuple[InputShape, ...]
+    priced: CapturedModel
     functional_unit: str = "sample"
     kv_layers: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())

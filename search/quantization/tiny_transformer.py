@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from codesign.errors import DataError, UsageError
+from codesign.models.capture import captured_module
 from codesign.models.input_shapes import InputShape
 from codesign.search.quantization.task import Split, Task
 from codesign.search.quantization.trained import trained
@@ -117,7 +118,9 @@ def transformer_task(data: str) -> Task:
     layers = tuple(f"blocks.{block}.attention.{part}" for block in range(BLOCKS) for part in ("k", "v"))
     return Task(
         name="tiny-transformer", module=module, splits=splits, measure="perplexity",
-        build=lambda: TinyTransformer(CONTEXT - 1).eval(), shapes=(InputShape((1, 1), "int64"),),
+        priced=captured_module(
+            lambda: TinyTransformer(CONTEXT - 1).eval(), "tiny-transformer", data, (InputShape((1, 1), "int64"),)
+        ),
         functional_unit="token", kv_layers=layers,
         notes=(
             f"data: {len(text):,} bytes of {Path(data).name}, in order: 70 % train and calibrate, 10 % search, 10 % "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.errors import CodesignError, DataError, UsageError
-from codesign.models.capture import captured_module, load_factory, load_program
+from codesign.models.capture import load_factory, load_program
 from codesign.models.input_shapes import InputShape
 from codesign.search.quantization.apply import cached_layers
 from codesign.search.quantization.task import Measure, Split, Task
@@ -62,9 +62,8 @@ def user_task(model: str, data: str, report_data: str) -> Task:
     captured = load_factory(rest, stated) if prefix == "py" else load_program(rest, stated)
     module = captured.module()
     measure = _measure(module, splits["calibration"], data)
-    built = captured_module(captured.module, captured.name, model, (shape,))
     return Task(
-        name=captured.name, module=module, splits=splits, measure=measure, build=built._build, shapes=(shape,),
+        name=captured.name, module=module, splits=splits, measure=measure, priced=captured,
         functional_unit="sample", kv_layers=cached_layers(module) if measure == "perplexity" else (),
         notes=(f"data: {Path(data).name}" + (f", report: {Path(report_data).name}" if report_data else ""),),
     )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from codesign.models.capture import captured_module
 from codesign.models.input_shapes import InputShape
 from codesign.search.quantization.problem import QuantizationProblem
 from codesign.search.quantization.task import Split, Task
@@ -63,7 +64,8 @@ def task() -> Task:
         x, y = arrays(200, seed)
         splits[name] = Split(torch.from_numpy(x), torch.from_numpy(y))
     return Task(
-        name="toy", module=net(), splits=splits, measure="error", build=net, shapes=(InputShape((1, 12)),),
+        name="toy", module=net(), splits=splits, measure="error",
+        priced=captured_module(net, "toy", "toy", (InputShape((1, 12)),)),
     )  # fmt: skip
 
 
