@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from codesign.errors import UsageError
+from codesign.profilers.measure import BUSY_SPREAD
 from codesign.run import Run, write_file
 from codesign.search.quantization.threads import one_thread
 from codesign.workload.quantization import INTEGER, QuantizationPlan
@@ -49,6 +50,7 @@ class Timed(msgspec.Struct, frozen=True):
         ratio: Median of original over plan, pair by pair; above 1 is faster.
         low: Lower end of its 90 % interval.
         high: Upper end.
+        busy: Whether other work disturbed the measurement: its repeats spread widely.
         reason: Why the plan was not timed; empty where it was.
     """
 
@@ -60,6 +62,7 @@ class Timed(msgspec.Struct, frozen=True):
     ratio: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
+    busy: bool = False
     reason: str = ""
 
     @property
@@ -67,7 +70,8 @@ class Timed(msgspec.Struct, frozen=True):
         """What may be said of the plan's speed: nothing where the interval holds 1."""
         if self.reason:
             return self.reason
-        return "faster" if self.low > 1.0 else "slower" if self.high < 1.0 else "no difference shown"
+        told = "faster" if self.low > 1.0 else "slower" if self.high < 1.0 else "no difference shown"
+        return f"{told}; machine busy" if self.busy else told
 
 
 def check_count(count: int) -> None:
@@ -128,8 +132,9 @@ def timed_plan(problem: QuantizationProblem, number: int, plan: QuantizationPlan
     ratio = first / second
     low, high = interval(ratio)
     return Timed(
-        number, chosen, layers, float(np.median(second)), float(np.median(first)), float(np.median(ratio)), low, high
-    )
+        number, chosen, layers, float(np.median(second)), float(np.median(first)), float(np.median(ratio)), low, high,
+        busy=disturbed(first) or disturbed(second),
+    )  # fmt: skip
 
 
 def bare(module: torch.nn.Module) -> torch.nn.Module:
@@ -192,6 +197,12 @@ def interval(ratio: np.ndarray[Any, Any]) -> tuple[float, float]:
     medians = np.median(ratio[generator.integers(0, len(ratio), (BOOTSTRAPS, len(ratio)))], axis=1)
     low, high = np.quantile(medians, (0.05, 0.95))
     return float(low), float(high)
+
+
+def disturbed(seconds: np.ndarray[Any, Any]) -> bool:
+    """Return whether the middle 90 % of repeats span more than ``BUSY_SPREAD`` of their median."""
+    low, median, high = np.quantile(seconds, (0.05, 0.5, 0.95))
+    return bool(high - low > BUSY_SPREAD * median)
 
 
 def _once(call: Any, repeats: int) -> float:
