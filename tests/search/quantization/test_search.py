@@ -226,7 +226,7 @@ def test_layers_are_timed_in_formats_that_run_here(tmp_path: Path) -> None:
     ],
 )
 def test_data_that_does_not_fit_is_told(tmp_path: Path, changed: dict[str, NDArray[Any]], told: str) -> None:
-    model, data = write(tmp_path, **changed)
+    model, data = write(tmp_path, x=changed.get("x"), y=changed.get("y"))
     with pytest.raises((DataError, UsageError), match=told):
         user_task(model, data, "")
 

@@ -50,11 +50,11 @@ def arrays(count: int = 400, seed: int = 0) -> tuple[Array, Array]:
         return x, net()(torch.from_numpy(x)).argmax(dim=1).numpy()
 
 
-def write(folder: Path, count: int = 400, **changed: Array) -> tuple[str, str]:
+def write(folder: Path, count: int = 400, *, x: Array | None = None, y: Array | None = None) -> tuple[str, str]:
     """Write module and data; return the names that a command takes."""
     (folder / "toy_model.py").write_text(MODEL)
-    x, y = arrays(count)
-    np.savez(folder / "data.npz", x=changed.get("x", x), y=changed.get("y", y))
+    inputs, classes = arrays(count)
+    np.savez(folder / "data.npz", x=inputs if x is None else x, y=classes if y is None else y)
     return f"py:{folder / 'toy_model.py'}:net", str(folder / "data.npz")
 
 
