@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from codesign.report import write_report as write_report
     from codesign.run import load_run as load_run
     from codesign.search.api import run_search as run_search
+    from codesign.search.quantization import apply_plan as apply_plan
+    from codesign.search.quantization import load_plan as load_plan
     from codesign.targets import detect as detect
     from codesign.targets import load_target as load_target
     from codesign.targets.grids import load_grid as load_grid
@@ -27,22 +29,30 @@ if TYPE_CHECKING:
     from codesign.workload import Workload as Workload
     from codesign.workload import shard as shard
     from codesign.workload.edits import retype as retype
+    from codesign.workload.quantization import LayerScheme as LayerScheme
+    from codesign.workload.quantization import QuantizationPlan as QuantizationPlan
+    from codesign.workload.quantization import quantize as quantize
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "LayerScheme": "codesign.workload.quantization",
     "Mesh": "codesign.workload",
+    "QuantizationPlan": "codesign.workload.quantization",
     "Quantity": "codesign.quantity",
     "Workload": "codesign.workload",
+    "apply_plan": "codesign.search.quantization",
     "analyse": "codesign.profilers",
     "detect": "codesign.targets",
     "estimate": "codesign.costmodels.api",
     "explain": "codesign.costmodels.api",
     "load_grid": "codesign.targets.grids",
     "load_model": "codesign.models",
+    "load_plan": "codesign.search.quantization",
     "load_run": "codesign.run",
     "load_target": "codesign.targets",
     "profile": "codesign.profilers",
+    "quantize": "codesign.workload.quantization",
     "read_trace": "codesign.profilers",
     "retype": "codesign.workload.edits",
     "run_search": "codesign.search.api",

@@ -33,10 +33,17 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
         raise UsageError(
             f"pp is {structure.pp}", "pipeline stages are priced for served language models only; use --tp"
         )
+    return price_workload(_workload(model, structure, load), target, structure, load, site)
+
+
+def price_workload(
+    workload: Workload, target: Target, structure: Structure, load: Load, site: Site | None = None
+) -> Priced:
+    """Price one run of ``workload`` for every point that its arrays are over; ``load`` gives a power limit, if any."""
     site = site or Site()
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
-    workload = shard(_workload(model, structure, load), Mesh(mesh))
+    workload = shard(workload, Mesh(mesh))
     costs = [phase_cost(phase, here, mesh, structure.launched(target)) for phase in workload.phases]
     one = np.ones(1)  # sizes that are plain numbers still make one design point
     seconds = total(cost.seconds for cost in costs) * one

@@ -299,12 +299,13 @@ class _Search:
         return late or (budget is not None and self.recorder.evaluations >= budget)
 
     def _next_points(self) -> Points:
-        """Return the baseline as batch 0 where there is one, then what the engine asks for."""
+        """Return baseline and seeds as batch 0 where there are any, then what the engine asks for."""
         if self.batch == 0:
-            baseline = self.problem.baseline()
-            if baseline is not None:
-                self.asked_for = 1
-                return baseline
+            given = [points for points in (self.problem.baseline(), self.problem.seeds()) if points is not None]
+            if given:
+                points = np.concatenate(given)[: self.asked.evaluations]
+                self.asked_for = len(points)
+                return points
             self.batch = 1
         budget = self.asked.evaluations
         left = self.engine.batch if budget is None else min(self.engine.batch, budget - self.recorder.evaluations)

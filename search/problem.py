@@ -140,6 +140,16 @@ class Roofline(msgspec.Struct, frozen=True):
     spots: tuple[Spot, ...]
 
 
+class Grid(msgspec.Struct, frozen=True):
+    """Numbers of one unit in rows and columns, darker where higher; None where there is none."""
+
+    title: str
+    unit: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
 class Details(msgspec.Struct, frozen=True):
     """What a report shows when a point is chosen."""
 
@@ -148,6 +158,7 @@ class Details(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     timelines: tuple[Timeline, ...] = ()
     rooflines: tuple[Roofline, ...] = ()
+    grids: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +394,10 @@ class Problem:
 
     def baseline(self) -> Points | None:
         """Return the point that reports compare with, one row, or None. It is evaluated first, as id 0."""
+        return None
+
+    def seeds(self) -> Points | None:
+        """Return points that a search starts from, or None: they are evaluated beside the baseline."""
         return None
 
     def describe(self, point: Points) -> Details:

@@ -15,6 +15,7 @@ PROBLEMS: dict[str, Callable[[], type[Problem]]] = {
     "model-mapping": lambda: _load("mapping.network", "ModelMapping"),
     "accelerator": lambda: _load("accelerator.problem", "AcceleratorProblem"),
     "mlir": lambda: _load("mlir.problem", "ProgramSearch"),
+    "quantization": lambda: _load("quantization.problem", "QuantizationProblem"),
     "demand-response": lambda: _load("demand_response.problem", "DemandResponse"),
 }
 

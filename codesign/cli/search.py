@@ -12,6 +12,7 @@ KINDS = {  # adding a kind of search is a line here and a file beside this one
     "deployment": Entry("codesign.cli.search_deployment", "Target, precision, sharding and batch of a served model."),
     "accelerator": Entry("codesign.cli.search_accelerator", "Array, buffers, node and chiplets of an accelerator."),
     "mlir": Entry("codesign.cli.search_mlir", "Edits of a model's program, compiled, judged and timed."),
+    "quantization": Entry("codesign.cli.search_quantization", "Bits of every layer of a trained model."),
     "mapping": Entry("codesign.cli.search_mapping", "Loop nests of an Einsum or a model on an accelerator."),
 }
 

@@ -15,6 +15,7 @@ SCRIPTS = (
     "table.js",
     "timeline.js",
     "roofline.js",
+    "grid.js",
     "panels.js",
     "report.js",
 )

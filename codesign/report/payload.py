@@ -147,12 +147,18 @@ def details(sheet: Sheet) -> dict[str, Any]:
             for c in known.get("commands") or ()
         ]
         packed[str(row)] = [breakdowns, commands, [word(n) for n in known.get("notes") or ()]]
-        timelines, rooflines = (known.get(name) or () for name in ("timelines", "rooflines"))
-        if timelines or rooflines:
-            packed[str(row)].append([_timeline(t, word) for t in timelines])
-        if rooflines:
-            packed[str(row)].append([_roofline(r, word) for r in rooflines])
+        more = (("timelines", _timeline), ("rooflines", _roofline), ("grids", _grid))
+        extra = [[pack(one, word) for one in known.get(name) or ()] for name, pack in more]
+        while extra and not extra[-1]:
+            extra.pop()
+        packed[str(row)] += extra
     return {"details": packed, "words": list(words)}
+
+
+def _grid(grid: dict[str, Any], word: Callable[[Any], int]) -> list[Any]:
+    """Return a grid whose texts, and numbers as one text, are in the table of words: points share whole grids."""
+    names = [[word(name) for name in grid[key]] for key in ("rows", "columns")]
+    return [word(grid["title"]), word(grid["unit"]), *names, word(msgspec.json.encode(grid["values"]).decode())]
 
 
 def _timeline(timeline: dict[str, Any], word: Callable[[Any], int]) -> dict[str, Any]:

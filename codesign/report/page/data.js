@@ -52,13 +52,14 @@ const unpackRoofline = r => ({
   spots: r.spots.map(([label, x, y, share, bound, before]) => ({label: word(label), x, y, share, bound: word(bound), before})),
 });
 const detailsOf = row => {
-  const [breakdowns, commands, notes, timelines = [], rooflines = []] = P.details[row] || [[], [], []];
+  const [breakdowns, commands, notes, timelines = [], rooflines = [], grids = []] = P.details[row] || [[], [], []];
   return {
     breakdowns: breakdowns.map(([title, unit, labels, values]) => ({title: word(title), unit: word(unit), items: labels.map((l, i) => ({label: word(l), value: values[i]}))})),
     commands: commands.map(([title, lines, more]) => ({title: word(title), text: lines.map(word).join('\n'), notes: more.map(word)})),
     notes: notes.map(word),
     timelines: timelines.map(unpackTimeline),
     rooflines: rooflines.map(unpackRoofline),
+    grids: grids.map(([title, unit, rows, columns, values]) => ({title: word(title), unit: word(unit), rows: rows.map(word), columns: columns.map(word), values: JSON.parse(word(values))})),
   };
 };
 const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');

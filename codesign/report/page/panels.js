@@ -35,7 +35,7 @@ function commandBlock(title, text, notes = []) {
 }
 function drawCard() {
   const card = clear($('card')), row = S.picked;
-  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); drawRooflines(null); return; }
+  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); drawRooflines(null); drawGrids(null); return; }
   const more = detailsOf(row), nodes = configuration(row, false).slice(1);
   const box = make('div', {}, make('h3', {id: 'card-h'}, 'Point ' + label(row)), ...nodes);
   const origin = [...new Set(objectives.map(f => row < F && source[f.name][row]).filter(Boolean))];
@@ -48,6 +48,7 @@ function drawCard() {
   drawBreakdowns(row);
   drawTimelines(row);
   drawRooflines(row);
+  drawGrids(row);
 }
 function drawBreakdowns(row) {
   const section = $('inside'), list = row === null ? [] : detailsOf(row).breakdowns.filter(b => b.items.length), host = clear($('breakdowns'));
