@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from codesign.costmodels.siting import placed
 from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import placed
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Stage, Status
 from codesign.search.quantization.judge import Quality
 from codesign.search.quantization.laboratory import Laboratory
