@@ -1,6 +1,6 @@
 // Numbers in rows and columns, darker where higher: bits of every layer, what each layer alone costs.
 function drawGrids(row) {
-  const any = Object.values(P.details).some(d => (d[4] || []).length), host = $('grids-body');
+  const any = Object.values(P.details).some(d => (d[5] || []).length), host = $('grids-body');
   $('grids').hidden = !any;
   if (!any) return;
   const list = row === null ? [] : detailsOf(row).grids;
