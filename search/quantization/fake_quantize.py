@@ -87,7 +87,7 @@ def fake_quantize_activation(x: torch.Tensor, bits: int, limits: tuple[float, fl
     """Return activations on the asymmetric grid of their calibrated range (None: the range of this very tensor)."""
     if bits > INTEGER:
         return x if bits == 32 else x.to(torch.bfloat16).to(x.dtype)
-    low, high = limits if limits is not None else (float(x.amin()), float(x.amax()))
+    low, high = limits if limits is not None else (float(x.detach().amin()), float(x.detach().amax()))
     ends = torch.tensor([low, high], dtype=x.dtype, device=x.device)
     scale, zero = scale_and_zero(ends[0], ends[1], bits, symmetric=False)
     return on_grid(x, scale, zero, bits, symmetric=False)
