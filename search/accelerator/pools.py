@@ -114,7 +114,9 @@ class Pools:
         self.searched += 1
         space = problem.space
         whole = space.size is not None and space.size <= budget
-        engine = Exhaustive(space, chunk=4096) if whole else Islands(space, seed=self.seed, evaluations=budget)
+        engine = (
+            Exhaustive(space, chunk=4096) if whole else Islands(space, seed=self.seed, evaluations=budget, starts=False)
+        )
         found = _Front()
         if begin is not None and begin.points.shape[1:] == (space.dimensions,) and not whole:
             results = problem.evaluate(begin.points)

@@ -63,7 +63,7 @@ class Chain:
         cuts: For every memory (B,) loops inside, moved outwards over loops that leave the tile in place.
         words: For the units and every memory, (B,) elements of a tile of one instance.
         fan: For every memory, how many different streams it feeds.
-        copies: For every memory, instances that are used.
+        copies: For every memory, instances that are used, a whole number.
         bits: For the units and every memory, (B,) bits of an element.
         partial: For the units and every memory, (B,) whether its elements are partial sums.
     """
@@ -78,7 +78,7 @@ class Chain:
         columns = orders.columns
         self.cuts = [view.outwards[cut, columns] for cut in cuts]
         counts = [float(np.prod(list(stage.values()))) for stage in stages]
-        self.copies = [round(float(np.prod(counts[place + 1 :])), 3) for place in range(len(cuts))]
+        self.copies = [float(round(np.prod(counts[place + 1 :]))) for place in range(len(cuts))]
         below: dict[str, float] = {}
         self.words: list[Array] = [np.ones(orders.count)]
         unique = [1.0]
