@@ -16,8 +16,8 @@ from codesign.search.mapping.loop_factors import Divisors
 
 Integers = NDArray[np.int64]
 
-MOST_PAIRS = 1 << 17
-"""Pairs of two directions that are compared at most."""
+MOST_WAYS = 128
+"""Ways to fill one direction that are considered: those that leave the fewest iterations."""
 
 SHARE = 0.5
 """Least share of a direction that a bound fills, where any does."""
@@ -37,7 +37,7 @@ def array_fills(divisors: Divisors, limits: Integers, spatial: Sequence[int], ra
     whole = np.ones((1, 0, len(extents)), dtype=np.int64)
     for slot in spatial:
         ways = _ways(extents, int(limits[slot]), ragged)
-        whole = whole[: max(1, MOST_PAIRS // len(ways))]
+        whole = whole[:MOST_WAYS]
         joined = np.concatenate(
             [np.repeat(whole, len(ways), axis=0), np.tile(ways[:, None, :], (len(whole), 1, 1))], axis=1
         )
@@ -70,8 +70,10 @@ def _ways(extents: Integers, limit: int, ragged: bool) -> Integers:
         rows.append(row)
     found = np.concatenate(rows)
     filled = found.prod(axis=1)
-    full: Integers = found[filled >= SHARE * filled.max()]
-    return full
+    found = found[filled >= SHARE * filled.max()]
+    steps = np.ceil(extents / found).prod(axis=1)
+    best: Integers = found[np.argsort(steps, kind="stable")[:MOST_WAYS]]
+    return best
 
 
 def _bounds(extent: int, limit: int, ragged: bool) -> Integers:

@@ -1,8 +1,9 @@
 """The best mappings of one Einsum on one accelerator, found at once and in memory.
 
 This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces
-are streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the
-front over all objectives; random mappings at as many evaluations say what the search is worth.
+are streamed whole; large ones go through ``islands``, which begin with a pruned enumeration (``level_fronts``). The
+best mapping of every objective ever seen is kept, and the front over all objectives; random mappings at as many
+evaluations say what the search is worth.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from codesign.costmodels.accelerator import Mappings, Problem
 from codesign.errors import LimitCrossed
 from codesign.search.engine import Engine
 from codesign.search.exhaustive import Exhaustive
-from codesign.search.islands import Islands
+from codesign.search.islands import LARGEST_BATCH, Islands
 from codesign.search.mapping.bounds import Bounds
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.mapping.space import Rows
@@ -32,6 +33,9 @@ Array = NDArray[np.float64]
 
 BUDGET = 20_000
 """Evaluations of a search where none are asked for: half a second."""
+
+TURNS = 4
+"""Batches of a small budget: few, as the first brings good mappings and a batch takes some time of its own."""
 
 
 class MappingFront(NamedTuple):
@@ -114,7 +118,10 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
     """Return the front of a mapping problem; arguments and errors as of ``best_mappings``."""
     space = problem.space
     whole = space.size is not None and space.size <= budget
-    engine: Engine = Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget)
+    batch = int(np.clip(budget // TURNS, 12, LARGEST_BATCH))
+    engine: Engine = (
+        Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget, population=batch)
+    )
     began = time.perf_counter()
     found = _Best(len(problem.objectives))
     if problem.asked.uneven and not whole:

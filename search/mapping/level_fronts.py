@@ -42,16 +42,16 @@ from codesign.search.mapping.partial_mappings import (
 if TYPE_CHECKING:
     from codesign.search.mapping.space import MappingSpace
 
-WIDTH = 200
+WIDTH = 128
 """Partial mappings that are kept from level to level."""
 
-FILLS = 512
+FILLS = 300
 """Fillings of the arrays that mappings are built on, those of fewest steps."""
 
-LISTED = 60_000
+LISTED = 10_000
 """Splits that one level lists at most; of the worst partial mappings none are listed first."""
 
-LARGEST = 24_000
+LARGEST = 5_000
 """Partial mappings that one level prices at most."""
 
 BEST = 8

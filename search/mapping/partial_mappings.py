@@ -282,7 +282,8 @@ def splits(terms: Terms, costing: Costing, slot: int, most: int) -> tuple[Intege
     parent = np.arange(count)
     bounds = np.ones((ranks, count), dtype=np.int64)
     smallest = [one for one in sets if not any(set(other) < set(one) for other in sets)]
-    for rank in range(ranks):
+    tight = np.array([terms.moves[list(one)].any(axis=0) for one in smallest]).sum(axis=0)
+    for rank in np.argsort(-tight, kind="stable").tolist():  # those first that fill the memory whatever it keeps
         values = np.unique(costing.left[rank])
         divisors = [_divisors(int(value)) for value in values.tolist()]
         table = np.ones((len(values), max(map(len, divisors))), dtype=np.int64)

@@ -52,13 +52,12 @@ def doubled(machine: PortedMachine, chains: dict[str, Chain]) -> Flags:
 
 
 def served(machine: PortedMachine, memory: PortedMemory, transfers: Sequence[Transfer]) -> list[list[Transfer]]:
-    """Return for every port of a memory the transfers that it serves."""
+    """Return for every port of a memory the transfers that it serves, in the order of the memory's operands."""
+    here = [one for one in transfers if machine.chain(one.operand)[one.memory] is memory]
     found = []
     for port in memory.ports:
-        found.append([
-            one for one in transfers
-            if (one.operand, one.move) in port.serves and machine.chain(one.operand)[one.memory] is memory
-        ])  # fmt: skip
+        turns = sorted(port.serves, key=lambda pair: memory.operands.index(pair[0]))
+        found.append([one for turn in turns for one in here if (one.operand, one.move) == turn])
     return found
 
 

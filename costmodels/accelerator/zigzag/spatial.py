@@ -1,7 +1,8 @@
 """ZigZag's mapping files: what stands on the array, and the order of loops where it is given.
 
 Entries are found by the name of a layer, its operator type, or ``default``. ``spatial_mapping`` gives for a dimension
-of the array the loops along it; ``temporal_ordering`` lists loops from the inside out, ``*`` for all that is left.
+of the array the loops along it. They are taken as they stand; ZigZag lowers those that the ports of the innermost
+memories cannot feed. ``temporal_ordering`` lists loops from the inside out, ``*`` for all that is left.
 """
 
 from __future__ import annotations

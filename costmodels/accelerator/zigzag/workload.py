@@ -75,7 +75,8 @@ def parse_workload(text: str, name: str) -> tuple[Layer, ...]:
     layers = tuple(_layer(convert(one, WrittenLayer, f"{name}[{place}]"), f"{name}[{place}]")
                    for place, one in enumerate(data))  # fmt: skip
     numbers = [layer.number for layer in layers]
-    if twice := next((one for one in numbers if numbers.count(one) > 1), None):
+    twice = next((one for one in numbers if numbers.count(one) > 1), None)
+    if twice is not None:
         raise DataError(f"{name}: two layers have the id {twice}")
     return layers
 
