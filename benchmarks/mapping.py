@@ -24,7 +24,7 @@ from codesign.search.mapping.problem import MappingProblem
 from codesign.targets.spatial import Architecture
 
 BATCH = 4096
-QUICK = 300
+QUICK = 200
 """Mappings priced for each case where the time counts."""
 
 REPEATS = 5

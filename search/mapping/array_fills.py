@@ -72,8 +72,10 @@ def _ways(extents: Integers, limit: int, ragged: bool) -> Integers:
     filled = found.prod(axis=1)
     found = found[filled >= SHARE * filled.max()]
     steps = np.ceil(extents / found).prod(axis=1)
-    best: Integers = found[np.argsort(steps, kind="stable")[:MOST_WAYS]]
-    return best
+    best = found[np.argsort(steps, kind="stable")[: MOST_WAYS - 1]]
+    idle = np.ones((1, len(extents)), dtype=np.int64)  # where another direction takes all there is
+    ways: Integers = np.concatenate([best[best.prod(axis=1) > 1], idle])
+    return ways
 
 
 def _bounds(extent: int, limit: int, ragged: bool) -> Integers:

@@ -42,16 +42,16 @@ from codesign.search.mapping.partial_mappings import (
 if TYPE_CHECKING:
     from codesign.search.mapping.space import MappingSpace
 
-WIDTH = 128
+WIDTH = 200
 """Partial mappings that are kept from level to level."""
 
 FILLS = 300
 """Fillings of the arrays that mappings are built on, those of fewest steps."""
 
-LISTED = 10_000
+LISTED = 20_000
 """Splits that one level lists at most; of the worst partial mappings none are listed first."""
 
-LARGEST = 5_000
+LARGEST = 8_000
 """Partial mappings that one level prices at most."""
 
 BEST = 8
