@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 BUDGET = 20_000
 """Evaluations of a search where none are asked for: half a second."""
 
-TURNS = 4
+TURNS = 3
 """Batches of a small budget: few, as the first brings good mappings and a batch takes some time of its own."""
 
 

@@ -285,6 +285,8 @@ def splits(terms: Terms, costing: Costing, slot: int, most: int) -> tuple[Intege
     tight = np.array([terms.moves[list(one)].any(axis=0) for one in smallest]).sum(axis=0)
     for rank in np.argsort(-tight, kind="stable").tolist():  # those first that fill the memory whatever it keeps
         values = np.unique(costing.left[rank])
+        if values[-1] == 1:
+            continue
         divisors = [_divisors(int(value)) for value in values.tolist()]
         table = np.ones((len(values), max(map(len, divisors))), dtype=np.int64)
         for row, found in enumerate(divisors):
@@ -295,10 +297,13 @@ def splits(terms: Terms, costing: Costing, slot: int, most: int) -> tuple[Intege
         digit = np.arange(len(each)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         parent, bounds = parent[each], bounds[:, each]
         bounds[rank] = table[rows[each], digit]
-        fits = np.zeros(len(parent), dtype=np.bool_)
-        inside = costing.inside[:, parent] * bounds
-        for one in smallest:
-            fits |= fitting(terms, inside, slot, one)
+        fits = np.full(len(parent), not tight[rank])
+        if tight[rank]:
+            inside = costing.inside[:, parent] * bounds
+            for one in smallest:
+                fits |= fitting(terms, inside, slot, one)
+        elif len(parent) <= most:
+            continue
         if fits.sum() > most:
             last = parent[np.flatnonzero(fits)[most]]
             fits &= parent < max(last, 1)
