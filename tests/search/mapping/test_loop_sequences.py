@@ -11,10 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from codesign.cases import run_cases
 from codesign.costmodels.accelerator.port_model import Orders, Spread, allocate, port_costs
 from codesign.costmodels.accelerator.zigzag import read_hardware, read_spatial, read_workload
 from codesign.errors import LimitCrossed, UsageError
+from codesign.search.mapping.inner import search
 from codesign.search.mapping.loop_sequences import best_sequence, count_orders, distinct_orders, given_order, split
+from codesign.search.mapping.problem import MappingProblem
 
 OURS = Path(__file__).parents[2] / "costmodels" / "accelerator" / "zigzag"
 THEIRS = Path(__file__).parents[4] / "shared" / "data" / "accelerators" / "zigzag"
@@ -125,3 +128,29 @@ def test_latency_is_no_worse_than_the_pins(number: int) -> None:
     assert cycles <= case["latency_cycles"] * 1.001
     if (not case["options"] and len(layers) > 1) or case["hardware"] == "gemm_l1":
         assert energy == pytest.approx(case["energy_pj"], rel=1e-9)
+
+
+def test_case_files_take_zigzags_files(tmp_path: Path) -> None:
+    for name in ("small", "layers", "spread"):
+        (tmp_path / f"{name}.yaml").write_text((OURS / f"{name}.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    inputs = "hardware: small.yaml, workload: layers.yaml, mapping: spread.yaml, lpf_limit: 7"
+    (tmp_path / "cases.yaml").write_text(
+        "cases:\n"
+        f"- {{id: theirs, kind: zigzag, inputs: {{{inputs}, head: tile}}, expected: {{"
+        f"energy_pj: {COSTS['energy_pj']}, latency_cycles: {COSTS['latency_cycles']}}}}}\n"
+        f"- {{id: ours, kind: zigzag, inputs: {{{inputs}, pin_cycles: {COSTS['latency_cycles']}}}, "
+        "expected: {worse_by: 0}, abs_tol: 0.001}\n"
+        f"- {{id: wrong, kind: zigzag, inputs: {{{inputs}, speed: 3}}}}\n",
+        encoding="utf-8",
+    )
+    outcomes = {outcome.id: outcome for outcome in run_cases(tmp_path / "cases.yaml")}
+    assert outcomes["theirs"].status == "ok", outcomes["theirs"]
+    assert outcomes["ours"].status == "ok"
+    assert outcomes["wrong"].status == "failed"
+    assert "speed" in outcomes["wrong"].error
+
+
+def test_hardware_files_are_targets_of_every_mapping_search() -> None:
+    problem = MappingProblem(problem="gemm:48x44x36,bits=8/8/16", target=str(OURS / "small.yaml"))
+    found = search(problem, 2000, baseline=False)
+    assert found.best[0] >= problem.bounds.energy
