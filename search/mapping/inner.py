@@ -9,6 +9,7 @@ evaluations say what the search is worth.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from codesign.search.engine import Engine
 from codesign.search.exhaustive import Exhaustive
 from codesign.search.islands import LARGEST_BATCH, Islands
 from codesign.search.mapping.bounds import Bounds
+from codesign.search.mapping.level_fronts import WIDTH
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.mapping.space import Rows
 from codesign.search.mapping.uneven import embedded
@@ -34,8 +36,11 @@ Array = NDArray[np.float64]
 BUDGET = 20_000
 """Evaluations of a search where none are asked for: half a second."""
 
-TURNS = 3
-"""Batches of a small budget: few, as the first brings good mappings and a batch takes some time of its own."""
+FRESH = 4_000
+"""Budget from which on half of it begins with random mappings alone."""
+
+TURNS, FEWEST = 12, 3
+"""Batches of a budget, and of a small one: a batch takes some time of its own, and the first brings good mappings."""
 
 
 class MappingFront(NamedTuple):
@@ -118,7 +123,7 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
     """Return the front of a mapping problem; arguments and errors as of ``best_mappings``."""
     space = problem.space
     whole = space.size is not None and space.size <= budget
-    batch = int(np.clip(budget // TURNS, 12, LARGEST_BATCH))
+    batch = int(np.clip(max(budget // TURNS, min(budget // FEWEST, WIDTH)), 12, LARGEST_BATCH))
     engine: Engine = (
         Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget, population=batch)
     )
@@ -126,7 +131,13 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
     found = _Best(len(problem.objectives))
     if problem.asked.uneven and not whole:
         _begin_even(problem, engine, budget // 2, seed, found)
-    reasons = _run(problem, engine, budget, found)
+    if not whole and budget >= FRESH and not problem.asked.uneven:
+        # good mappings to begin with are alike: half of a large budget goes to islands that know none of them
+        reasons = Counter(_run(problem, engine, budget // 2, found))
+        engine = Islands(space, seed=seed, evaluations=budget, population=batch, starts=False)
+        reasons.update(_run(problem, engine, budget, found))
+    else:
+        reasons = Counter(_run(problem, engine, budget, found))
     seconds = time.perf_counter() - began
     if not len(found.archive):
         most = max(reasons, key=lambda text: reasons[text], default="no mapping was priced")
