@@ -52,7 +52,7 @@ def asked_layers(
         model: The model.
         shared: Target, limits and kinds of mappings.
         refused: Options that only the search of one Einsum takes, with what was given for them.
-        evaluations: Mappings to price for each shape; 8,000 where None.
+        evaluations: Mappings to price for each shape; 6,000 where None.
         seed: All randomness derives from it.
         bits: Bits of inputs, weights and outputs: ``8/8/16``, or one number for all.
         sizes: Sizes of the run; None for the model's own.
