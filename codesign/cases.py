@@ -59,6 +59,7 @@ HOMES = {
     "grid_mix": "codesign.targets.grids.cases:grid_mix",
     "respond": "codesign.search.demand_response.cases:respond",
     "shift_jobs": "codesign.search.demand_response.cases:shift_jobs",
+    "zigzag": "codesign.search.mapping.sequence_cases:zigzag",
 }
 """Kind -> module and function."""
 

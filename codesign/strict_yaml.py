@@ -31,18 +31,19 @@ _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
-def load_yaml(text: str, name: str, tags: Collection[str] = ()) -> Any:
+def load_yaml(text: str, name: str, tags: Collection[str] = (), repeated: list[str] | None = None) -> Any:
     """Return the plain data of one YAML document; ``name`` is the file named in errors.
 
     Args:
         text: The document.
         name: File named in errors.
         tags: Tags that mappings may carry (``!Component``); such a mapping gets the tag under the key ``TAG``.
+        repeated: For files of other programs: keys given twice are noted here and the last counts, instead of an error.
 
     Raises:
         DataError: anything but one document of plain mappings, lists, text, numbers, booleans and nulls.
     """
-    return _construct(_root(text, name, frozenset(tags)), text, name)
+    return _construct(_root(text, name, frozenset(tags), repeated), text, name)
 
 
 def decode_yaml(text: str, kind: type[T], name: str) -> T:
@@ -69,7 +70,9 @@ def read_text(path: str | Path) -> str:
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _root(text: str, name: str, tags: frozenset[str] = frozenset()) -> yaml.Node:
+def _root(
+    text: str, name: str, tags: frozenset[str] = frozenset(), repeated: list[str] | None = None
+) -> yaml.Node:  # fmt: skip
     """Return the checked node tree of the only document."""
     if len(text) > LARGEST_BYTES:
         raise DataError(f"{name}: {len(text):,} characters", f"at most {LARGEST_BYTES:,} are read")
@@ -91,7 +94,7 @@ def _root(text: str, name: str, tags: frozenset[str] = frozenset()) -> yaml.Node
         raise DataError(f"{name}: the file is empty", "expected a YAML mapping")
     if tags:
         _untag(node, tags)
-    _check_node(node, name)
+    _check_node(node, name, repeated)
     return node
 
 
@@ -139,7 +142,7 @@ def _check_events(text: str, name: str, tags: frozenset[str] = frozenset()) -> N
             raise DataError(f"{name}:{line}: tag {event.tag!r} is refused", "plain data only")
 
 
-def _check_node(node: yaml.Node, name: str) -> None:
+def _check_node(node: yaml.Node, name: str, repeated: list[str] | None = None) -> None:
     if node.tag not in _PLAIN_TAGS and isinstance(node, yaml.ScalarNode):
         hint = "write it in quotes" if "timestamp" in node.tag else "plain data only"
         found = "a merge key '<<'" if node.tag.endswith(":merge") else repr(node.value)
@@ -153,14 +156,18 @@ def _check_node(node: yaml.Node, name: str) -> None:
             _check_node(key, name)
             if not key.tag.endswith(":str"):
                 raise DataError(f"{name}:{line}: key {key.value!r} is not text", "write it in quotes")
-            if key.value in seen:
+            if key.value in seen and repeated is not None:
+                repeated.append(
+                    f"{name}:{line}: {key.value!r} is given twice, first on line {seen[key.value]}; the last counts"
+                )
+            elif key.value in seen:
                 place = f"{name}:{line}: duplicate key {key.value!r}, first on line {seen[key.value]}"
                 raise DataError(place, "remove one")
             seen[key.value] = line
-            _check_node(value, name)
+            _check_node(value, name, repeated)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _check_node(item, name)
+            _check_node(item, name, repeated)
 
 
 def convert(data: Any, kind: type[T], name: str, root: yaml.Node | None = None) -> T:

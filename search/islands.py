@@ -1,10 +1,10 @@
 """Islands: large populations that each breed for one weighing of the objectives, then look around their best.
 
 Every island minimises a weighted sum of the objectives' logarithms (a weighted product, so that scales do not
-matter): one island an objective, one a pair, one for all. A batch breeds all islands at once; every point is offered
-to every island. Now and then the whole neighbourhoods of the islands' best points are asked in one batch, until all
-are known; when nothing improves any more the islands start again from random points, and the search's archive keeps
-what was found.
+matter): one island an objective, one a pair, one for all. They begin with what the space knows to be good, if anything,
+and with random points. A batch breeds all islands at once; every point is offered to every island. Now and then the
+whole neighbourhoods of the islands' best points are asked in one batch, until all are known; when nothing improves any
+more the islands start again from random points, and the search's archive keeps what was found.
 
 Decomposition after Zhang and Li, "MOEA/D: a multiobjective evolutionary algorithm based on decomposition", IEEE TEC
 11(6), 2007. Made for spaces whose points cost microseconds; for dear evaluations NSGA-II spends fewer of them.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from codesign.search.engine import pack, unpack
 from codesign.search.problem import Points, Results
-from codesign.search.space import Space
+from codesign.search.space import Begun, Space
 from codesign.search.unseen import Unseen, generator_of
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ class Islands:
 
     def __init__(
         self, space: Space, *, seed: int = 0, evaluations: int | None = None, population: int | None = None,
-        top_up: bool = True,
+        top_up: bool = True, starts: bool = True,
     ) -> None:  # fmt: skip
         """Set up for ``space``.
 
@@ -65,10 +65,12 @@ class Islands:
             evaluations: The budget if known; a small one gets small batches.
             population: Points of a batch, over all islands; a twelfth of the budget, at most 2048, where None.
             top_up: Whether random points make up for children that are known; where not, batches are smaller.
+            starts: Whether the first batch takes the points that the space knows to begin with, if it does.
         """
         self.space, self.seed, self.top_up = space, seed, top_up
         budget = LARGEST_BATCH * 12 if evaluations is None else evaluations
         self.batch = population or int(np.clip(budget // 12, 12, LARGEST_BATCH))
+        self.starts = starts
         self._unseen = Unseen(space, seed)
         self._turn, self._stale = 0, 0
         self._points: Points | None = None
@@ -88,7 +90,11 @@ class Islands:
             self._points, self._best, self._stale = None, np.zeros(0), 0
             self._expanded.clear()
         if self._points is None or len(self._points) < 2:
-            return self._fresh(generator, self.space.sample(generator, count), count)
+            begin = self.space.sample(generator, 0)
+            if self._turn == 1 and self.starts and isinstance(self.space, Begun):
+                begin = self.space.starts()[:count]
+            begin = np.concatenate([begin, self.space.sample(generator, count - len(begin))])
+            return self._fresh(generator, begin, count)
         if self._stale or self._turn % EVERY == 0:
             around = self._neighbourhoods(generator, count)
             if len(around):

@@ -9,7 +9,7 @@ exhaustive search streams any slice without holding the rest, and the number ser
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -71,6 +71,15 @@ class Space(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Return the space as JSON types."""
+        ...
+
+
+@runtime_checkable
+class Begun(Protocol):
+    """A space that knows good points to begin with."""
+
+    def starts(self) -> Points:
+        """Return points to begin with, best first; the same at every call."""
         ...
 
 

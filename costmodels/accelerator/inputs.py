@@ -25,6 +25,7 @@ from codesign.costmodels.accelerator.timeloop import (
     is_timeloop,
     read_document,
 )
+from codesign.costmodels.accelerator.zigzag import architecture_of, is_zigzag_hardware, read_hardware
 from codesign.errors import UsageError, nearest
 from codesign.strict_yaml import read_text
 from codesign.targets.spatial import load_architecture
@@ -45,7 +46,7 @@ def price_files(
     """Return the costs of one mapping, checked.
 
     Args:
-        target: A name of the catalogue, a file of ours, or an architecture file of Timeloop.
+        target: A name of the catalogue, a file of ours, an architecture file of Timeloop, or ZigZag's hardware file.
         problem: A line such as ``gemm:64x64x64``, a file of ours, or a problem file of Timeloop.
         mapping: A file of ours, or a mapping file of Timeloop.
         tables: ERT and ART files of a Timeloop architecture.
@@ -120,7 +121,7 @@ def read_cascade(text: str) -> CascadeProblem:
 
 
 def read_architecture(target: str, tables: Sequence[str] = ()) -> Imported:
-    """Return an accelerator of the catalogue, of a file of ours or of Timeloop.
+    """Return an accelerator of the catalogue, of a file of ours, of Timeloop or of ZigZag.
 
     Raises:
         UsageError: no such accelerator, or tables for one that has its energies.
@@ -128,6 +129,9 @@ def read_architecture(target: str, tables: Sequence[str] = ()) -> Imported:
     """
     if is_path(target) and is_timeloop(target):
         return import_architecture(read_document(target), [read_document(table) for table in tables])
+    if is_path(target) and not tables and is_zigzag_hardware(target):
+        machine = read_hardware(target)
+        return Imported(architecture_of(machine), {}, [], list(machine.notes), {})
     if tables:
         raise UsageError(f"{target} is no Timeloop architecture: it holds its own energies", "leave out --tables")
     return Imported(load_architecture(target), {}, [], [], {})

@@ -133,7 +133,8 @@ class Pools:
         space = problem.space
         whole = space.size is not None and space.size <= budget
         engine = Exhaustive(space, chunk=4096) if whole else Islands(
-            space, seed=self.seed, evaluations=budget, population=max(budget // BATCHES, 12), top_up=False
+            space, seed=self.seed, evaluations=budget, population=max(budget // BATCHES, 12), top_up=False,
+            starts=False
         )  # fmt: skip
         found = _Front()
         if begin is not None and begin.points.shape[1:] == (space.dimensions,) and not whole:

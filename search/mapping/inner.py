@@ -1,13 +1,15 @@
 """The best mappings of one Einsum on one accelerator, found at once and in memory.
 
 This is the inner search of anything that varies problems or accelerators: no run directory, no journal. Small spaces
-are streamed whole; large ones go through ``islands``. The best mapping of every objective ever seen is kept, and the
-front over all objectives; random mappings at as many evaluations say what the search is worth.
+are streamed whole; large ones go through ``islands``, which begin with a pruned enumeration (``level_fronts``). The
+best mapping of every objective ever seen is kept, and the front over all objectives; random mappings at as many
+evaluations say what the search is worth.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,8 +20,9 @@ from codesign.costmodels.accelerator import Mappings, Problem
 from codesign.errors import LimitCrossed
 from codesign.search.engine import Engine
 from codesign.search.exhaustive import Exhaustive
-from codesign.search.islands import Islands
+from codesign.search.islands import LARGEST_BATCH, Islands
 from codesign.search.mapping.bounds import Bounds
+from codesign.search.mapping.level_fronts import WIDTH
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.mapping.space import MappingSpace, Rows
 from codesign.search.mapping.uneven import embedded
@@ -33,6 +36,12 @@ Array = NDArray[np.float64]
 
 BUDGET = 20_000
 """Evaluations of a search where none are asked for: half a second."""
+
+FRESH = 4_000
+"""Budget from which on half of it begins with random mappings alone."""
+
+TURNS, FEWEST = 12, 3
+"""Batches of a budget, and of a small one: a batch takes some time of its own, and the first brings good mappings."""
 
 
 class MappingFront(NamedTuple):
@@ -121,12 +130,21 @@ def search(problem: MappingProblem, budget: int = BUDGET, seed: int = 0, *, base
     """Return the front of a mapping problem; arguments and errors as of ``best_mappings``."""
     space = problem.space
     whole = space.size is not None and space.size <= budget
-    engine: Engine = Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget)
+    batch = int(np.clip(max(budget // TURNS, min(budget // FEWEST, WIDTH)), 12, LARGEST_BATCH))
+    engine: Engine = (
+        Exhaustive(space, chunk=4096) if whole else Islands(space, seed=seed, evaluations=budget, population=batch)
+    )
     began = time.perf_counter()
     found = _Best(len(problem.objectives))
     if problem.asked.uneven and not whole:
         _begin_even(problem, engine, budget // 2, seed, found)
-    reasons = _run(problem, engine, budget, found)
+    if not whole and budget >= FRESH and not problem.asked.uneven:
+        # good mappings to begin with are alike: half of a large budget goes to islands that know none of them
+        reasons = Counter(_run(problem, engine, budget // 2, found))
+        engine = Islands(space, seed=seed, evaluations=budget, population=batch, starts=False)
+        reasons.update(_run(problem, engine, budget, found))
+    else:
+        reasons = Counter(_run(problem, engine, budget, found))
     seconds = time.perf_counter() - began
     if not len(found.archive):
         most = max(reasons, key=lambda text: reasons[text], default="no mapping was priced")

@@ -9,7 +9,8 @@ ones count as endless.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from codesign.costmodels.accelerator.mapping import loops_of
 from codesign.costmodels.accelerator.timeloop.constraints import Limit
 from codesign.errors import DataError, LimitCrossed, UsageError
 from codesign.search.mapping.genome import Genome, by_skeleton, from_rows, width
+from codesign.search.mapping.level_fronts import level_fronts
 from codesign.search.mapping.loop_factors import (
     Divisors,
     count_perfect,
@@ -39,6 +41,13 @@ from codesign.search.variation import mix
 from codesign.targets.spatial import Architecture, Fanout, load_architecture
 
 Rows = NDArray[np.int64]
+
+
+class LevelFronts(NamedTuple):
+    """Mappings of a pruned enumeration, best first, and whether it left out only what others dominate."""
+
+    rows: Rows
+    complete: bool
 
 
 class MappingSpace:
@@ -224,6 +233,20 @@ class MappingSpace:
     def key(self, points: NDArray[Any]) -> NDArray[np.uint64]:
         """Return a 64-bit hash of each row; all rows that the space gives are canonical."""
         return mix(points.astype(np.uint64) @ self._weights)
+
+    @cached_property
+    def fronts(self) -> LevelFronts:
+        """Mappings built from the inside out; none for uneven spaces, which begin with even ones, and under limits."""
+        if self.arguments["uneven"] or self.loops is not None:
+            return LevelFronts(np.zeros((0, self.dimensions), dtype=np.int64), False)
+        genome, complete = level_fronts(self)
+        rows = self.rows_of(genome)
+        _, first = np.unique(self.key(rows), return_index=True)
+        return LevelFronts(rows[np.sort(first)], complete)
+
+    def starts(self) -> Rows:
+        """Return the mappings of a pruned enumeration, best first."""
+        return self.fronts.rows
 
     # --- variation ----------------------------------------------------------------------------------------------
 
