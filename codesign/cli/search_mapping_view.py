@@ -67,7 +67,9 @@ def show_model(ctx: typer.Context, run: Run, problem: ModelMapping, as_json: boo
 
 def _model_notes(problem: ModelMapping) -> list[str]:
     mapped, merged = problem.mapped, problem.merged
-    less = f" of {merged.size:,}; the whole front is at most {merged.error:.2%} better" if merged.error else ""
+    less = (
+        f" of {merged.size:,}; the whole front is at most {100.0 * merged.error:.2g} % better" if merged.error else ""
+    )
     return [
         f"{sum(len(layer.names) for layer in mapped.layers)} layers of {len(mapped.layers)} shapes, "
         f"{mapped.evaluations:,} mappings priced; front of {len(merged.choices)} networks{less}",

@@ -187,7 +187,9 @@ class ModelMapping(base.Problem):
         """Return where the numbers come from, and how exact the front is."""
         nodes = (*self.architecture.spine().nodes, self.architecture.spine().compute)
         how = (
-            "exact" if not self.merged.error else f"thinned: the whole front is at most {self.merged.error:.2%} better"
+            "exact"
+            if not self.merged.error
+            else f"thinned: the whole front is at most {100.0 * self.merged.error:.2g} % better"
         )
         return (
             f"{self.mapped.evaluations:,} mappings priced for {len(self.choices)} shapes of layers, seed "

@@ -16,7 +16,7 @@ function drawHeader() {
 }
 function objectiveText(f, row) {
   let text = show(f.values[row], f.unit) + (f.per ? ' per ' + f.per : '');
-  if (row < F && low[f.name] && low[f.name][row] !== null) text += ` (${show(low[f.name][row], f.unit, 3)} – ${show(high[f.name][row], f.unit, 3)})`;
+  if (row < F && low[f.name] && low[f.name][row] !== null && low[f.name][row] !== high[f.name][row]) text += ` (${show(low[f.name][row], f.unit, 3)} – ${show(high[f.name][row], f.unit, 3)})`;
   const change = delta(f, row);
   return text + (change === null ? '' : `, ${signed(change)} to baseline`);
 }

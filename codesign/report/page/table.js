@@ -65,7 +65,7 @@ function tableRow(r, columns, members) {
       else cell.append(make('span', {class: Math.abs(value) < 0.05 ? '' : (value < 0) === (c.change.better !== 'higher') ? 'good' : 'worse'}, signed(value)));
     } else if (c.interval) {
       cell.append(cellText(value, c.f));
-      if (low[c.f.name][r] !== null) cell.append(make('span', {class: 'sub'}, `${cellText(low[c.f.name][r], c.f, 3)} – ${cellText(high[c.f.name][r], c.f, 3)}`));
+      if (low[c.f.name][r] !== null && low[c.f.name][r] !== high[c.f.name][r]) cell.append(make('span', {class: 'sub'}, `${cellText(low[c.f.name][r], c.f, 3)} – ${cellText(high[c.f.name][r], c.f, 3)}`));
     } else cell.append(c.f ? cellText(value, c.f) : show(value, '', c.name === ':ideal' ? 3 : 4));
     row.append(cell);
   }
