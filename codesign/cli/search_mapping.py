@@ -40,7 +40,7 @@ def mapping(
     grid: o.Grid = None,
     pue: o.Pue = None,
     engine: Engine = "auto",
-    evaluations: Annotated[int | None, typer.Option(help="Budget; default 20,000, of a model 6,000 a shape.")] = None,
+    evaluations: Annotated[int | None, typer.Option(help="Budget; default 20,000, of a model 8,000 a shape.")] = None,
     time: s.TimeLimit = None,
     seed: s.Seed = 0,
     workers: s.Workers = 1,

@@ -52,7 +52,7 @@ def asked_model(
     Args:
         spec: The fields of ``ModelMappingSpec``.
         refused: Options that only the search of one Einsum takes, with what was given for them.
-        evaluations: Mappings to price for each shape; 6,000 where None.
+        evaluations: Mappings to price for each shape; 8,000 where None.
         seed: All randomness derives from it.
         **effort: As of ``run_search``.
 

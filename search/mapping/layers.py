@@ -21,7 +21,7 @@ from codesign.search.mapping.inner import MappingFront, best_mappings
 from codesign.targets.spatial import Architecture
 from codesign.workload import Einsum, Op, Phase, Tensor, Workload
 
-LAYER_BUDGET = 6_000
+LAYER_BUDGET = 8_000
 """Evaluations of one layer: a whole network is a table, not a study."""
 
 OBJECTIVES = ("energy", "latency")

@@ -32,7 +32,7 @@ def drawn(count: int, seed: int = 0, **options: Any) -> tuple[EditSpace, np.ndar
     return made, made.sample(np.random.default_rng(seed), count)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "merge"])  # it asks for a known front
 @pytest.mark.parametrize("check", CHECKS)
 def test_engines_conform(engine: str, check: str) -> None:
     class Boxed(EditSpace):
