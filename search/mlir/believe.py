@@ -1,8 +1,8 @@
 """What of a search's front can be believed: measured again, chosen on one set of data and reported on another.
 
-The winner is the fastest member that is faster beyond noise and loses little on the selection data; of a training step
-also one that answers better beyond chance. Its edits are reduced to those that matter and explained, each with what the
-program is without it.
+The winner is the fastest member that is faster beyond noise and loses little on the selection data. Where nothing is
+timed it is the lightest by the first of FLOPs, bytes and operations that was asked for; else one that answers better
+beyond chance. Its edits are reduced to those that matter and explained, each with what the program is without it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from codesign.search.mlir.timing import BUSY
 
 MOST = 20
 """Members of a front that are measured again."""
+NAMES = {"flops": "FLOPs", "bytes": "bytes", "operations": "operations"}
 BEST = "best"
 """Directory of the winner in a run's directory."""
 
@@ -58,11 +59,12 @@ def believe(
     ids, found = members_of(run)
     with Bench(problem, seconds=seconds if problem.timed else 0.0) as bench:
         original, *measured = bench.points(problem.edits.rows_of([(), *found]))
-        winner = chosen(original, measured, ids, found, lost)
+        cost = cost_of(problem)
+        winner = chosen(original, measured, ids, found, lost, cost)
         notes = []
         if winner is not None:
-            winner = reduced(winner, original, lost, bench)
-            notes += explained(winner, original, problem, bench)
+            winner = reduced(winner, original, lost, bench, cost)
+            notes += explained(winner, original, problem, bench, cost)
             where = {"backend": problem.asked.backend, "device": problem.asked.device, "source": problem.asked.model}
             export(problem.prepared.program, winner.edits, run.path / BEST, **where)
     document = summary(problem, original, winner, [original, *measured], lost)
@@ -81,10 +83,22 @@ def members_of(run: Run) -> tuple[list[int], list[tuple[Edit, ...]]]:
     return [columns["id"][place] for place in order], [edits_from_json(columns["changes"][place]) for place in order]
 
 
+def cost_of(problem: ProgramSearch) -> str:
+    """Return the account of the compiler that a search without timing is about; empty where there is none."""
+    named = [name for name in problem.asked.objectives if name in ("flops", "bytes", "operations")]
+    return "" if problem.timed or not named else named[0]
+
+
+def lighter(member: Member, original: Member, cost: str) -> bool:
+    """Return whether a member takes less of ``cost`` than the original."""
+    return bool(cost) and getattr(member, cost) < getattr(original, cost)
+
+
 def chosen(
-    original: Member, measured: Sequence[Member], ids: Sequence[int], edits: Sequence[tuple[Edit, ...]], lost: float
-) -> Winner | None:
-    """Return the member that stands, if any: the surest speed-up, or else the best answers beyond chance."""
+    original: Member, measured: Sequence[Member], ids: Sequence[int], edits: Sequence[tuple[Edit, ...]], lost: float,
+    cost: str = "",
+) -> Winner | None:  # fmt: skip
+    """Return the member that stands, if any: the surest speed-up, the lightest, or the best answers beyond chance."""
     everyone = [
         Winner(*one)
         for one in zip(ids, edits, map(len, edits), measured, strict=True)
@@ -92,14 +106,18 @@ def chosen(
     faster = [one for one in everyone if one.member.faster and one.member.within(original, lost)]
     if faster:
         return max(faster, key=lambda one: one.member.low)
+    light = [one for one in everyone if one.member.within(original, lost) and lighter(one.member, original, cost)]
+    if light:
+        return min(light, key=lambda one: (getattr(one.member, cost), one.member.selection_error))
     better = [one for one in everyone if one.member.better(original)]
     return min(better, key=lambda one: one.member.selection_error) if better else None
 
 
-def reduced(winner: Winner, original: Member, lost: float, bench: Bench) -> Winner:
+def reduced(winner: Winner, original: Member, lost: float, bench: Bench, cost: str = "") -> Winner:
     """Return the winner with only the edits that its effect needs (delta debugging)."""
-    by_speed = winner.member.faster
-    worst = max(winner.member.selection_error, original.selection_error + (lost if by_speed else -np.inf))
+    by_speed, by_cost = winner.member.faster, lighter(winner.member, original, cost)
+    by_answers = not (by_speed or by_cost)
+    worst = max(winner.member.selection_error, original.selection_error + (-np.inf if by_answers else lost))
     known = {winner.edits: winner.member}
 
     def holds(edits: tuple[Edit, ...]) -> bool:
@@ -108,13 +126,17 @@ def reduced(winner: Winner, original: Member, lost: float, bench: Bench) -> Winn
         found = known[edits]
         if not found.sound or found.selection_error > worst:
             return False
+        if by_cost:
+            return bool(getattr(found, cost) <= getattr(winner.member, cost))
         return found.speedup >= winner.member.low if by_speed else found.better(original)
 
     kept = minimise(winner.edits, holds)
     return Winner(winner.id, kept, winner.before, known[kept])
 
 
-def explained(winner: Winner, original: Member, problem: ProgramSearch, bench: Bench) -> list[str]:
+def explained(
+    winner: Winner, original: Member, problem: ProgramSearch, bench: Bench, cost: str
+) -> list[str]:  # fmt: skip
     """Return a line for each edit: what it does, where, and what the program is without it."""
     lines = []
     for place, one in enumerate(explain(problem.prepared.program.graph, winner.edits)):
@@ -124,6 +146,8 @@ def explained(winner: Winner, original: Member, problem: ProgramSearch, bench: B
             effect = f"the rest alone does not run: {without.reason}"
         else:
             speed = "" if np.isnan(without.speedup) else f"{without.speedup:.3g}x, "
+            if cost:
+                speed = f"{getattr(original, cost) / getattr(without, cost):.3g}x fewer {NAMES[cost]}, "
             effect = f"without it {speed}error {without.report_error:.4g}"
         lines.append(f"{one.sentence}; {effect}")
     return lines
@@ -136,7 +160,7 @@ def summary(
     task = problem.prepared.task
     trivial = task.judge.trivial(task.samples("report").y)
     found: dict[str, Any] = {
-        "claim": claim(winner, original, lost),
+        "claim": claim(winner, original, lost, cost_of(problem)),
         "original": f"error {original.report_error:.4g} on the report data"
         + ("" if np.isnan(original.runtime) else f", {original.runtime * 1e6:,.4g} us a run"),
         "answering without the input": f"error {trivial.value:.4g} on the report data",
@@ -159,16 +183,17 @@ def summary(
     return found
 
 
-def claim(winner: Winner | None, original: Member, lost: float) -> str:
+def claim(winner: Winner | None, original: Member, lost: float, cost: str = "") -> str:
     """Return what is claimed, in one sentence."""
     if winner is None:
-        return (
-            f"no gain: no member of the front is faster beyond noise at an error at most {lost:g} above the original's"
-        )
+        what = f"takes fewer {NAMES[cost]}" if cost else "is faster beyond noise"
+        return f"no gain: no member of the front {what} at an error at most {lost:g} above the original's"
     member = winner.member
     errors = f"error {member.report_error:.4g} against {original.report_error:.4g} on data the search has not seen"
     if member.faster:
         return f"{member.speedup:.3g}x faster ({member.low:.3g} to {member.high:.3g}, 99 % interval), {errors}"
+    if lighter(member, original, cost):
+        return f"{getattr(original, cost) / getattr(member, cost):.3g}x fewer {NAMES[cost]} (the compiler's), {errors}"
     speed = "" if np.isnan(member.speedup) else f", {member.speedup:.3g}x as fast"
     return f"better answers: {errors}{speed}"
 

@@ -62,6 +62,27 @@ def test_answers_win_where_nothing_is_faster() -> None:
     assert "0.8x as fast" in said
 
 
+def untimed(flops: float, error: float = 0.1) -> Member:
+    return member(np.nan, np.nan, error, band=np.nan, runtime=np.nan, flops=flops)
+
+
+def test_the_lightest_wins_where_nothing_is_timed() -> None:
+    original, members = untimed(100.0), [untimed(50.0), untimed(25.0, error=0.11), untimed(5.0, error=0.3)]
+    found = chosen(original, members, [1, 2, 3], [EDITS] * 3, 0.02, "flops")
+    assert found is not None
+    assert found.id == 2
+    assert claim(found, original, 0.02, "flops").startswith("4x fewer FLOPs (the compiler's), error 0.11 against 0.1")
+    assert chosen(original, [untimed(100.0)], [1], [EDITS], 0.02, "flops") is None
+    assert "takes fewer FLOPs" in claim(None, original, 0.02, "flops")
+
+    class Bench:
+        def edits(self, edits: tuple[Edit, ...]) -> Member:
+            return untimed(25.0 if EDITS[2] in edits else 100.0)
+
+    bench: Any = Bench()
+    assert reduced(found, original, 0.02, bench, "flops").edits == EDITS[2:]
+
+
 def test_the_choice_never_looks_at_report_data() -> None:
     found = pick(member(1.5, report_error=0.9), member(1.3, report_error=0.0))
     assert found is not None
