@@ -161,9 +161,11 @@ def _front_notes(problem: CascadeMapping) -> list[str]:
         for name, alone, best in zip(found.objectives, found.unfused, least, strict=True)
         if alone < float("inf")
     ]
+    recurs = any(use.consumer < use.producer for use in problem.cascade.uses)
+    why = "cannot run, a recurrence stays on the chip" if recurs else "no mapping fits"
     return [
         f"{found.candidates} fusions tried, {found.evaluations:,} mappings of Einsums priced",
-        f"unfused: {'; '.join(rivals)}" if rivals else "unfused: cannot run, a recurrence stays on the chip",
+        f"unfused: {'; '.join(rivals)}" if rivals else f"unfused: {why}",
     ]
 
 

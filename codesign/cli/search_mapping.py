@@ -42,7 +42,9 @@ def mapping(
     grid: o.Grid = None,
     pue: o.Pue = None,
     engine: Engine = "auto",
-    evaluations: Annotated[int | None, typer.Option(help="Budget; default 20,000, of a model 8,000 a shape.")] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(help="Budget; default 20,000; 8,000 a shape of a model, 600 an Einsum and fusion.")
+    ] = None,
     time: s.TimeLimit = None,
     seed: s.Seed = 0,
     workers: s.Workers = 1,
