@@ -43,7 +43,7 @@ def mapping(
     pue: o.Pue = None,
     engine: Engine = "auto",
     evaluations: Annotated[
-        int | None, typer.Option(help="Budget; default 20,000; 8,000 a shape of a model, 600 an Einsum and fusion.")
+        int | None, typer.Option(help="Budget; default 20,000; 8,000 a shape of a model, 4,000 an Einsum and fusion.")
     ] = None,
     time: s.TimeLimit = None,
     seed: s.Seed = 0,

@@ -73,7 +73,7 @@ def asked_cascade(
     Args:
         spec: The fields of ``CascadeMappingSpec``.
         refused: Options that only other searches take, with what was given for them.
-        evaluations: Mappings to price for an Einsum inside given shared loops; 600 where None.
+        evaluations: Mappings to price for an Einsum inside given shared loops; 4,000 where None.
         seed: All randomness derives from it.
         **effort: As of ``run_search``.
 
