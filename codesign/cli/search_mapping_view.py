@@ -89,7 +89,10 @@ def begun(enumerated: Iterable[bool | None]) -> list[str]:
         return []
     if all(ran):
         return ["pruned enumeration to begin with: complete, it left out only what others dominate"]
-    whole = f"complete for {sum(ran)} of {len(ran)} searches, the others" if len(ran) > 1 else "not complete, it"
+    whole = "not complete, it"
+    if len(ran) > 1:
+        some = f"{sum(ran)} of {len(ran)} searches, the others"
+        whole = f"complete for {some}" if any(ran) else f"complete for none of {len(ran)} searches, they"
     return [f"pruned enumeration to begin with: {whole} cut off at the best partial mappings of each level"]
 
 
