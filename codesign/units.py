@@ -135,7 +135,7 @@ def scale_of(value: float, unit: str) -> tuple[float, str]:
     if unit == "B":
         steps = [("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10), ("B", 1.0)]
         return next(((scale, name) for name, scale in steps if magnitude >= scale), (1.0, "B"))
-    if unit not in ("s", "J", "W", "B/s", "FLOP/s", "FLOP", "Hz", "gCO2e", "token/s") or magnitude == 0.0:
+    if unit not in ("s", "J", "W", "B/s", "FLOP/s", "op/s", "FLOP", "Hz", "gCO2e", "token/s") or magnitude == 0.0:
         return 1.0, unit
     large = [] if unit == "s" else [("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)]
     small = [("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12)] if unit in ("s", "J", "W", "gCO2e") else []

@@ -1,4 +1,4 @@
-"""The engine that asks for a front which its space already knows: the network's, merged from those of its layers."""
+"""The engine that asks for what its space already knows: fronts of networks, merged, and of fused cascades, joined."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Merge:
         """
         front = getattr(space, "front", None)
         if front is None:
-            raise UsageError("the merge engine takes the mappings of a whole model only", "choose nsga2 or random")
+            raise UsageError(
+                "the merge engine takes the mappings of a whole model or a cascade only", "choose nsga2 or random"
+            )
         self.points: Points = front()
         self.batch = max(1, len(self.points))
         self._next = 0

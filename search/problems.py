@@ -13,6 +13,7 @@ PROBLEMS: dict[str, Callable[[], type[Problem]]] = {
     "deployment": lambda: _load("deployment", "Deployment"),
     "mapping": lambda: _load("mapping.problem", "MappingProblem"),
     "model-mapping": lambda: _load("mapping.network", "ModelMapping"),
+    "cascade-mapping": lambda: _load("mapping.cascade_mapping", "CascadeMapping"),
     "accelerator": lambda: _load("accelerator.problem", "AcceleratorProblem"),
     "mlir": lambda: _load("mlir.problem", "ProgramSearch"),
     "quantization": lambda: _load("quantization.problem", "QuantizationProblem"),

@@ -1,17 +1,20 @@
-"""How ``codesign estimate --problem`` shows a mapping of a cascade: totals, Einsums, traffic, levels, loop nests."""
+"""How mappings of a cascade are shown, priced or searched: totals, Einsums, traffic, levels, loop nests, a front."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from codesign.cli.output import Table, number, quantity, show
+from codesign.cli.output import Table, note, number, quantity, result_console, show, show_tables
 
 if TYPE_CHECKING:
+    from codesign.costmodels.accelerator import Mappings
     from codesign.costmodels.accelerator.fused import FusedCosts
     from codesign.quantity import Quantity
-    from codesign.search.mapping.cascade import FusedFront, FusedMapping
+    from codesign.run import Run
+    from codesign.search.mapping.cascade_mapping import CascadeMapping
 
 UNITS = {"bits": "bit", "least_bits": "bit", "energy": "J", "traffic": "B"}
 
@@ -25,28 +28,43 @@ def estimate_cascade(
     Raises:
         UsageError: the mapping cannot run.
     """
-    from codesign.costmodels.accelerator.drawing import draw
+    from codesign.costmodels.accelerator.fused_rows import einsum_rows, level_rows, traffic_rows
     from codesign.costmodels.accelerator.inputs import price_cascade_files
 
     costs, parts, notes = price_cascade_files(target, problem, mapping, tables, reuse, latency)
-    nests = {part.problem.name: draw(part, one) for part, one in zip(costs.parts, parts, strict=True)}
-    lines = [(line,) for name, nest in nests.items() for line in (f"{name}:", *(f"  {one}" for one in nest))]
-    results = {**totals(costs), "latency_mode": latency, "einsums": _einsums(costs),
+    nests = nests_of(costs, parts)
+    results = {**totals(costs), "latency_mode": latency, "einsums": einsum_rows(costs),
                "traffic_by_tensor": traffic_rows(costs), "levels": level_rows(costs), "nests": nests}  # fmt: skip
     shown = [
         Table(f"{costs.cascade.name} on {costs.architecture.name}", ("", ">value"), summary(costs, latency)),
         *tables_of(costs),
-        Table("", ("loop nests",), lines),
+        nest_table(costs, parts),
     ]
     unknown = [f"energy: no energy known for {', '.join(costs.unpriced)}"] if costs.unpriced else []
     show(ctx, results, shown, as_json=as_json, units=UNITS, notes=[*notes, *unknown])
 
 
+def nests_of(costs: FusedCosts, parts: Sequence[Mappings]) -> dict[str, list[str]]:
+    """Return the loop nest of every Einsum, drawn."""
+    from codesign.costmodels.accelerator.drawing import draw
+
+    return {part.problem.name: draw(part, one) for part, one in zip(costs.parts, parts, strict=True)}
+
+
+def nest_table(costs: FusedCosts, parts: Sequence[Mappings]) -> Table:
+    """Return the loop nests as a table of one column."""
+    nests = nests_of(costs, parts)
+    lines = [(line,) for name, nest in nests.items() for line in (f"{name}:", *(f"  {one}" for one in nest))]
+    return Table("", ("loop nests",), lines)
+
+
 def tables_of(costs: FusedCosts) -> list[Table]:
     """Return the tables of a mapping of a cascade: its Einsums, what crosses the outermost level, and its levels."""
+    from codesign.costmodels.accelerator.fused_rows import einsum_rows, level_rows, traffic_rows
+
     einsums = [
         (row["einsum"], row["unit"], row["group"], f"{row['operations']:,}", f"{row['cycles']:,}")
-        for row in _einsums(costs)
+        for row in einsum_rows(costs)
     ]
     traffic = [
         (row["tensor"], number(row["bits"] / 8.0, "B"), "-" if row["least_bits"] is None else
@@ -106,113 +124,49 @@ def _energy(costs: FusedCosts) -> Quantity | None:
     return Quantity(value, low, high, "J", "analytical: accesses times the energies of the target")
 
 
-def _einsums(costs: FusedCosts) -> list[dict[str, Any]]:
-    group = {at: place + 1 for place, (first, last) in enumerate(costs.groups) for at in range(first, last + 1)}
-    return [
-        {
-            "einsum": part.problem.name, "unit": part.slots.unit, "operation": part.problem.operation,
-            "group": group[at], "operations": part.problem.operations, "cycles": int(part.cycles[0]),
-        }
-        for at, part in enumerate(costs.parts)
-    ]  # fmt: skip
+def show_front(ctx: typer.Context, run: Run, problem: CascadeMapping, as_json: bool) -> None:
+    """Show the front of a search, then Einsums, traffic, levels and nests of its knee."""
+    from codesign.cli.search_mapping_view import begun
+    from codesign.report import load_sheet, report
+    from codesign.report.terminal import front_table, next_steps
 
-
-def traffic_rows(costs: FusedCosts) -> list[dict[str, Any]]:
-    """Return a row for every tensor: bits over the outermost level, the least there can be, and where it stays."""
-    moved, stays = costs.moved, costs.retained
-    names = dict.fromkeys([*moved, *stays])
-    return [
-        {
-            "tensor": name, "bits": float(moved[name][0]) if name in moved else 0.0,
-            "least_bits": costs.cascade.external.get(name), "stays_at": stays.get(name),
-        }
-        for name in names
-    ]  # fmt: skip
-
-
-def level_rows(costs: FusedCosts) -> list[dict[str, Any]]:
-    """Return a row for every level, the networks and the compute units; unknown energies are null."""
-    rows = [
-        {
-            "level": name, "energy": None if name in costs.unpriced else float(energy[0]),
-            "occupancy": float(costs.occupancy[place, 0]) or None,
-        }
-        for place, (name, energy) in enumerate(costs.level_energy.items())
-    ]  # fmt: skip
-    networks = sum(float(part.network_energy[1, 0]) for part in costs.parts)
-    if networks:
-        rows.append({"level": "networks", "energy": networks, "occupancy": None})
-    units: dict[str, float] = {}
-    for part in costs.parts:
-        units[part.slots.unit] = units.get(part.slots.unit, 0.0) + float(part.compute_energy[1, 0])
-    more = [
-        {"level": name, "energy": None if name in costs.unpriced else energy, "occupancy": None}
-        for name, energy in units.items()
-    ]
-    return [*rows, *more]
-
-
-def show_front(ctx: typer.Context, front: FusedFront, as_json: bool) -> None:
-    """Show the front of a search: what stays, shared loops, objectives, and the nests of the knee."""
-    from codesign.costmodels.accelerator.drawing import draw
-
-    first = front.mappings[0].costs
-    time = "s" if first.architecture.clock is not None else "cycle"
-    units = {"energy": "J", "latency": time, "edp": f"J {time}", "traffic": "B"}
-    rows = [
-        (place + 1, _stays(one), " ".join(f"{rank}{bound}" for rank, bound in one.candidate.shared) or "-",
-         *(_shown(value, units[name]) for name, value in zip(front.objectives, values, strict=True)),
-         *([] if "traffic" in front.objectives else [number(float(one.costs.traffic[0]), "B", 4)]))
-        for place, (one, values) in enumerate(zip(front.mappings, front.values.tolist(), strict=True))
-    ]  # fmt: skip
-    heads = ["", "stays", "shared", *(f">{name}" for name in front.objectives)]
-    heads += [] if "traffic" in front.objectives else [">traffic"]
-    knee = int(front.values.prod(axis=1).argmin())
-    best = front.mappings[knee]
-    nests = [
-        {part.problem.name: draw(part, nest) for part, nest in zip(one.costs.parts, one.parts, strict=True)}
-        for one in front.mappings
-    ]
-    lines = [(line,) for name, nest in nests[knee].items() for line in (f"{name}:", *(f"  {one}" for one in nest))]
+    path, found = report(run), problem.found
     results = {
-        "problem": first.cascade.name, "target": first.architecture.id, "objectives": front.objectives,
+        "run": str(run.path), "report": str(path), "problem": problem.cascade.name, "target": problem.architecture.id,
         "unfused": {name: value if value < float("inf") else None
-                    for name, value in zip(front.objectives, front.unfused.tolist(), strict=True)},
-        "candidates": front.candidates, "evaluations": front.evaluations,
-        "front": [
-            {**dict(zip(front.objectives, values, strict=True)), "stays": dict(one.candidate.stay),
-             "shared": one.candidate.shared, "traffic": float(one.costs.traffic[0]), "nests": nest}
-            for one, values, nest in zip(front.mappings, front.values.tolist(), nests, strict=True)
-        ],
+                    for name, value in zip(found.objectives, found.unfused.tolist(), strict=True)},
+        "candidates": found.candidates, "evaluations": found.evaluations, "front": run.front,
     }  # fmt: skip
-    shown = [
-        Table(f"{first.cascade.name} on {first.architecture.name}: front", tuple(heads), rows),
-        *tables_of(best.costs),
-        Table("", (f"loop nests of {knee + 1}, the least product",), lines),
-    ]
-    show(ctx, results, shown, as_json=as_json, units=units, notes=_front_notes(front, units))
+    if as_json:
+        show(ctx, results, [], as_json=True, units=problem.units)
+        return
+    sheet = load_sheet([run])
+    console = result_console()
+    console.print(front_table(sheet, console.width))
+    columns = run.front["columns"]
+    row = columns["knee"].index(True)
+    point = problem.space.point({name: columns[name][row] for name in ("stays", "shared", "mapping")})
+    _, parts, costs = problem.mapping(point)
+    console.print(f"\n#{columns['id'][row]}, the knee", style="bold")
+    show_tables([*tables_of(costs), nest_table(costs, parts)])
+    for line in (*_front_notes(problem), *begun(found.enumerated), *next_steps(sheet, str(path))):
+        note(ctx, line)
 
 
-def _front_notes(front: FusedFront, units: dict[str, str]) -> list[str]:
-    least = front.values.min(axis=0)
+def _front_notes(problem: CascadeMapping) -> list[str]:
+    found = problem.found
+    least = found.values.min(axis=0)
     rivals = [
-        f"{name} {_shown(float(alone), units[name])}, {alone / best:.2f}x the best"
-        for name, alone, best in zip(front.objectives, front.unfused, least, strict=True)
+        f"{name} {_shown(float(alone), problem.units[name])}, {alone / best:.2f}x the best"
+        for name, alone, best in zip(found.objectives, found.unfused, least, strict=True)
         if alone < float("inf")
     ]
+    recurs = any(use.consumer < use.producer for use in problem.cascade.uses)
+    why = "cannot run, a recurrence stays on the chip" if recurs else "no mapping fits"
     return [
-        f"{front.candidates} fusions tried, {front.evaluations:,} mappings of Einsums priced",
-        f"unfused: {'; '.join(rivals)}" if rivals else "unfused: cannot run, a recurrence stays on the chip",
+        f"{found.candidates} fusions tried, {found.evaluations:,} mappings of Einsums priced",
+        f"unfused: {'; '.join(rivals)}" if rivals else f"unfused: {why}",
     ]
-
-
-def _stays(one: FusedMapping) -> str:
-    stay = one.candidate.stay
-    if not stay:
-        return "nothing"
-    levels = dict.fromkeys(stay.values())
-    few = ", ".join(stay) if len(stay) <= 2 else f"all {len(stay)}"
-    return f"{few} at {', '.join(levels)}"
 
 
 def _shown(value: float, unit: str) -> str:

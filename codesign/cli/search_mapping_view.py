@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
     from codesign.run import Run
     from codesign.search.mapping.layers import Layer
     from codesign.search.mapping.network import ModelMapping
+    from codesign.search.mapping.problem import MappingProblem
 
 
-def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
+def show_search(ctx: typer.Context, run: Run, problem: MappingProblem, as_json: bool) -> None:
     """Show the front of a run, the loop nest of its knee, and what random mappings reach."""
     from codesign.cli.search_run import finish
 
@@ -28,7 +30,7 @@ def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
         for line in command["text"].splitlines():
             note(ctx, line)
     unused = [line for line in run.meta["problem"]["sources"] if "not applied" in line]
-    for line in (*details.get(knee, {}).get("notes", ()), *unused):
+    for line in (*details.get(knee, {}).get("notes", ()), *unused, *begun([problem.space.enumerated])):
         note(ctx, line)
 
 
@@ -73,10 +75,25 @@ def _model_notes(problem: ModelMapping) -> list[str]:
     return [
         f"{sum(len(layer.names) for layer in mapped.layers)} layers of {len(mapped.layers)} shapes, "
         f"{mapped.evaluations:,} mappings priced; front of {len(merged.choices)} networks{less}",
+        *begun(layer.front.problem.space.enumerated for layer in mapped.layers),
         *(f"left out: {many} operators, {reason}" for reason, many in mapped.left_out.items()),
         "vs random: EDP of the best of as many random mappings, over that found",
         "used: share of the operation slots of the array, at the best EDP",
     ]
+
+
+def begun(enumerated: Iterable[bool | None]) -> list[str]:
+    """Return whether the pruned enumerations that searches began with were complete; nothing where none ran."""
+    ran = [one for one in enumerated if one is not None]
+    if not ran:
+        return []
+    if all(ran):
+        return ["pruned enumeration to begin with: complete, it left out only what others dominate"]
+    whole = "not complete, it"
+    if len(ran) > 1:
+        some = f"{sum(ran)} of {len(ran)} searches, the others"
+        whole = f"complete for {some}" if any(ran) else f"complete for none of {len(ran)} searches, they"
+    return [f"pruned enumeration to begin with: {whole} cut off at the best partial mappings of each level"]
 
 
 def _row(layer: Layer, time: str) -> tuple[object, ...]:

@@ -35,6 +35,7 @@ FILES = (
     "plan.csv",
     "plan.yaml",
     "recipe.yaml",
+    "mapping-*.yaml",
     "sensitivity.csv",
     "measured.json",
     "report.html",

@@ -1,17 +1,16 @@
-"""Mapping searches as a command asks for them: of one Einsum, or of all layers of a model; both into a run."""
+"""Mapping searches as a command asks for them: of one Einsum, a cascade, or all layers of a model; each into a run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from codesign.costmodels.accelerator.inputs import read_architecture, read_cascade
 from codesign.errors import UsageError
-from codesign.run import Run
+from codesign.run import Run, refuse_taken
 from codesign.search import driver
-from codesign.search.mapping.cascade import BUDGET as CASCADE_BUDGET
-from codesign.search.mapping.cascade import FusedFront, map_cascade
+from codesign.search.mapping.cascade_mapping import CascadeMapping
 from codesign.search.mapping.inner import BUDGET
 from codesign.search.mapping.network import ModelMapping
 from codesign.search.mapping.problem import MappingProblem
@@ -22,8 +21,8 @@ SMALL = 200_000
 
 def asked_search(
     spec: Mapping[str, Any], *, engine: str = "auto", evaluations: int | None = None, **effort: Any
-) -> Run:
-    """Search the mappings of one Einsum and return its run.
+) -> tuple[Run, MappingProblem]:
+    """Search the mappings of one Einsum; return the run, and its problem.
 
     Args:
         spec: The fields of ``MappingSpec``.
@@ -41,7 +40,7 @@ def asked_search(
         engine = "exhaustive" if small else "islands"
     if evaluations is None and engine != "exhaustive" and effort.get("time_limit") is None:
         evaluations = BUDGET
-    return driver.run_search(problem, engine=engine, evaluations=evaluations, **effort)
+    return driver.run_search(problem, engine=engine, evaluations=evaluations, **effort), problem
 
 
 def asked_model(
@@ -60,45 +59,50 @@ def asked_model(
         UsageError: unknown names or sizes, or an option of the other kind of search.
         LimitCrossed: a layer that no mapping fits, or none within the limits.
     """
-    for option, value in refused.items():
-        if value:
-            raise UsageError(f"{option} does not go with a model", "it is of the search of one Einsum: --problem")
-    if evaluations is not None and evaluations < 1:
-        raise UsageError(f"--evaluations {evaluations}: must be above 0", "leave it out for the default")
-    budget = {} if evaluations is None else {"mappings": evaluations}
-    problem = ModelMapping(**{**spec, **budget, "seed": seed})
+    _refuse(refused, "a model", "it is of the search of one Einsum: --problem")
+    _place(effort)
+    problem = ModelMapping(**{**spec, **_budget(evaluations), "seed": seed})
     return driver.run_search(problem, engine="merge", seed=seed, **effort), problem
 
 
 def asked_cascade(
-    problem: str, target: str, tables: Sequence[str], refused: Mapping[str, Any], objectives: Sequence[str],
-    evaluations: int | None, seed: int, latency: str,
-) -> FusedFront:  # fmt: skip
-    """Search the mappings of a cascade.
+    spec: Mapping[str, Any], refused: Mapping[str, Any], *, evaluations: int | None, seed: int, **effort: Any
+) -> tuple[Run, CascadeMapping]:
+    """Search the mappings of a cascade; return the run, and its problem.
 
     Args:
-        problem: A line or file of a cascade.
-        target: An accelerator.
-        tables: ERT and ART files of a Timeloop target.
-        refused: Options that only the search of one Einsum takes, with what was given for them.
-        objectives: What to minimise.
-        evaluations: Mappings to price for an Einsum inside given shared loops; 600 where None.
+        spec: The fields of ``CascadeMappingSpec``.
+        refused: Options that only other searches take, with what was given for them.
+        evaluations: Mappings to price for an Einsum inside given shared loops; 4,000 where None.
         seed: All randomness derives from it.
-        latency: How cycles are counted.
+        **effort: As of ``run_search``.
 
     Raises:
-        UsageError: unknown names, or an option of the other kind of search.
+        UsageError: unknown names, or an option of the other kinds of search.
         LimitCrossed: no mapping fits.
     """
+    _refuse(refused, "a cascade", "it is of the search of one Einsum")
+    _place(effort)
+    problem = CascadeMapping(**{**spec, **_budget(evaluations), "seed": seed})
+    return driver.run_search(problem, engine="merge", seed=seed, **effort), problem
+
+
+def _refuse(refused: Mapping[str, Any], kind: str, hint: str) -> None:
     for option, value in refused.items():
         if value:
-            raise UsageError(f"{option} does not go with a cascade", "it is of the search of one Einsum")
+            raise UsageError(f"{option} does not go with {kind}", hint)
+
+
+def _place(effort: Mapping[str, Any]) -> None:
+    """Refuse a run directory that is taken: before the search of the problem's parts, not after."""
+    if effort.get("directory") is not None and not effort.get("resume"):
+        refuse_taken(Path(effort["directory"]), "search", bool(effort.get("force")))
+
+
+def _budget(evaluations: int | None) -> dict[str, int]:
     if evaluations is not None and evaluations < 1:
         raise UsageError(f"--evaluations {evaluations}: must be above 0", "leave it out for the default")
-    if not target:
-        raise UsageError("no target given", "for example --target fusemax")
-    architecture = read_architecture(target, tables).architecture
-    return map_cascade(read_cascade(problem), architecture, objectives, evaluations or CASCADE_BUDGET, seed, latency)
+    return {} if evaluations is None else {"mappings": evaluations}
 
 
 def read_bits(text: str) -> tuple[int, int, int]:

@@ -38,7 +38,7 @@ from codesign.targets.spatial import Architecture, Fanout, Node, Storage
 Array = NDArray[np.float64]
 Shared = tuple[tuple[str, int], ...]
 
-BUDGET = 600
+BUDGET = 4_000
 """Mappings priced for an Einsum inside given shared loops."""
 
 POOL = 16
@@ -74,6 +74,14 @@ class FusedMapping(NamedTuple):
     costs: FusedCosts
 
 
+class Fused(NamedTuple):
+    """What one candidate is worth: its mappings that no other of them beats (a batch of K), and their (K, M) values."""
+
+    candidate: Candidate
+    parts: list[Mappings]
+    values: Array
+
+
 class FusedFront(NamedTuple):
     """What a search found.
 
@@ -84,6 +92,9 @@ class FusedFront(NamedTuple):
         unfused: (M,) best of each objective where nothing stays on the chip; inf where that does not fit.
         candidates: Fusions that were tried.
         evaluations: Mappings of Einsums that were priced.
+        fusions: Every candidate that fits, in the order in which they were tried.
+        enumerated: For each search of mappings of an Einsum that began with a pruned enumeration whether it was
+            complete.
     """
 
     objectives: tuple[str, ...]
@@ -92,6 +103,8 @@ class FusedFront(NamedTuple):
     unfused: Array
     candidates: int
     evaluations: int
+    fusions: list[Fused]
+    enumerated: list[bool]
 
 
 def map_cascade(
@@ -122,30 +135,34 @@ def map_cascade(
                 f"unknown objective {name!r}", f"{nearest(name, OBJECTIVES)}; all: {', '.join(OBJECTIVES)}"
             )
     searched = _Search(cascade, architecture, tuple(dict.fromkeys(objectives)), budget, seed, latency)
-    archive, found = Archive(len(searched.objectives)), list[tuple[Candidate, list[Mappings]]]()
-    unfused = np.full(len(searched.objectives), np.inf)
+    found: list[Fused] = []
     tried = 0
     for candidate in searched.candidates():
         tried += 1
-        joined = searched.joined(candidate)
-        if joined is None:
-            continue
-        parts, costs = joined
-        rows = np.flatnonzero(costs.feasible)
-        if not len(rows):
-            continue
-        values = searched.values(costs)[rows]
-        if not candidate.stay:
-            unfused = np.minimum(unfused, values.min(axis=0))
-        ids = np.arange(len(found), len(found) + len(rows), dtype=np.int64)
-        archive.offer(values, ids)
-        found += [(candidate, [part.take(row) for part in parts]) for row in rows.tolist()]
+        fused = searched.fused(candidate)
+        if fused is not None:
+            found.append(fused)
     if not found:
         raise LimitCrossed(f"{cascade.name} on {architecture.id}: no mapping fits", "enlarge a memory, or the budget")
+    alone = [one.values.min(axis=0) for one in found if not one.candidate.stay]
+    archive = Archive(len(searched.objectives))
+    owners = [(one, row) for one in found for row in range(len(one.values))]
+    archive.offer(np.concatenate([one.values for one in found]), np.arange(len(owners), dtype=np.int64))
     order = np.argsort(archive.values[:, 0], kind="stable")
-    kept = [found[number] for number in archive.ids[order].tolist()]
-    front = [FusedMapping(one, parts, evaluate_cascade(cascade, architecture, parts, latency)) for one, parts in kept]
-    return FusedFront(searched.objectives, front, archive.values[order], unfused, tried, searched.evaluations)
+    kept = [owners[number] for number in archive.ids[order].tolist()]
+    chosen = [(one.candidate, [part.take(row) for part in one.parts]) for one, row in kept]
+    return FusedFront(
+        objectives=searched.objectives,
+        mappings=[
+            FusedMapping(one, parts, evaluate_cascade(cascade, architecture, parts, latency)) for one, parts in chosen
+        ],
+        values=archive.values[order],
+        unfused=np.min([np.full(len(searched.objectives), np.inf), *alone], axis=0),
+        candidates=tried,
+        evaluations=searched.evaluations,
+        fusions=found,
+        enumerated=searched.enumerated,
+    )
 
 
 class _Search:
@@ -161,6 +178,7 @@ class _Search:
         self.alone = ",".join(word for word in latency.split(",") if word.strip() != "pipelined") or "ideal"
         self.units = [self._unit(problem) for problem in cascade.problems]
         self.evaluations = 0
+        self.enumerated: list[bool] = []
         self._pools: dict[tuple[int, tuple[int, ...], str, int], Mappings | None] = {}
 
     def _unit(self, problem: Problem) -> str:
@@ -249,7 +267,8 @@ class _Search:
         if key not in self._pools:
             problem = self.cascade.problems[at]
             smaller = msgspec.structs.replace(problem, ranks=dict(zip(problem.ranks, tile, strict=True)))
-            left = _without(self.architecture, level, rows) if rows else self.architecture
+            free = unhindered(self.architecture)
+            left = _without(free, level, rows) if rows else free
             self._pools[key] = None if left is None else self._searched(smaller, left, self.units[at])
         return self._pools[key]
 
@@ -280,6 +299,8 @@ class _Search:
         except LimitCrossed:
             return None
         self.evaluations += front.evaluations
+        if asked.space.enumerated is not None:
+            self.enumerated.append(asked.space.enumerated)
         product_of = front.values[:, 0] * front.values[:, 1]
         chosen = dict.fromkeys([*front.values.argmin(axis=0).tolist(), *product_of.argsort(kind="stable").tolist()])
         return asked.space.mappings(front.points[list(chosen)[:POOL]])[0][1]
@@ -325,12 +346,41 @@ class _Search:
         parts = [pool.take(row) for pool, row in zip(pools, rows, strict=True)]
         return parts, evaluate_cascade(self.cascade, self.architecture, parts, self.latency)
 
+    def fused(self, candidate: Candidate) -> Fused | None:
+        """Return the mappings of a candidate that no other of them beats; None where none fits."""
+        joined = self.joined(candidate)
+        if joined is None:
+            return None
+        parts, costs = joined
+        rows = np.flatnonzero(costs.feasible)
+        if not len(rows):
+            return None
+        archive = Archive(len(self.objectives))
+        archive.offer(self.values(costs)[rows], rows.astype(np.int64))
+        order = np.argsort(archive.values[:, 0], kind="stable")
+        return Fused(candidate, [part.take(archive.ids[order]) for part in parts], archive.values[order])
+
     def values(self, costs: FusedCosts) -> Array:
         """Return (B, M) objectives."""
         seconds = costs.cycles if costs.seconds is None else costs.seconds
         energy = costs.energy[1]
         known = {"energy": energy, "latency": seconds, "edp": energy * seconds, "traffic": costs.traffic}
         return np.stack([known[name] for name in self.objectives], axis=1)
+
+
+def unhindered(architecture: Architecture) -> Architecture:
+    """Return an accelerator whose outermost memory takes no time: all Einsums share it, so joins count its time apart.
+
+    Else every mapping that waits for it is as quick as any other, and those that leave the arrays idle look good.
+    """
+    root = architecture.spines()[0].storages[0].name
+
+    def freed(node: Node) -> Node:
+        if isinstance(node, Storage) and node.name == root:
+            return msgspec.structs.replace(node, shared_bandwidth=None, read_bandwidth=None, write_bandwidth=None)
+        return node
+
+    return msgspec.structs.replace(architecture, nodes=tuple(freed(node) for node in architecture.nodes))
 
 
 def _without(architecture: Architecture, level: str, rows: int) -> Architecture | None:

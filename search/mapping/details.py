@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,9 +62,14 @@ def access_lines(costs: Costs) -> list[str]:
         numbers = [getattr(costs, name)[row, 0] for name in ("tile", "reads", "fills", "updates")]
         numbers.append(costs.instances[costs.levels.index(level), 0])
         rows.append((level, tensor, *(f"{number:,.0f}" for number in numbers)))  # type: ignore[arg-type]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    return aligned(rows, (0, 1))
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Return rows of cells as lines in columns: those at the places ``left`` to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
-        "  ".join(cell.ljust(size) if place < 2 else cell.rjust(size)
+        "  ".join(cell.ljust(size) if place in left else cell.rjust(size)
                   for place, (cell, size) in enumerate(zip(row, widths, strict=True))).rstrip()
         for row in rows
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from codesign.costmodels.accelerator import Costs
 from codesign.costmodels.accelerator.drawing import draw
 from codesign.costmodels.accelerator.timeloop import mapping_text
 from codesign.errors import CodesignError
-from codesign.search.mapping.details import energy_by_level
+from codesign.search.mapping.details import aligned, energy_by_level
 from codesign.search.problem import Breakdown, Command, Details, Item, Roofline, Spot
 from codesign.units import format_si
 
@@ -131,13 +131,7 @@ class Views:
                 f"{cycles[place]:,.0f}", format_si(float(energy[place]), "J"), f"{100.0 * used[place]:.0f} %",
                 self._view(place, int(chosen[place])).bound,
             ))  # fmt: skip
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-        left = (0, len(HEADS) - 1)
-        return [
-            "  ".join(cell.ljust(size) if at in left else cell.rjust(size)
-                      for at, (cell, size) in enumerate(zip(row, widths, strict=True))).rstrip()
-            for row in rows
-        ]  # fmt: skip
+        return aligned(rows, (0, len(HEADS) - 1))
 
     def _roofline(self, chosen: NDArray[np.int64], last: NDArray[np.int64]) -> Roofline:
         """Return the layers by their FLOP a byte of the outermost memory; a multiply-add is two."""

@@ -244,6 +244,13 @@ class MappingSpace:
         _, first = np.unique(self.key(rows), return_index=True)
         return LevelFronts(rows[np.sort(first)], complete)
 
+    @property
+    def enumerated(self) -> bool | None:
+        """Whether the pruned enumeration that began a search was complete; None where none ran."""
+        if self.arguments["uneven"] or self.loops is not None or "fronts" not in self.__dict__:
+            return None
+        return self.fronts.complete
+
     def starts(self) -> Rows:
         """Return the mappings of a pruned enumeration, best first."""
         return self.fronts.rows

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from codesign.costmodels.accelerator import Problem
+from codesign.costmodels.accelerator.cascade_problem import CascadeProblem
 from codesign.costmodels.accelerator.problem import checked
 from codesign.errors import DataError
 from codesign.workload import Axis, Role, Tensor
@@ -29,6 +30,14 @@ class WrittenProblem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ranks: dict[str, int]
     tensors: tuple[WrittenTensor, ...]
     operation: str = "mac"
+
+
+class StoredCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cascade: its Einsums, and for each of them view -> tensor."""
+
+    name: str
+    problems: tuple[WrittenProblem, ...]
+    tensors: tuple[dict[str, str], ...]
 
 
 def written_problem(problem: Problem) -> dict[str, Any]:
@@ -69,3 +78,26 @@ def read_written(written: WrittenProblem) -> Problem:
         name=written.name, ranks=written.ranks, inputs=inputs, output=made[outputs[0].name], operation=written.operation
     )
     return checked(problem, f"problem {written.name}")
+
+
+def stored_cascade(cascade: CascadeProblem) -> dict[str, Any]:
+    """Return a cascade as JSON types."""
+    return {
+        "name": cascade.name,
+        "problems": [written_problem(problem) for problem in cascade.problems],
+        "tensors": [dict(names) for names in cascade.tensors],
+    }
+
+
+def read_stored(stored: StoredCascade) -> CascadeProblem:
+    """Return the cascade that ``stored_cascade`` wrote.
+
+    Raises:
+        DataError: as of ``read_written``; views that no tensor is named for.
+        UsageError: ranks or tensors that cannot be.
+    """
+    problems = tuple(read_written(problem) for problem in stored.problems)
+    views = [{view.name for view in problem.tensors} for problem in problems]
+    if not problems or views != [set(names) for names in stored.tensors]:
+        raise DataError(f"cascade {stored.name}: tensors do not name every view of its Einsums", "start a new run")
+    return CascadeProblem(stored.name, problems, stored.tensors)

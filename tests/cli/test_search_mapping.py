@@ -137,15 +137,61 @@ def test_nothing_feasible_says_how_near_random_mappings_come(run_codesign: RunCo
     assert "the best of 1,000 random mappings reaches 12.5 %" in done.stderr
 
 
-def test_a_cascade_is_a_front_of_fused_and_unfused(run_codesign: RunCodesign) -> None:
-    command = ("search", "mapping", "--problem", "mlp:P4D4M4N4", "--target", "eyeriss-like", "--evaluations", "20")
-    done = run_codesign(*command, env={"COLUMNS": "80"})
-    assert done.rc == 0
-    assert "A at shared_glb" in done.stdout
+CASCADE = ("search", "mapping", "--problem", "mlp:P4D4M4N4", "--target", "eyeriss-like", "--evaluations", "20")
+
+
+def test_a_cascade_is_a_run_of_fused_and_unfused(run_codesign: RunCodesign, tmp_path: Path) -> None:
+    done = run_codesign(*CASCADE, "--out", "run", env={"COLUMNS": "80"})
+    assert done.rc == 0, done.stderr
+    assert "shared_glb" in done.stdout
     assert "fusions tried" in done.stderr
-    found = json.loads(run_codesign(*command, "--json").stdout)["results"]
-    assert found["front"][0]["energy"] <= found["unfused"]["energy"]
-    assert set(found["front"][0]["nests"]) == {"up", "down"}
-    refused = run_codesign(*command, "--uneven")
+    assert "pruned enumeration to begin with" in done.stderr
+    front = json.loads((tmp_path / "run" / "front.json").read_text())
+    for number in front["columns"]["id"]:
+        commands = {one["title"]: one["text"] for one in front["details"][str(number)]["commands"]}
+        assert {"up", "down"} == {line[2:] for line in commands["Loop nests"].splitlines() if line.startswith("# ")}
+        assert "stays at" in commands["What stays on the chip"]
+    assert "Energy by Einsum" in (tmp_path / "run" / "report.html").read_text()
+    assert run_codesign("report", "run").rc == 0
+    assert run_codesign("compare", "run", "run").rc == 0
+    told = run_codesign("explain", f"run#{number}")
+    assert told.rc == 0, told.stderr
+    assert "over the baseline (the best mapping of which nothing stays)" in told.stderr
+    taken = run_codesign(*CASCADE, "--out", "run")
+    assert taken.rc == 2
+    assert "--force" in taken.stderr
+    forced = run_codesign(*CASCADE, "--out", "run", "--force", "--json")
+    found = json.loads(forced.stdout)["results"]
+    assert min(found["front"]["columns"]["energy"]) <= found["unfused"]["energy"]
+    assert found["front"]["columns"] == front["columns"], "the same seed"
+
+
+def test_an_exported_fusion_costs_the_same_when_read_back(run_codesign: RunCodesign, tmp_path: Path) -> None:
+    assert run_codesign(*CASCADE, "--out", "run").rc == 0
+    columns = json.loads((tmp_path / "run" / "front.json").read_text())["columns"]
+    for place, number in enumerate(columns["id"]):
+        done = run_codesign(
+            "estimate", "--target", "eyeriss-like", "--problem", "mlp:P4D4M4N4", "--mapping",
+            f"run/mapping-{number}.yaml", "--json",
+        )  # fmt: skip
+        assert done.rc == 0, done.stderr
+        priced = json.loads(done.stdout)["results"]
+        assert priced["energy"]["value"] == pytest.approx(columns["energy"][place], rel=1e-12)
+        assert priced["latency"] == pytest.approx(columns["latency"][place], rel=1e-12)
+        assert priced["traffic"] == columns["traffic"][place]
+
+
+@pytest.mark.parametrize("option", [("--uneven",), ("--where", "energy <= 1 J"), ("--workers", "2"), ("--bits", "4")])
+def test_options_of_other_searches_do_not_go_with_a_cascade(run_codesign: RunCodesign, option: tuple[str, ...]) -> None:
+    refused = run_codesign(*CASCADE, *option)
     assert refused.rc == 2
-    assert "--uneven does not go with a cascade" in refused.stderr
+    assert f"{option[0]} does not go with a cascade" in refused.stderr
+
+
+def test_a_search_says_whether_its_enumeration_was_complete(run_codesign: RunCodesign) -> None:
+    small = run_codesign("search", "mapping", "--problem", "gemm:2x2x2", "--target", "eyeriss-like")
+    assert small.rc == 0, small.stderr
+    assert "pruned enumeration" not in small.stderr, "all mappings were priced"
+    large = run_codesign(*PRODUCT)
+    assert "pruned enumeration to begin with: " in large.stderr
+    assert large.stderr.count("pruned enumeration") == 1

@@ -1,6 +1,6 @@
 // Numbers for people: SI prefixes where the unit takes them.
 // The same rules as codesign/units.py: memory in powers of two, small prefixes where they are usual.
-const PREFIXED = new Set(['B', 'B/s', 'J', 'W', 'Hz', 'FLOP', 'FLOP/s', 'gCO2e', 'token/s']);
+const PREFIXED = new Set(['B', 'B/s', 'J', 'W', 'Hz', 'FLOP', 'FLOP/s', 'op/s', 'gCO2e', 'token/s']);
 const BIG = ['', 'k', 'M', 'G', 'T', 'P', 'E'], SMALL = ['', 'm', 'µ', 'n', 'p', 'f'];
 function prefixOf(value, unit) {
   const size = Math.abs(value);
