@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from codesign.errors import CodesignError
@@ -45,9 +46,10 @@ def test_a_module_and_its_data_make_a_run_with_plan_and_report(run_codesign: Run
 def test_a_factory_that_trains_is_called_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = write(tmp_path)
     monkeypatch.chdir(tmp_path)
-    asked = {"model": model.replace(":net", ":trained"), "data": data, "target": "xeon-8480", "batch": 2}
-    problem = QuantizationProblem(**asked, objectives=("error", "memory"))
-    results = problem.evaluate(problem.baseline())
+    problem = QuantizationProblem(
+        model=model.replace(":net", ":trained"), data=data, target="xeon-8480", batch=2, objectives=("error", "memory")
+    )
+    results = problem.evaluate(np.asarray(problem.baseline()))
     assert results.ok.all(), results.reasons
 
 
