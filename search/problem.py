@@ -7,10 +7,10 @@ shown negated back. Units are SI; every objective names its functional unit ("ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from codesign.search.constraints import Constraint
 from codesign.search.space import Space
+
+if TYPE_CHECKING:
+    from codesign.run import Run
 
 Floats = NDArray[np.float64]
 Points = NDArray[Any]
@@ -150,6 +153,14 @@ class Grid(msgspec.Struct, frozen=True):
     values: tuple[tuple[float | None, ...], ...]
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """A table of texts."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 class Details(msgspec.Struct, frozen=True):
     """What a report shows when a point is chosen."""
 
@@ -159,6 +170,7 @@ class Details(msgspec.Struct, frozen=True):
     timelines: tuple[Timeline, ...] = ()
     rooflines: tuple[Roofline, ...] = ()
     grids: tuple[Grid, ...] = ()
+    listings: tuple[Listing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +394,8 @@ class Problem:
     """Where the numbers come from, one line each."""
     explained: bool = True
     """Whether ``codesign explain`` takes points of this problem."""
+    told: tuple[str, ...] = ()
+    """Parameters and metrics that tell points apart in a table at the terminal; all that vary where empty."""
 
     @property
     def dear(self) -> bool:
@@ -407,6 +421,12 @@ class Problem:
     def files(self, trials: Mapping[str, Sequence[Any]]) -> dict[str, str]:
         """Return further derived files of a run, name -> text, from its kept trials (columns of ``trials.parquet``)."""
         return {}
+
+    def conclude(self, run: Run, *, workers: int = 1, progress: Callable[[Any], None] | None = None) -> None:
+        """Add to a finished search of this problem what only it can, such as its front measured again.
+
+        Called by every command that ends a search: at first, resumed, from a spec.
+        """
 
     def nearest_miss(self) -> str:
         """Return what the design closest to feasible lacks, for the error that none is; empty where unknown."""

@@ -136,6 +136,7 @@ def problem_section(problem: Problem) -> dict[str, Any]:
         "metrics": msgspec.to_builtins(problem.metrics),
         "constraints": msgspec.to_builtins(problem.constraints),
         "explained": problem.explained,
+        "told": list(problem.told),
         "views": [list(view) for view in views],
         "reference_point": None,
         "baseline": None if problem.baseline() is None else 0,

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from codesign.errors import DataError
-from codesign.run import Run
-from codesign.search.driver import Progress, run_search
+from codesign.run import Run, load_run
+from codesign.search.driver import Progress, resume_search, run_search
 from codesign.search.problem import Problem
 from codesign.search.problems import make_problem
 
@@ -75,11 +75,12 @@ def search_from_spec(
     argv: tuple[str, ...] = (),
     **changes: Any,
 ) -> Run:
-    """Run a search as a spec states it; ``changes`` replace single settings, such as ``seed=1``."""
+    """Run a search as a spec states it, and conclude it; ``changes`` replace single settings, such as ``seed=1``."""
     asked = spec if isinstance(spec, SearchSpec) else read_spec(spec)
     settings = {**msgspec.to_builtins(asked.search), **{k: v for k, v in changes.items() if v is not None}}
-    return run_search(
-        problem if problem is not None else make_problem(asked.problem, asked.spec),
+    searched = problem if problem is not None else make_problem(asked.problem, asked.spec)
+    run = run_search(
+        searched,
         directory=directory,
         force=force,
         workers=workers,
@@ -88,3 +89,21 @@ def search_from_spec(
         argv=argv,
         **settings,
     )
+    searched.conclude(run, workers=workers, progress=progress)
+    return load_run(run.path)
+
+
+def resumed(
+    directory: Path | str,
+    *,
+    evaluations: int | None = None,
+    workers: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Continue the search in ``directory`` from what it stored, and conclude it; as ``resume_search``."""
+    stored = load_run(directory).meta.get("spec", {})
+    problem = make_problem(stored["problem"], stored["spec"]) if "search" in stored else None
+    run = resume_search(directory, problem=problem, evaluations=evaluations, workers=workers, progress=progress)
+    if problem is not None:
+        problem.conclude(run, workers=workers, progress=progress)
+    return load_run(run.path)

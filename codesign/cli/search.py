@@ -44,8 +44,8 @@ def search(
         typer.echo(ctx.get_help())
         return
     from codesign.cli.search_run import finish, watched
-    from codesign.search.driver import resume_search
+    from codesign.search.specs import resumed
 
     with watched(ctx) as progress:
-        run = resume_search(resume, evaluations=evaluations, workers=workers, progress=progress)
+        run = resumed(resume, evaluations=evaluations, workers=workers, progress=progress)
     finish(ctx, run, as_json=False)

@@ -55,18 +55,17 @@ def mlir(
       codesign search mlir digits-cnn --data digits --objectives runtime,error
       codesign search mlir py:mine.py:net --data mine.npz --backend torch --where 'error <= 0.1'
     """
-    from codesign.cli.search_mlir_view import show_search
     from codesign.search.mlir.asked import search_programs
 
     spec = {
         "model": model, "weights": weights, "data": data, "report_data": report_data, "objectives": s.names(objectives),
         "where": tuple(where or ()), "backend": backend, "device": device, "batch": batch, "steps": steps,
-        "most_edits": edits, "memory_gib": memory, "screen": screen,
+        "most_edits": edits, "memory_gib": memory, "screen": screen, "lost": lost, "random": random,
     }  # fmt: skip
     with s.watched(ctx) as progress:
         run = search_programs(
             spec, engine=engine, evaluations=evaluations, time_limit=s.seconds(time), timeout=s.seconds(timeout),
-            lost=lost, baseline=random, seed=seed, workers=workers, keep=keep, directory=out, force=force,
+            seed=seed, workers=workers, keep=keep, directory=out, force=force,
             resume=resume, progress=progress, argv=sys.argv,
         )  # fmt: skip
-    show_search(ctx, run, json)
+    s.finish(ctx, run, json)

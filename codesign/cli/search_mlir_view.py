@@ -14,14 +14,8 @@ if TYPE_CHECKING:
 TOLD = ("claim", "original", "answering without the input", "other work", "noise", "random edits", "search", "winner")
 
 
-def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
-    """Show the front of a run, its members measured again, and what is claimed."""
-    from codesign.cli.search_run import finish
-
-    finish(ctx, run, as_json)
-    found = run.front.get("verification")
-    if as_json or not found:
-        return
+def show_again(ctx: typer.Context, run: Run, found: dict[str, Any]) -> None:
+    """Show the members of a front as measured again, and what is claimed."""
     show_tables([members(found)])
     for name in TOLD:
         if name in found:
@@ -34,16 +28,21 @@ def show_search(ctx: typer.Context, run: Run, as_json: bool) -> None:
 
 def members(found: dict[str, Any]) -> Table:
     """Return the members of a front as measured again."""
-    heads = ("member", "edits", ">speed-up", ">99 % interval", ">noise", "faster", ">search", ">selection", ">report")
+    heads = ("member", ">edits", ">speed-up", ">99 % interval", ">noise", "faster", ">search", ">selection", ">report")
     rows = [
         (
-            r["member"], r["edits"], _times(r["speed-up"]), f"{_times(r['from'])} to {_times(r['to'])}",
+            r["member"], str(_count(r["edits"])), _times(r["speed-up"]), f"{_times(r['from'])} to {_times(r['to'])}",
             _times(r["noise"]), "yes" if r["faster"] else r["reason"] or "no", _share(r["search"]),
             _share(r["selection"]), _share(r["report"]),
         )
         for r in found["rows"]
     ]  # fmt: skip
     return Table("Measured again beside the original; error on the three sets of data", heads, rows)
+
+
+def _count(kinds: str) -> int:
+    """Return how many edits ``1 copy, 2 delete`` are: the report names their kinds."""
+    return sum(int(part.split()[0]) for part in kinds.split(", ") if part[:1].isdigit())
 
 
 def _times(value: float | None) -> str:

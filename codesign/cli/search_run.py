@@ -93,7 +93,11 @@ def finish(ctx: typer.Context, run: Any, as_json: bool) -> None:
     console = result_console()
     console.print(front_table(sheet, console.width))
     verification = run.front.get("verification")
-    if verification and "median_error_before" in verification:  # other searches verify otherwise, and show it
+    if verification and "claim" in verification:
+        from codesign.cli.search_mlir_view import show_again
+
+        show_again(ctx, run, verification)
+    elif verification and "median_error_before" in verification:  # other searches verify otherwise, and show it
         show_tables([verification_table(verification)])
         for line in verification_lines(run.path, verification):
             note(ctx, line)

@@ -176,6 +176,19 @@ def captured_module(
     return CapturedModel(build, name, source, inputs or ())
 
 
+def captured_copies(model: CapturedModel, module: torch.nn.Module) -> CapturedModel:
+    """Return ``model`` captured from copies of ``module``, which its factory has made: it is not called again."""
+    import copy
+
+    def build() -> torch.nn.Module:
+        from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+        with unset_fake_temporarily():
+            return copy.deepcopy(module)
+
+    return captured_module(build, model.name, model.source, model.inputs)
+
+
 def load_program(rest: str, inputs: Sequence[str] | None = None) -> CapturedModel:
     """Return the model of an exported program file."""
     program = load_exported(Path(rest))
@@ -298,7 +311,9 @@ def _built(build: Callable[[], Any], fake: Any) -> Any:
     except UsageError as error:
         if not isinstance(error.__cause__, Exception):
             raise
-        with _paused(fake):  # some constructors look at their weights: build those for real
+        import torch
+
+        with _paused(fake), torch.enable_grad():  # some look at their weights, or train: build those for real
             return build()
 
 

@@ -16,6 +16,9 @@ SCRIPTS = (
     "timeline.js",
     "roofline.js",
     "grid.js",
+    "listing.js",
+    "again.js",
+    "generations.js",
     "panels.js",
     "report.js",
 )

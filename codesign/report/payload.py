@@ -48,7 +48,7 @@ def payload(sheet: Sheet) -> dict[str, Any]:
         "status": pack([sheet.columns["status"][i] for i in rows]),
         "reason": pack([sheet.columns["reason"][i] for i in rows]),
         "unknown": [position[r] for r in sheet.rows_with("unknown_quality") if r in position],
-        "columns": [_column(sheet, f, rows) for f in sheet.fields],
+        "columns": [_column(sheet, f, rows) for f in sheet.fields if f.role != "code"],
         "intervals": intervals,
         "source": {f.name: pack(sheet.columns[f.name + "_source"][:front]) for f in objectives},
         "knee": knee,
@@ -147,7 +147,7 @@ def details(sheet: Sheet) -> dict[str, Any]:
             for c in known.get("commands") or ()
         ]
         packed[str(row)] = [breakdowns, commands, [word(n) for n in known.get("notes") or ()]]
-        more = (("timelines", _timeline), ("rooflines", _roofline), ("grids", _grid))
+        more = (("timelines", _timeline), ("rooflines", _roofline), ("grids", _grid), ("listings", _listing))
         extra = [[pack(one, word) for one in known.get(name) or ()] for name, pack in more]
         while extra and not extra[-1]:
             extra.pop()
@@ -159,6 +159,12 @@ def _grid(grid: dict[str, Any], word: Callable[[Any], int]) -> list[Any]:
     """Return a grid whose texts, and numbers as one text, are in the table of words: points share whole grids."""
     names = [[word(name) for name in grid[key]] for key in ("rows", "columns")]
     return [word(grid["title"]), word(grid["unit"]), *names, word(msgspec.json.encode(grid["values"]).decode())]
+
+
+def _listing(listing: dict[str, Any], word: Callable[[Any], int]) -> list[Any]:
+    """Return a listing whose texts are in the table of words."""
+    rows = [[word(cell) for cell in row] for row in listing["rows"]]
+    return [word(listing["title"]), [word(name) for name in listing["columns"]], rows]
 
 
 def _timeline(timeline: dict[str, Any], word: Callable[[Any], int]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ FLAGS = ("knee", "baseline", "unknown_quality")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column as people read it; ``role`` is parameter, objective or metric."""
+    """One column as people read it; ``role`` is parameter, objective, metric or code (for exports only)."""
 
     name: str
     role: str
@@ -150,9 +150,10 @@ def _fields(runs: Sequence[Run]) -> tuple[Field, ...]:
         for role in ("parameter", "objective", "metric"):
             for entry in problem.get(role + "s") or ():
                 better = entry.get("better", "lower" if role == "objective" else "") or ""
-                made = Field(entry["name"], role, entry.get("unit") or "", entry.get("functional_unit") or "", better)
+                part = "code" if entry.get("kind") == "code" else role
+                made = Field(entry["name"], part, entry.get("unit") or "", entry.get("functional_unit") or "", better)
                 found.setdefault(made.name, made)
-    order = {"parameter": 0, "objective": 1, "metric": 2}
+    order = {"parameter": 0, "objective": 1, "metric": 2, "code": 3}
     return tuple(sorted(found.values(), key=lambda f: order[f.role]))
 
 

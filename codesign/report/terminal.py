@@ -83,7 +83,7 @@ def _columns(
     columns: dict[str, tuple[str, list[str]]] = {}
     wanted = {f.name: _objective(sheet, f, rows) for f in sheet.of_role("objective")}
     told = {f.name: _parameter(sheet, f, rows) for f in _telling(sheet)} if designs else {}
-    if width < WIDE and len(told) > 1:
+    if width < WIDE and len(told) > 1 and not sheet.problem.get("told"):
         told = {"design": _design(sheet, rows)}
         wanted = {**dict(list(wanted.items())[:1]), **told, **dict(list(wanted.items())[1:])}
     intervals = {f.name + "_low": _interval(sheet, f, rows) for f in sheet.of_role("objective")}
@@ -91,7 +91,7 @@ def _columns(
         if column is not None and _width(column) <= left:
             left -= _width(column)
             columns[name] = column
-    order = ["design", *(f.name for f in sheet.of_role("parameter"))]
+    order = ["design", *(f.name for f in sheet.fields if f.role != "objective")]
     order += [name for f in sheet.of_role("objective") for name in (f.name, f.name + "_low")]
     kept = [columns[name] for name in order if name in columns]
     return [point, *kept, marks], [name for name in wanted if name not in columns and name != "design"]
@@ -164,7 +164,10 @@ def _scaled(value: Any, factor: float, significant: int = 4) -> str:
 
 
 def _telling(sheet: Sheet) -> list[Field]:
-    """Return the parameters that vary on the front, by how much they explain of the objectives."""
+    """Return what the problem says tells points apart, or the parameters that vary, those that explain most first."""
+    told = sheet.problem.get("told")
+    if told:
+        return [f for f in sheet.fields if f.name in told and f.role != "objective"]
     values = standing.filled(sheet)
 
     def telling(field: Field) -> float:

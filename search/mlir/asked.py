@@ -43,9 +43,9 @@ def search_programs(
         evaluations: Mutants to evaluate; 400 where None and no time is given.
         workers: Processes that compile; each gets a processor of its own where there are enough.
         timeout: Longest evaluation of one mutant, s; 30 where None.
-        lost: Error that a faster program may lose.
+        lost: Error that a faster program may lose, where the spec does not say.
         seconds: Of timing for each member of the front, at the end.
-        baseline: Whether to search by random edits too, with as many evaluations.
+        baseline: Whether to search by random edits too, with as many evaluations, where the spec does not say.
         problem: The problem, instead of the one that ``spec`` names.
         progress: Called after each batch.
         **effort: As of ``run_search``: time_limit, seed, directory, force, resume, keep, argv.
@@ -58,19 +58,38 @@ def search_programs(
     """
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} does not search edits", f"choose {', '.join(ENGINES)}")
-    if not 0.0 <= lost <= 1e9:
-        raise UsageError(f"an error of {lost:g} that may be lost", "expected a number from 0")
-    searched = ProgramSearch(**spec) if problem is None else problem
+    searched = ProgramSearch(**{"lost": lost, "random": baseline, **spec}) if problem is None else problem
     if evaluations is None and effort.get("time_limit") is None:
         evaluations = EVALUATIONS
-    shared: dict[str, Any] = {"workers": workers, "timeout": TIMEOUT_S if timeout is None else timeout}
-    shared["progress"] = progress
-    run = driver.run_search(searched, engine=engine, evaluations=evaluations, **shared, **effort)
-    other = None
-    if baseline and engine != "random":
-        drawn = {"seed": effort.get("seed", 0), "directory": run.path / RANDOM, "force": True}
-        drawn["argv"] = effort.get("argv", ())
-        with suppress(LimitCrossed):  # random edits found nothing within the limits: there is nothing to compare with
-            other = driver.run_search(searched, engine="random", evaluations=run.meta["evaluations"], **shared, **drawn)
-    believe(run, searched, lost=lost, seconds=seconds, random=other)
+    longest = TIMEOUT_S if timeout is None else timeout
+    shared: dict[str, Any] = {"workers": workers, "progress": progress}
+    run = driver.run_search(searched, engine=engine, evaluations=evaluations, timeout=longest, **shared, **effort)
+    conclude(run, searched, seconds=seconds, **shared)
     return load_run(run.path)
+
+
+def conclude(
+    run: Run,
+    problem: ProgramSearch,
+    *,
+    workers: int = 1,
+    seconds: float = SECONDS,
+    progress: Callable[[Any], None] | None = None,
+) -> None:
+    """Search by random edits as often as ``run`` did, where the spec asks for it, and measure its front again.
+
+    Args:
+        run: A finished search of ``problem``.
+        problem: What was searched.
+        workers: Processes that compile.
+        seconds: Of timing for each member of the front.
+        progress: Called after each batch of random edits.
+    """
+    other = None
+    if problem.asked.random and run.meta["engine"] != "random":
+        same: dict[str, Any] = {"seed": run.meta["seed"], "argv": run.meta.get("argv") or ()}
+        same |= {"evaluations": run.meta["evaluations"], "timeout": run.meta["spec"]["search"]["timeout"]}
+        same |= {"directory": run.path / RANDOM, "force": True}
+        with suppress(LimitCrossed):  # random edits found nothing within the limits: there is nothing to compare with
+            other = driver.run_search(problem, engine="random", workers=workers, progress=progress, **same)
+    believe(run, problem, lost=problem.asked.lost, seconds=seconds, random=other)

@@ -22,7 +22,7 @@ from codesign.search.mlir.export import export
 from codesign.search.mlir.minimise import minimise
 from codesign.search.mlir.problem import ProgramSearch
 from codesign.search.mlir.remeasure import SECONDS, Bench, Member
-from codesign.search.mlir.space import edits_from_json
+from codesign.search.mlir.space import edits_from_json, kinds_of
 from codesign.search.mlir.timing import BUSY
 
 MOST = 20
@@ -61,16 +61,16 @@ def believe(
         original, *measured = bench.points(problem.edits.rows_of([(), *found]))
         cost = cost_of(problem)
         winner = chosen(original, measured, ids, found, lost, cost)
-        notes = []
+        told: list[dict[str, str]] = []
         if winner is not None:
             winner = reduced(winner, original, lost, bench, cost)
-            notes += explained(winner, original, problem, bench, cost)
+            told = explained(winner, original, problem, bench, cost)
             where = {"backend": problem.asked.backend, "device": problem.asked.device, "source": problem.asked.model}
             export(problem.prepared.program, winner.edits, run.path / BEST, **where)
     document = summary(problem, original, winner, [original, *measured], lost)
     document |= compared(run, random) if random is not None else {}
-    document |= {"rows": [row(0, original, "none"), *map(row, ids, measured, map(_kinds, found))]}
-    document |= {"notes": notes}
+    document |= {"rows": [row(0, original, "none"), *map(row, ids, measured, map(kinds_of, found))]}
+    document |= {"edits": told, "notes": [f"{one['what']}; without it {one['without it']}" for one in told]}
     add_verification(run, document, problem)
     return document
 
@@ -136,21 +136,21 @@ def reduced(winner: Winner, original: Member, lost: float, bench: Bench, cost: s
 
 def explained(
     winner: Winner, original: Member, problem: ProgramSearch, bench: Bench, cost: str
-) -> list[str]:  # fmt: skip
-    """Return a line for each edit: what it does, where, and what the program is without it."""
-    lines = []
+) -> list[dict[str, str]]:  # fmt: skip
+    """Return a row for each edit: what it does, where, before and after, and what the program is without it."""
+    told = []
     for place, one in enumerate(explain(problem.prepared.program.graph, winner.edits)):
         rest = (*winner.edits[:place], *winner.edits[place + 1 :])
         without = original if not rest else bench.edits(rest)
         if without.reason:
-            effect = f"the rest alone does not run: {without.reason}"
+            effect = f"the rest does not run: {without.reason}"
         else:
             speed = "" if np.isnan(without.speedup) else f"{without.speedup:.3g}x, "
             if cost:
                 speed = f"{getattr(original, cost) / getattr(without, cost):.3g}x fewer {NAMES[cost]}, "
-            effect = f"without it {speed}error {without.report_error:.4g}"
-        lines.append(f"{one.sentence}; {effect}")
-    return lines
+            effect = f"{speed}error {without.report_error:.4g}"
+        told.append({**one.row(), "what": one.sentence, "without it": effect})
+    return told
 
 
 def summary(
@@ -177,7 +177,7 @@ def summary(
         found["noise"] = f"the original shows up to {max(m.band for m in everyone if not m.reason):.4g}x against itself"
     if winner is not None:
         gap = winner.member.report_error - winner.member.search_error
-        found["winner"] = f"#{winner.id}: {len(winner.edits)} edits that matter of {winner.before}, in {BEST}"
+        found["winner"] = f"#{winner.id}: {_counted(len(winner.edits))} of {winner.before}, in {BEST}"
         before = original.report_error - original.search_error
         found["winner, report less search"] = f"error {gap:+.4g} (original {before:+.4g})"
     return found
@@ -228,9 +228,5 @@ def row(identity: int, member: Member, edits: str) -> dict[str, Any]:
     return {"member": f"#{identity}", "edits": edits, "faster": member.faster, **plain, "reason": member.reason}
 
 
-def _kinds(edits: Sequence[Edit]) -> str:
-    counts: dict[str, int] = {}
-    for edit in edits:
-        name = type(edit).__name__.lower()
-        counts[name] = counts.get(name, 0) + 1
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+def _counted(edits: int) -> str:
+    return "1 edit that matters" if edits == 1 else f"{edits} edits that matter"

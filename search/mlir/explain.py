@@ -23,6 +23,12 @@ class Explanation(msgspec.Struct, frozen=True):
     repairs: tuple[str, ...]
     sentence: str
 
+    def row(self) -> dict[str, str]:
+        """Return it as texts for a table, the sentence left out."""
+        repairs = "; ".join(self.repairs)
+        return {"edit": self.kind, "operation": self.operation, "where": self.location, "before": self.before,
+                "after": self.after, "repairs": repairs}  # fmt: skip
+
 
 def explain(graph: Graph, edits: Iterable[Edit]) -> list[Explanation]:
     """Return what each edit of a set does to ``graph``, in canonical order.

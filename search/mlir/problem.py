@@ -7,7 +7,7 @@ time them. Workers compile beside each other, each on a processor of its own, an
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from codesign.search.constraints import parse_where, violations
 from codesign.search.mlir.prepare import Prepared, prepare
 from codesign.search.mlir.settings import EXTRAS, GIB, OBJECTIVES, ProgramSpec, checked
 from codesign.search.mlir.space import EditSpace
-from codesign.search.problem import Command, Details, Metric, Points, Problem, Results, Stage, Status
+from codesign.search.problem import Command, Details, Listing, Metric, Points, Problem, Results, Stage, Status
 from codesign.search.space import Space
 from codesign.strict_yaml import convert
 
 if TYPE_CHECKING:
+    from codesign.run import Run
     from codesign.search.mlir.worker import Worker
 
 SERVED = 400
@@ -37,6 +38,7 @@ class ProgramSearch(Problem):
     name = "mlir"
     functional_unit = "run"
     explained = False
+    told = ("kinds",)
     isolated = True
     block = 1
     served = SERVED
@@ -190,9 +192,18 @@ class ProgramSearch(Problem):
         from codesign.search.mlir.explain import explain
 
         edits = self.edits.edits(point)
-        lines = [one.sentence for one in explain(self.prepared.program.graph, edits)]
+        rows = [one.row() for one in explain(self.prepared.program.graph, edits)]
+        if not rows:
+            return Details()
         changes = self.space.rows(np.atleast_2d(point))[0]["changes"]
-        return Details(commands=(Command("Edits", changes),) if lines else (), notes=tuple(lines))
+        listing = Listing("What each edit does", tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+        return Details(commands=(Command("Edits", changes),), listings=(listing,))
+
+    def conclude(self, run: Run, *, workers: int = 1, progress: Callable[[Any], None] | None = None) -> None:
+        """Measure the front again, and search by random edits to compare with."""
+        from codesign.search.mlir.asked import conclude
+
+        conclude(run, self, workers=workers, progress=progress)
 
     def fingerprint(self) -> dict[str, str]:
         """Return the digests of program, weights and data."""

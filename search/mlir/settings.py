@@ -37,7 +37,8 @@ class ProgramSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``py:package.module:factory`` or ``mlir:FILE`` with ``weights`` (``.npz``). ``batch`` are the rows of a run,
     ``steps`` those of a training, ``most_edits`` the longest list of edits, ``screen`` the file of a learned cost model
     that chooses among several edits whenever one is made, ``memory_gib`` what one mutant may take beyond the original,
-    ``timing_s`` the seconds of timing a mutant gets (None: the back end's own).
+    ``timing_s`` the seconds of timing a mutant gets (None: the back end's own), ``lost`` the error that a faster
+    program may lose, ``random`` whether to search by random edits as well.
     """
 
     model: str
@@ -55,6 +56,8 @@ class ProgramSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_gib: float = 2.0
     timing_s: float | None = None
     split_seed: int = 0
+    lost: float = 0.02
+    random: bool = True
 
     @property
     def timing(self) -> float:
@@ -86,4 +89,6 @@ def checked(asked: ProgramSpec) -> ProgramSpec:
         raise UsageError(f"memory_gib is {asked.memory_gib:g}", "expected GiB above 0.01")
     if asked.timing_s is not None and not 0.0 < asked.timing_s <= 60.0:
         raise UsageError(f"timing_s is {asked.timing_s:g}", "expected seconds up to 60")
+    if not 0.0 <= asked.lost <= 1e9:
+        raise UsageError(f"an error of {asked.lost:g} that may be lost", "expected a number from 0")
     return asked

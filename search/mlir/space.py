@@ -209,18 +209,20 @@ class EditSpace:
     # --- files --------------------------------------------------------------------------------------------------
 
     def rows(self, points: NDArray[Any]) -> list[dict[str, Any]]:
-        """Return each point as the number of its edits and the edits as JSON text."""
+        """Return each point as the number of its edits, how many of each kind, and the edits as JSON text."""
         found = []
         for point in points:
             edits = self.edits(point)
-            found.append({"edits": len(edits), "changes": msgspec.json.encode(edits).decode()})
+            text = msgspec.json.encode(edits).decode()
+            found.append({"edits": len(edits), "kinds": kinds_of(edits), "changes": text})
         return found
 
     def describe(self) -> list[dict[str, Any]]:
         """Return what varies, as ``run.json`` lists it."""
         return [
             {"name": "edits", "kind": "integer", "unit": "", "low": 1, "high": self.length},
-            {"name": "changes", "kind": "edits", "unit": "", "values": list(self.kinds)},
+            {"name": "kinds", "kind": "category", "unit": "", "values": list(self.kinds)},
+            {"name": "changes", "kind": "code", "unit": "", "values": list(self.kinds)},
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -252,6 +254,15 @@ def _numbers(edit: Edit) -> list[int]:
     if isinstance(edit, Swap):
         return [_SWAP, edit.first, edit.second]
     return [_CONSTANT, edit.uid, int(edit.everywhere), 0, 0, 1, int(np.float64(edit.value).view(np.int64))]
+
+
+def kinds_of(edits: Sequence[Edit]) -> str:
+    """Return how many edits of each kind there are: ``1 copy, 2 delete``; ``none`` where there are none."""
+    counts: dict[str, int] = {}
+    for edit in edits:
+        name = type(edit).__name__.lower()
+        counts[name] = counts.get(name, 0) + 1
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
 def edits_from_json(text: str | bytes) -> tuple[Edit, ...]:

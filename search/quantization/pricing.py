@@ -53,13 +53,14 @@ class Pricer:
     """Prices plans of one task on one target."""
 
     def __init__(self, task: Task, target: Target, site: Site, batch: int) -> None:
-        self.task, self.target, self.site, self.batch = task, target, site, batch
-        self._structure = Structure("fp32")
+        """Capture one run of the original.
 
-    @cached_property
-    def workload(self) -> Workload:
-        """One run of the original."""
-        return self.task.priced.workload(batch=self.batch)
+        Raises:
+            UsageError: its control flow depends on data, or an operator cannot be captured.
+        """
+        self.target, self.site = target, site
+        self.workload: Workload = task.priced.workload(batch=batch)
+        self._structure = Structure("fp32")
 
     @cached_property
     def names(self) -> tuple[str, ...]:

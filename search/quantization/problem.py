@@ -41,6 +41,7 @@ class QuantizationProblem(base.Problem):
 
     name = "quantization"
     explained = False
+    told = ("weight_bits", "activation_bits")
     stages = (Stage("quality", dear=True),)
 
     def __init__(self, *, task: Task | None = None, **spec: Any) -> None:

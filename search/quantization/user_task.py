@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.errors import CodesignError, DataError, UsageError
-from codesign.models.capture import load_factory, load_program
+from codesign.models.capture import captured_copies, load_factory, load_program
 from codesign.models.input_shapes import InputShape
 from codesign.search.quantization.apply import cached_layers
 from codesign.search.quantization.task import Measure, Split, Task
@@ -63,7 +63,7 @@ def user_task(model: str, data: str, report_data: str) -> Task:
     module = captured.module()
     measure = _measure(module, splits["calibration"], data)
     return Task(
-        name=captured.name, module=module, splits=splits, measure=measure, priced=captured,
+        name=captured.name, module=module, splits=splits, measure=measure, priced=captured_copies(captured, module),
         functional_unit="sample", kv_layers=cached_layers(module) if measure == "perplexity" else (),
         notes=(f"data: {Path(data).name}" + (f", report: {Path(report_data).name}" if report_data else ""),),
     )  # fmt: skip

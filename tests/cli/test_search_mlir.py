@@ -70,6 +70,12 @@ def test_planted_waste_is_found_explained_and_exported(run_codesign: RunCodesign
     assert any(10 * row["FLOP"] < original["FLOP"] and row["report"] <= 0.02 for row in found["rows"])
     assert found["notes"], "every edit that matters is explained"
     assert "Measured again" in done.stdout
+    assert found["edits"][0]["edit"] in ("delete", "copy", "operand", "swap", "constant")
+    more = run_codesign("search", "--resume", "run", "--evaluations", "62")
+    assert more.rc == 0, more.stderr
+    assert "Measured again" in more.stdout
+    assert "random edits: hypervolume" in more.stderr
+    assert "after 62 evaluations" in more.stderr
     np.save(mine / "input.npy", np.load(mine / "mine.npz")["x"][:128])
     program = mine / "run" / "best" / "program.py"
     ran = subprocess.run([sys.executable, str(program), "input.npy"], cwd=mine, capture_output=True, text=True)

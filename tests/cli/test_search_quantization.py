@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from codesign.errors import CodesignError
@@ -42,6 +43,16 @@ def test_a_module_and_its_data_make_a_run_with_plan_and_report(run_codesign: Run
     assert "model weights" in refused.stderr
 
 
+def test_a_factory_that_trains_is_called_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    problem = QuantizationProblem(
+        model=model.replace(":net", ":trained"), data=data, target="xeon-8480", batch=2, objectives=("error", "memory")
+    )
+    results = problem.evaluate(np.asarray(problem.baseline()))
+    assert results.ok.all(), results.reasons
+
+
 def test_a_factory_that_fails_is_one_line(run_codesign: RunCodesign, tmp_path: Path) -> None:
     model, data = write(tmp_path)
     done = run_codesign("search", "quantization", model.replace(":net", ":broken"), "--data", data, *SEARCH)
@@ -64,6 +75,7 @@ def test_a_factory_that_fails_is_one_line(run_codesign: RunCodesign, tmp_path: P
         ({"model": "py:toy_model:net"}, "needs data"),
         ({"model": "py:toy_model.py:plain", "data": "data.npz"}, "no quantizable layer"),
         ({"model": "py:toy_model.py:infinite", "data": "data.npz"}, "not a number before any quantization"),
+        ({"model": "py:toy_model.py:branching", "data": "data.npz"}, "control flow depends on data"),
         ({"model": "py:toy_model.py:nte", "data": "data.npz"}, "has no 'nte'"),
         ({"model": "digits-cnn", "target": ""}, "no target given"),
     ],

@@ -52,7 +52,7 @@ const unpackRoofline = r => ({
   spots: r.spots.map(([label, x, y, share, bound, before]) => ({label: word(label), x, y, share, bound: word(bound), before})),
 });
 const detailsOf = row => {
-  const [breakdowns, commands, notes, timelines = [], rooflines = [], grids = []] = P.details[row] || [[], [], []];
+  const [breakdowns, commands, notes, timelines = [], rooflines = [], grids = [], listings = []] = P.details[row] || [[], [], []];
   return {
     breakdowns: breakdowns.map(([title, unit, labels, values]) => ({title: word(title), unit: word(unit), items: labels.map((l, i) => ({label: word(l), value: values[i]}))})),
     commands: commands.map(([title, lines, more]) => ({title: word(title), text: lines.map(word).join('\n'), notes: more.map(word)})),
@@ -60,6 +60,7 @@ const detailsOf = row => {
     timelines: timelines.map(unpackTimeline),
     rooflines: rooflines.map(unpackRoofline),
     grids: grids.map(([title, unit, rows, columns, values]) => ({title: word(title), unit: word(unit), rows: rows.map(word), columns: columns.map(word), values: JSON.parse(word(values))})),
+    listings: listings.map(([title, columns, rows]) => ({title: word(title), columns: columns.map(word), rows: rows.map(r => r.map(word))})),
   };
 };
 const axisTitle = f => pretty(f.name) + (f.unit || f.per ? ' [' + (f.unit || '1') + (f.per ? ' per ' + f.per : '') + ']' : '');

@@ -35,7 +35,7 @@ function commandBlock(title, text, notes = []) {
 }
 function drawCard() {
   const card = clear($('card')), row = S.picked;
-  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); drawRooflines(null); drawGrids(null); return; }
+  if (row === null) { card.append(make('div', {}, make('h3', {id: 'card-h'}, 'No point chosen'), make('p', {class: 'hint'}, 'Click a point, or a row of the table.'))); drawBreakdowns(null); drawTimelines(null); drawRooflines(null); drawGrids(null); drawListings(null); return; }
   const more = detailsOf(row), nodes = configuration(row, false).slice(1);
   const box = make('div', {}, make('h3', {id: 'card-h'}, 'Point ' + label(row)), ...nodes);
   const origin = [...new Set(objectives.map(f => row < F && source[f.name][row]).filter(Boolean))];
@@ -49,6 +49,7 @@ function drawCard() {
   drawTimelines(row);
   drawRooflines(row);
   drawGrids(row);
+  drawListings(row);
 }
 function drawBreakdowns(row) {
   const section = $('inside'), list = row === null ? [] : detailsOf(row).breakdowns.filter(b => b.items.length), host = clear($('breakdowns'));
@@ -110,9 +111,9 @@ function drawProgress() {
   P.reference.forEach((point, i) => { if (point) host.append(make('p', {class: 'hint'}, `Reference point${P.runs.length > 1 ? ' of run ' + (i + 1) : ''}: ` + point.map((v, k) => `${pretty(objectives[k].name)} ${show(v, objectives[k].unit)}`).join(', '))); });
 }
 function drawReasons() {
-  const host = clear($('reasons-body')), entries = Object.entries(P.reasons).sort((a, b) => b[1] - a[1]), total = entries.reduce((a, e) => a + e[1], 0);
+  const host = clear($('reasons-body')), entries = Object.entries(P.reasons).sort((a, b) => b[1] - a[1]), total = Object.values(P.counts).reduce((a, n) => a + n, 0) || entries.reduce((a, e) => a + e[1], 0);
   if (!entries.length) { host.append(make('p', {class: 'hint'}, 'Every evaluated point was feasible.')); return; }
-  host.append(make('div', {class: 'scroll'}, make('table', {class: 'plain'}, make('thead', {}, make('tr', {}, ['reason', 'points', 'share'].map((t, i) => make('th', {scope: 'col', class: i ? null : 't'}, t)))),
+  host.append(make('div', {class: 'scroll'}, make('table', {class: 'plain'}, make('thead', {}, make('tr', {}, ['reason', 'points', 'of all evaluated'].map((t, i) => make('th', {scope: 'col', class: i ? null : 't'}, t)))),
     make('tbody', {}, entries.map(([text, n]) => make('tr', {}, make('td', {class: 't wrap'}, text), make('td', {}, grouped(n)), make('td', {}, (n / total * 100).toFixed(1) + ' %')))))));
 }
 function drawImportance() {
@@ -154,7 +155,9 @@ function verificationRows(v) {
 function drawVerification() {
   const host = clear($('verification-body')), whole = WIDTH['parallel-plot'], all = P.verification.filter(Boolean);
   $('verification').hidden = !all.length;
+  if (all.some(judgedAgain)) $('verification-h').textContent = 'Measured again';
   for (const v of all) {
+    if (judgedAgain(v)) { drawAgain(host, v, whole); continue; }
     const scalars = Object.entries(v).filter(([, x]) => ['string', 'number', 'boolean'].includes(typeof x));
     const rows = verificationRows(v);
     const pairs = rows.filter(r => typeof r.predicted === 'number' && typeof r.measured === 'number');

@@ -55,7 +55,7 @@ function pick(row) {
   drawOverlay();
   markStrand();
 }
-function drawSized() { measure(); drawScatter(); drawParallel(); drawProgress(); drawVerification(); drawTimelines(S.picked); drawRooflines(S.picked); }
+function drawSized() { measure(); drawScatter(); drawParallel(); drawProgress(); drawGenerations(); drawVerification(); drawTimelines(S.picked); drawRooflines(S.picked); }
 measure();
 drawHeader();
 drawControls();
@@ -67,6 +67,7 @@ addEventListener('load', () => setTimeout(() => {  // what is below the fold wai
   drawTable();
   drawParallel();
   drawProgress();
+  drawGenerations();
   drawVerification();
   drawReasons();
   drawImportance();

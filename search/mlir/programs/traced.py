@@ -6,6 +6,7 @@ Every node says where it comes from: the module's path and the user's source lin
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ def trace_module(
 
     module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, of how it copies its trees
             program = torch.export.export(module, tuple(example)).run_decompositions(dict(decompositions))
     except CodesignError:
         raise
