@@ -23,7 +23,7 @@ class Merge:
         front = getattr(space, "front", None)
         if front is None:
             raise UsageError(
-                "the merge engine takes the mappings of a whole model or a cascade only", "choose nsga2 or random"
+                "the merge engine takes mappings of a cascade or a whole model only", "choose nsga2 or random"
             )
         self.points: Points = front()
         self.batch = max(1, len(self.points))

@@ -30,7 +30,7 @@ def stays_text(candidate: Candidate) -> str:
 
 def shared_text(candidate: Candidate) -> str:
     """Return the loops around all Einsums, for people."""
-    return " ".join(loop_text(rank, bound) for rank, bound in candidate.shared) or "unshared"
+    return " ".join(loop_text(rank, bound) for rank, bound in candidate.shared) or "no loop"
 
 
 class CascadeSpace(BoxSpace):

@@ -159,7 +159,7 @@ def test_combinations_that_no_search_found_are_invalid_and_say_so(mlp: CascadeMa
     points = np.array([[0.0, 1.0, 0.0], *mlp.space.front()[:1]])
     row = mlp.space.rows(points)[0]
     assert row["stays"] == "nothing"
-    assert row["shared"] != "unshared"
+    assert row["shared"] != "no loop"
     results = mlp.evaluate(points)
     assert results.status.tolist() == [Status.INVALID, Status.OK]
     assert results.reason_counts() == {MISSING: 1}
