@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.search.engine import pack, unpack
 from codesign.search.pareto import crowding, fronts
@@ -78,7 +79,8 @@ class Nsga2:
             found.append(self._unseen.fill(generator, missing))
         return np.concatenate(found)
 
-    def _children(self, generator: np.random.Generator, count: int, rate: float | None) -> Points:
+    def _parents(self, generator: np.random.Generator, count: int) -> tuple[Points, Points]:
+        """Return two parents of each child, each the winner of a tournament."""
         assert self._points is not None
         draws = generator.integers(0, len(self._points), size=(2, 2, count))
         first, second = draws[:, 0], draws[:, 1]
@@ -86,10 +88,18 @@ class Nsga2:
             (self._ranks[second] == self._ranks[first]) & (self._crowding[second] > self._crowding[first])
         )
         mother, father = np.where(better, second, first)
-        crossed = self.space.crossover(generator, self._points[mother], self._points[father])
+        return self._points[mother], self._points[father]
+
+    def _children(self, generator: np.random.Generator, count: int, rate: float | None) -> Points:
+        mother, father = self._parents(generator, count)
+        crossed = self.space.crossover(generator, mother, father)
         both = generator.random(count) < self.crossover
         shape = (count, *([1] * (crossed.ndim - 1)))
-        return self.space.mutate(generator, np.where(both.reshape(shape), crossed, self._points[mother]), rate)
+        return self.space.mutate(generator, np.where(both.reshape(shape), crossed, mother), rate)
+
+    def _ranked(self, values: NDArray[np.float64], violation: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the rank of each point in the competition for survival, 0 the best."""
+        return fronts(values, violation)
 
     def tell(self, points: Points, results: Results) -> None:
         """Let parents and children compete."""
@@ -101,7 +111,7 @@ class Nsga2:
             points = np.concatenate([self._points, points])
             values = np.concatenate([self._values, values])
             violation = np.concatenate([self._violation, violation])
-        ranks = fronts(values, violation)
+        ranks = self._ranked(values, violation)
         distance = crowding(values, ranks)
         keep = np.sort(np.lexsort((-distance, ranks))[: self.batch])
         self._points, self._values, self._violation = points[keep], values[keep], violation[keep]
