@@ -1,9 +1,8 @@
 """NSGA-II with the practice of GEVO, for designs that are sets of changes to one original [1]_.
 
-Most changes break a program, and what survives is often equal to what was there. So a share of the evaluations first
-tries single changes, and one new design in six goes on to do so; a child's second parent is half of the time any set that was ever found valid, not one of the
-population alone; children that differ from both parents are changed further only now and then; and of designs with
-equal objectives one stays, so that copies do not crowd out the rest.
+Most changes break a program, so a share of the evaluations tries single changes first, and later generations go on to
+do so. A child's second parent may be any set that was ever found valid, not one of the population alone, and children
+that differ from both parents are changed further only now and then: valid changes are put together.
 
 References:
     [1] Liou, Wang, Forrest, Wu, "GEVO: GPU code optimization using evolutionary computation", ACM TACO 17(4), 2020.
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from codesign.search.engine import pack, unpack
 from codesign.search.nsga2 import Nsga2
-from codesign.search.pareto import fronts
 from codesign.search.problem import Points, Results
 from codesign.search.space import Composed, Space
 from codesign.search.unseen import generator_of
@@ -89,15 +87,6 @@ class Gevo(Nsga2):
             fresh = self.space.single(generator, int(generator.binomial(count, FRESH)))
             children = np.concatenate([children, fresh])[generator.permutation(count + len(fresh))]
         return children
-
-    def _ranked(self, values: NDArray[np.float64], violation: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return fronts; designs that equal an earlier one in every objective come after all others with values."""
-        ranks = fronts(values, violation)
-        known = np.isfinite(values).all(axis=1)
-        first = np.zeros(len(values), np.bool_)
-        first[np.unique(values, axis=0, return_index=True)[1]] = True
-        last = int(ranks.max(initial=0)) + 1
-        return np.where(known, np.where(first, ranks, last), last + 1)
 
     def tell(self, points: Points, results: Results) -> None:
         """Let parents and children compete, and remember what was valid."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codesign.search.engine import pack, unpack
 from codesign.search.pareto import crowding, fronts
@@ -97,10 +96,6 @@ class Nsga2:
         shape = (count, *([1] * (crossed.ndim - 1)))
         return self.space.mutate(generator, np.where(both.reshape(shape), crossed, mother), rate)
 
-    def _ranked(self, values: NDArray[np.float64], violation: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the rank of each point in the competition for survival, 0 the best."""
-        return fronts(values, violation)
-
     def tell(self, points: Points, results: Results) -> None:
         """Let parents and children compete."""
         if not len(points):
@@ -111,7 +106,7 @@ class Nsga2:
             points = np.concatenate([self._points, points])
             values = np.concatenate([self._values, values])
             violation = np.concatenate([self._violation, violation])
-        ranks = self._ranked(values, violation)
+        ranks = fronts(values, violation)
         distance = crowding(values, ranks)
         keep = np.sort(np.lexsort((-distance, ranks))[: self.batch])
         self._points, self._values, self._violation = points[keep], values[keep], violation[keep]

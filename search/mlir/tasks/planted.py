@@ -1,4 +1,4 @@
-"""A program with waste in it: the digits MLP computing things that it does not need, to see whether a search removes it.
+"""A program with waste in it: the digits MLP computing what it does not need, to see whether a search removes it.
 
 Three branches whose results are too small to matter, each with a matrix product of its own: one edit removes one. And
 a detour: something is added before the second layer, and what the layer makes of it is subtracted after. Without either
