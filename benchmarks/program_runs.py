@@ -1,8 +1,8 @@
 """Program searches compared: with random edits, with and without a learned cost model, and on real runs.
 
-python benchmarks/program_runs.py engines [MODEL ...]     # deterministic: FLOPs and error, torch; hypervolume over random
-python benchmarks/program_runs.py screen                  # evaluations to a hypervolume with a model of other programs
-python benchmarks/program_runs.py real MODEL [--backend torch]   # runtime and error, measured again; several seeds
+python benchmarks/program_runs.py engines [MODEL ...]     # FLOPs and error on torch: hypervolume over random edits
+python benchmarks/program_runs.py screen                  # what a cost model of other programs saves
+python benchmarks/program_runs.py real MODEL [--backend torch]   # runtime and error, measured again
 """
 
 from __future__ import annotations
