@@ -15,6 +15,7 @@ ENGINES: dict[str, Callable[[], Callable[..., Engine]]] = {
     "exhaustive": lambda: _load("exhaustive", "Exhaustive"),
     "random": lambda: _load("random_search", "RandomSearch"),
     "nsga2": lambda: _load("nsga2", "Nsga2"),
+    "gevo": lambda: _load("gevo", "Gevo"),
     "local": lambda: _load("local_search", "LocalSearch"),
     "islands": lambda: _load("islands", "Islands"),
     "merge": lambda: _load("merge_engine", "Merge"),

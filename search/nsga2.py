@@ -78,7 +78,8 @@ class Nsga2:
             found.append(self._unseen.fill(generator, missing))
         return np.concatenate(found)
 
-    def _children(self, generator: np.random.Generator, count: int, rate: float | None) -> Points:
+    def _parents(self, generator: np.random.Generator, count: int) -> tuple[Points, Points]:
+        """Return two parents of each child, each the winner of a tournament."""
         assert self._points is not None
         draws = generator.integers(0, len(self._points), size=(2, 2, count))
         first, second = draws[:, 0], draws[:, 1]
@@ -86,10 +87,14 @@ class Nsga2:
             (self._ranks[second] == self._ranks[first]) & (self._crowding[second] > self._crowding[first])
         )
         mother, father = np.where(better, second, first)
-        crossed = self.space.crossover(generator, self._points[mother], self._points[father])
+        return self._points[mother], self._points[father]
+
+    def _children(self, generator: np.random.Generator, count: int, rate: float | None) -> Points:
+        mother, father = self._parents(generator, count)
+        crossed = self.space.crossover(generator, mother, father)
         both = generator.random(count) < self.crossover
         shape = (count, *([1] * (crossed.ndim - 1)))
-        return self.space.mutate(generator, np.where(both.reshape(shape), crossed, self._points[mother]), rate)
+        return self.space.mutate(generator, np.where(both.reshape(shape), crossed, mother), rate)
 
     def tell(self, points: Points, results: Results) -> None:
         """Let parents and children compete."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.quantity import Array
-from codesign.search.space import Points, Space
+from codesign.search.space import Composed, Points, Space
 
 Guess = Callable[[Points], Array]
 """Points (N, ...) to how good each promises to be, (N,): lower is better, infinite where it cannot run."""
@@ -38,6 +38,14 @@ class ScreenedSpace:
     def sample(self, generator: np.random.Generator, count: int) -> Points:
         """Return ``count`` random points, most of them the best of several."""
         return self._best(generator, [self.space.sample(generator, count) for _ in range(self.draws)])
+
+    def single(self, generator: np.random.Generator, count: int) -> Points:
+        """Return ``count`` random designs of one change each, unscreened; samples where the space has no such thing.
+
+        Single changes are the parts that later designs are made of: a guess must not keep any of them out.
+        """
+        drawn = self.space.single if isinstance(self.space, Composed) else self.sample
+        return drawn(generator, count)
 
     def mutate(self, generator: np.random.Generator, points: Points, rate: float | None = None) -> Points:
         """Return ``points`` changed in at least one place each, most of them the best of several changes."""

@@ -83,6 +83,15 @@ class Begun(Protocol):
         ...
 
 
+@runtime_checkable
+class Composed(Protocol):
+    """A space whose designs are sets of changes to one original."""
+
+    def single(self, generator: np.random.Generator, count: int) -> Points:
+        """Return ``count`` random designs of one change each."""
+        ...
+
+
 class BoxSpace:
     """Typed, optionally conditional parameters; points are (N, D) float64 codes."""
 

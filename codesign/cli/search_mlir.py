@@ -36,7 +36,7 @@ def mlir(
     screen: Annotated[str, typer.Option(help="Cost model (costmodels fit --from-run) that screens edits.")] = "",
     memory: Annotated[float, typer.Option(help="GiB that one mutant may take.")] = 2.0,
     timeout: Annotated[str, typer.Option(help="Longest evaluation of one mutant.")] = "30 s",
-    engine: Annotated[str, typer.Option(help="nsga2, random or local.")] = "nsga2",
+    engine: Annotated[str, typer.Option(help="gevo, nsga2, random or local.")] = "gevo",
     evaluations: Annotated[int | None, typer.Option(help="Mutants to evaluate; default 400.")] = None,
     time: s.TimeLimit = None,
     random: Annotated[bool, typer.Option(help="Search by random edits as well, to compare.")] = True,

@@ -18,13 +18,13 @@ TIMEOUT_S = 30.0
 """Longest evaluation of one mutant."""
 RANDOM = "random"
 """Directory of the search by random edits, in a run's directory."""
-ENGINES = ("nsga2", "random", "local")
+ENGINES = ("gevo", "nsga2", "random", "local")
 
 
 def search_programs(
     spec: Mapping[str, Any],
     *,
-    engine: str = "nsga2",
+    engine: str = "gevo",
     evaluations: int | None = None,
     workers: int = 2,
     timeout: float | None = None,
@@ -39,7 +39,7 @@ def search_programs(
 
     Args:
         spec: The fields of ``ProgramSpec``.
-        engine: ``nsga2``, ``random`` or ``local``.
+        engine: ``gevo``, ``nsga2``, ``random`` or ``local``.
         evaluations: Mutants to evaluate; 400 where None and no time is given.
         workers: Processes that compile; each gets a processor of its own where there are enough.
         timeout: Longest evaluation of one mutant, s; 30 where None.

@@ -138,6 +138,12 @@ class EditSpace:
             points.append(edits)
         return self.rows_of(points)
 
+    def single(self, generator: np.random.Generator, count: int) -> Rows:
+        """Return random points of one edit each."""
+        proposals = Proposals(self.graph, (), self.kinds)
+        drawn = [proposals.one(generator) for _ in range(count)]
+        return self.rows_of([(edit,) for edit in drawn if edit is not None])
+
     def _grown(self, generator: np.random.Generator, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
         new = Proposals(self.graph, edits, self.kinds).one(generator)
         return edits if new is None else canonical((*edits, new))

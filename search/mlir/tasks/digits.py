@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.errors import UsageError, nearest
+from codesign.search.mlir.tasks.planted import planted
 from codesign.search.mlir.tasks.samples import Samples
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ STEPS = 100
 """Steps after which the weights of a training step are judged."""
 RATE = 0.1
 """Learning rate of the training steps' plain gradient descent."""
-MODELS = ("digits-mlp", "digits-cnn", "digits-mlp-train", "digits-cnn-train")
+PLANTED = "digits-mlp-planted"
+"""The MLP with waste for the search to remove."""
+MODELS = ("digits-mlp", "digits-cnn", PLANTED, "digits-mlp-train", "digits-cnn-train")
 
 
 def _images() -> Samples:
@@ -74,6 +77,8 @@ def trained(name: str, seed: int = 0) -> torch.nn.Module:
     """Return the network trained on the training half by Adam; the same on every call on one machine."""
     import torch
 
+    if name == PLANTED:
+        return planted(trained("digits-mlp", seed))
     module, samples = network(name, seed), training_digits()
     optimizer = torch.optim.Adam(module.parameters(), lr=2e-3)
     x, y = torch.from_numpy(samples.x), torch.from_numpy(samples.y)
