@@ -126,10 +126,28 @@ def _inference(asked: ProgramSpec, module: torch.nn.Module) -> Prepared:
 
     samples = _cast(named_samples(asked.data), _dtype(module))
     example = torch.from_numpy(samples.x[np.arange(asked.batch) % len(samples)])
-    program = _kind(asked).from_module(module.eval(), [example], asked.model)
-    with torch.no_grad():
-        check_outputs(module(example).numpy(), samples.take(np.arange(asked.batch) % len(samples)), asked.model)
+    answers = _answers(module.eval(), example, asked)
+    program = _kind(asked).from_module(module, [example], asked.model)
+    check_outputs(answers, samples.take(np.arange(asked.batch) % len(samples)), asked.model)
     return Prepared(program, Task("inference", Judge.of(samples), _splits(asked, samples), asked.batch))
+
+
+def _answers(module: torch.nn.Module, example: torch.Tensor, asked: ProgramSpec) -> Any:
+    """Return what a module answers to the first inputs.
+
+    Raises:
+        UsageError: it does not take them.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            return module(example).numpy()
+    except Exception as error:  # a user's module may raise anything
+        text = " ".join(str(error).split())[:200]
+        kind = str(example.dtype).removeprefix("torch.")
+        message = f"{asked.model} does not take x of {asked.data}, {list(example.shape)} of {kind}"
+        raise UsageError(f"{message}: {type(error).__name__}: {text}", "check shape and type of x") from error
 
 
 def _training(asked: ProgramSpec, module: torch.nn.Module, step: Step, training: Samples | None) -> Prepared:

@@ -52,6 +52,7 @@ def mine(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(MODULE)
     x = np.random.Generator(np.random.Philox(key=0)).normal(size=(300, 8)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, y=x[:, :2].argmax(axis=1))
+    np.savez(tmp_path / "narrow.npz", x=x[:, :5], y=x[:, :2].argmax(axis=1))
     return tmp_path
 
 
@@ -90,6 +91,7 @@ def test_planted_waste_is_found_explained_and_exported(run_codesign: RunCodesign
         (("digits-mpl",), "did you mean digits-mlp"),
         (("py:mine.py:branching", "--backend", "torch", "--data", "mine.npz"), "control flow depends on data"),
         (("py:mine.py:net", "--backend", "torch", "--data", "none.npz"), "no such file"),
+        (("py:mine.py:net", "--backend", "torch", "--data", "narrow.npz"), "does not take x of narrow.npz, [128, 5]"),
         (("py:mine.py:net", "--backend", "torch"), "one number a class"),  # the digits have another shape than it takes
         (("digits-mlp", "--engine", "exhaustive"), "does not search edits"),
         (("digits-mlp", "--objectives", "speed"), "unknown objective"),
@@ -101,6 +103,8 @@ def test_bad_input_is_named(run_codesign: RunCodesign, mine: Path, arguments: tu
     assert done.rc == 2, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    assert "def forward" not in done.stderr, "torch dumps graphs"
+    assert "Warning" not in done.stderr
     assert not (mine / "run").exists()
 
 

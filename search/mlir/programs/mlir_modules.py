@@ -29,7 +29,9 @@ def bindings() -> tuple[Any, Any]:
     try:
         from torch_mlir import ir, passmanager
     except ImportError:
-        raise EnvironmentLacks("StableHLO programs need torch-mlir", "pip install 'codesign[mlir]'") from None
+        raise EnvironmentLacks(
+            "StableHLO programs need torch-mlir", "pip install 'codesign[mlir]'; the back end torch needs nothing"
+        ) from None
     return ir, passmanager
 
 

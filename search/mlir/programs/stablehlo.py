@@ -207,5 +207,5 @@ def _unlowered(text: str, traced: Traced) -> UsageError:
     where = f" at {nodes[0].meta['place']}" if nodes and nodes[0].meta.get("place") else ""
     return UsageError(
         f"{traced.source}: torch-mlir cannot lower {operator}{where} to StableHLO",
-        "replace it, or search the ATen graph instead",
+        "replace it, or search the ATen graph: --backend torch",
     )

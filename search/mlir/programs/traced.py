@@ -5,9 +5,12 @@ Every node says where it comes from: the module's path and the user's source lin
 
 from __future__ import annotations
 
+import io
+import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,8 +57,7 @@ def trace_module(
 
     module.eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own, of how it copies its trees
+        with torch.no_grad(), _quiet():
             program = torch.export.export(module, tuple(example)).run_decompositions(dict(decompositions))
     except CodesignError:
         raise
@@ -79,6 +81,19 @@ def trace_module(
     user = set(signature.user_outputs)
     output.args = (tuple(node for node in output.args[0] if getattr(node, "name", None) in user),)
     return _finished(Traced(graph_module, arguments, weights, (), source))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what torch warns, logs and dumps while it exports: a failure is told in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, of how it copies its trees
+            yield
+    finally:
+        logging.disable(before)
 
 
 def trace_step(
