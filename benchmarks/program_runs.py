@@ -62,6 +62,9 @@ class Direct:
     """Searches of one program for FLOPs and error, in this process: the same result for the same seed."""
 
     def __init__(self, model: str, place: str) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # as in a worker
         self.problem = ProgramSearch(model=model, backend="torch", objectives=("flops", "error"))
         self.problem._worker = Worker(self.problem.asked, self.problem.prepared, Store(Path(place)))
         self.original = self.problem.evaluate(self.problem.baseline())

@@ -33,7 +33,7 @@ GIB = 2**30
 class ProgramSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which program, judged on what, run by what.
 
-    ``model`` is ``digits-mlp``, ``digits-cnn``, ``digits-mlp-train``, ``digits-cnn-train``,
+    ``model`` is ``digits-mlp``, ``digits-cnn``, ``digits-mlp-planted``, ``digits-mlp-train``, ``digits-cnn-train``,
     ``py:package.module:factory`` or ``mlir:FILE`` with ``weights`` (``.npz``). ``batch`` are the rows of a run,
     ``steps`` those of a training, ``most_edits`` the longest list of edits, ``screen`` the file of a learned cost model
     that chooses among several edits whenever one is made, ``memory_gib`` what one mutant may take beyond the original,
