@@ -72,7 +72,7 @@ def prepare(asked: ProgramSpec) -> Prepared:
         return _training(asked, module, gradient_step(module, RATE), training_digits())
     if not asked.model.startswith("py:"):
         forms = "py:package.module:factory, or mlir:FILE.mlir with --weights FILE.npz"
-        raise UsageError(f"unknown model {asked.model!r}", f"{nearest(asked.model, MODELS)}, {forms}")
+        raise UsageError(f"unknown model {asked.model!r}", f"{nearest(asked.model, MODELS)}; or {forms}")
     made = _made(asked.model)
     if isinstance(made, tuple):
         return _training(asked, made[0], made[1], None)
