@@ -25,8 +25,6 @@ from codesign.search.mlir.remeasure import SECONDS, Bench, Member
 from codesign.search.mlir.space import edits_from_json, kinds_of
 from codesign.search.mlir.timing import BUSY
 
-MOST = 20
-"""Members of a front that are measured again."""
 NAMES = {"flops": "FLOPs", "bytes": "bytes", "operations": "operations"}
 BEST = "best"
 """Directory of the winner in a run's directory."""
@@ -76,10 +74,10 @@ def believe(
 
 
 def members_of(run: Run) -> tuple[list[int], list[tuple[Edit, ...]]]:
-    """Return ids and edits of the front, the original left out; the least errors first where there are too many."""
+    """Return ids and edits of the front, the original left out, the least errors first."""
     columns = run.front["columns"]
     errors = columns.get("error", columns["id"])
-    order = [place for place in np.argsort(errors, kind="stable").tolist() if columns["edits"][place]][:MOST]
+    order = [place for place in np.argsort(errors, kind="stable").tolist() if columns["edits"][place]]
     return [columns["id"][place] for place in order], [edits_from_json(columns["changes"][place]) for place in order]
 
 

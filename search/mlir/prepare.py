@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.errors import DataError, UsageError, nearest
-from codesign.search.mlir.backends.registry import DIALECTS
+from codesign.search.mlir.backends.registry import DIALECTS, check_installed
 from codesign.search.mlir.programs import AtenProgram, Program, StableHloProgram, load_program
 from codesign.search.mlir.settings import ProgramSpec
 from codesign.search.mlir.tasks.digits import BATCH as DIGITS_BATCH
@@ -62,6 +62,7 @@ def prepare(asked: ProgramSpec) -> Prepared:
         DataError: a file is wrong, or data do not fit the program.
         EnvironmentLacks: a package is missing.
     """
+    check_installed(asked.backend)  # its workers would tell only when the run has begun
     if asked.model.startswith("mlir:"):
         return _from_text(asked)
     if asked.model in MODELS:

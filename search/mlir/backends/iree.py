@@ -16,7 +16,6 @@ from codesign.errors import EnvironmentLacks
 from codesign.search.mlir.backends.protocol import Arrays, Costs, Executable, one_line
 from codesign.search.mlir.graph import Refused
 
-INSTALL = "pip install 'codesign[iree]'"
 TARGETS = {
     "cpu": (
         "--iree-hal-target-device=local",
@@ -39,16 +38,12 @@ class IreeBackend:
         """Find compiler, runtime and device.
 
         Raises:
-            EnvironmentLacks: a package or the device is missing.
+            EnvironmentLacks: IREE finds no such device.
         """
-        try:
-            from iree import runtime
-            from iree.compiler.api import Session
-        except ImportError:
-            raise EnvironmentLacks(
-                "the IREE back end needs iree-base-compiler and iree-base-runtime", INSTALL
-            ) from None
         from importlib.metadata import version
+
+        from iree import runtime
+        from iree.compiler.api import Session
 
         self.device, self.version = device, f"iree {version('iree-base-compiler')}"
         self._session = Session()

@@ -44,14 +44,12 @@ class XlaBackend:
         """Find the device and try the private calls.
 
         Raises:
-            EnvironmentLacks: no jaxlib, another version without these calls, or no such device.
+            EnvironmentLacks: a jaxlib without these calls, or no such device.
         """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it refuses becomes a reason, not lines on stderr
-        try:
-            import jax
-            from jaxlib.version import __version__ as found
-        except ImportError:
-            raise EnvironmentLacks("the XLA back end needs jaxlib", "pip install 'codesign[mlir]'") from None
+        import jax
+        from jaxlib.version import __version__ as found
+
         self.device, self.version = device, f"jaxlib {found}"
         if device == "cpu":
             jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]  # a plugin that finds no device would warn, or take its memory

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from codesign.errors import EnvironmentLacks, UsageError
+from codesign.search.mlir.asked import search_programs
 from codesign.search.mlir.backends import xla
 from codesign.search.mlir.backends.protocol import Backend, output_digest, run
 from codesign.search.mlir.backends.registry import BACKENDS, make_backend
@@ -141,14 +143,19 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         make_backend("xla", "cdua")
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "extra"), [("xla", "jaxlib.version", "mlir"), ("iree", "iree.compiler.api", "iree")]
-)
+@pytest.mark.parametrize(("name", "module", "extra"), [("xla", "jaxlib", "mlir"), ("iree", "iree.compiler", "iree")])
 def test_a_missing_package_names_its_extra(name: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(EnvironmentLacks) as caught:
         make_backend(name)
     assert f"codesign[{extra}]" in caught.value.hint
+
+
+def test_a_missing_package_is_told_before_a_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jaxlib", None)
+    with pytest.raises(EnvironmentLacks, match="the back end xla needs jaxlib"):
+        search_programs({"model": "digits-mlp"}, evaluations=4, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_jaxlib_without_the_private_calls_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
