@@ -96,7 +96,7 @@ def rate(model: str, backend: str, count: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         seen: list[tuple[int, float]] = []
         run = run_search(
-            problem, engine="nsga2", evaluations=count, workers=2, timeout=30.0, directory=Path(place) / "run",
+            problem, engine="gevo", evaluations=count, workers=2, timeout=30.0, directory=Path(place) / "run",
             progress=lambda p: seen.append((p.evaluations, p.seconds)),
         )  # fmt: skip
         known = np.asarray(run.front["columns"]["known"], np.float64)

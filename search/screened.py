@@ -39,14 +39,6 @@ class ScreenedSpace:
         """Return ``count`` random points, most of them the best of several."""
         return self._best(generator, [self.space.sample(generator, count) for _ in range(self.draws)])
 
-    def single(self, generator: np.random.Generator, count: int) -> Points:
-        """Return ``count`` random designs of one change each, unscreened; samples where the space has no such thing.
-
-        Single changes are the parts that later designs are made of: a guess must not keep any of them out.
-        """
-        drawn = self.space.single if isinstance(self.space, Composed) else self.sample
-        return drawn(generator, count)
-
     def mutate(self, generator: np.random.Generator, points: Points, rate: float | None = None) -> Points:
         """Return ``points`` changed in at least one place each, most of them the best of several changes."""
         return self._best(generator, [self.space.mutate(generator, points, rate) for _ in range(self.draws)])
@@ -91,3 +83,28 @@ class ScreenedSpace:
     def to_json(self) -> dict[str, Any]:
         """Return the space inside as JSON types: designs are those of the space inside."""
         return self.space.to_json()
+
+
+class ScreenedChanges(ScreenedSpace):
+    """A screened space of sets of changes; single changes and unions of designs pass unscreened.
+
+    Single changes are the parts that later designs are made of: a guess must not keep any of them out.
+    """
+
+    def __init__(self, space: Composed, guess: Guess, **options: Any) -> None:
+        """Wrap ``space``; the options are those of ``ScreenedSpace``."""
+        super().__init__(space, guess, **options)
+        self.changes = space
+
+    @property
+    def original(self) -> Points:
+        """The design without changes, (1, D)."""
+        return self.changes.original
+
+    def single(self, generator: np.random.Generator, count: int) -> Points:
+        """Return ``count`` random designs of one change each."""
+        return self.changes.single(generator, count)
+
+    def union(self, points: Points) -> Points:
+        """Return the design (1, D) of all changes of ``points`` that go together."""
+        return self.changes.union(points)

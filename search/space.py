@@ -84,11 +84,20 @@ class Begun(Protocol):
 
 
 @runtime_checkable
-class Composed(Protocol):
+class Composed(Space, Protocol):
     """A space whose designs are sets of changes to one original."""
+
+    @property
+    def original(self) -> Points:
+        """The design without changes, (1, D)."""
+        ...
 
     def single(self, generator: np.random.Generator, count: int) -> Points:
         """Return ``count`` random designs of one change each."""
+        ...
+
+    def union(self, points: Points) -> Points:
+        """Return the design (1, D) of all changes of ``points``; where not all go together, of the first that do."""
         ...
 
 

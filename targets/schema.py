@@ -117,6 +117,7 @@ class WrittenOperators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     half: float
     rows: int
     source: str
+    trust: float = 1.0
 
 
 class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,6 +195,8 @@ def parse_overlay(text: str, name: str) -> Overlay:
             )
         if not 0.0 < found.half < LARGEST_CHANGE:
             raise DataError(f"{name}: operators.{label}.half: found {found.half}, expected 0 to {LARGEST_CHANGE:g}")
+        if not 0.0 <= found.trust <= 1.0:
+            raise DataError(f"{name}: operators.{label}.trust: found {found.trust}, expected 0 to 1")
     return overlay
 
 
@@ -211,7 +214,13 @@ def operator_calibrations(overlay: Overlay, name: str) -> tuple[OperatorCalibrat
     """Return the models of operators of an overlay, each naming the file it came from."""
     return tuple(
         OperatorCalibration(
-            label, found.change, found.level, found.half, found.rows, f"{found.source} (overlay {Path(name).name})"
+            label,
+            found.change,
+            found.level,
+            found.half,
+            found.rows,
+            f"{found.source} (overlay {Path(name).name})",
+            found.trust,
         )
         for label, found in sorted(overlay.operators.items())
     )

@@ -92,6 +92,7 @@ class OperatorCalibration(msgspec.Struct, frozen=True):
         half: 90 % quantile of |ln(measured / predicted)| that is left.
         rows: Measured operators behind it.
         source: Where they were measured.
+        trust: Share of the shape term that holds, 0 to 1.
     """
 
     expert: str
@@ -100,6 +101,7 @@ class OperatorCalibration(msgspec.Struct, frozen=True):
     half: float
     rows: int
     source: str
+    trust: float = 1.0
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -52,6 +52,7 @@ def overlay_text(target: str, factors: Iterable[Calibration], operators: Iterabl
         lines.append(f"  {found.expert}:")
         lines.append(f"    change: [{', '.join(map(_number, found.change))}]")
         lines.append(f"    level: {_number(found.level)}")
+        lines.append(f"    trust: {_number(found.trust)}")
         lines.append(f"    half: {_number(found.half)}")
         lines.append(f"    rows: {found.rows}")
         lines.append(f"    source: {_quoted(found.source)}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import msgspec
 
 from codesign.costmodels.accelerator.attention_cascades import AttentionShape, one_pass, three_pass, two_pass
 from codesign.costmodels.accelerator.cascade import Cascade
 from codesign.costmodels.accelerator.cascade_problem import CascadeProblem, from_cascade
-from codesign.costmodels.accelerator.problem_text import read_integer, read_sizes
-from codesign.errors import UsageError, nearest
+from codesign.costmodels.accelerator.problem_text import Kind, read_integer, read_line
+from codesign.errors import UsageError
 from codesign.workload import Einsum, Role, Tensor, axes
 
 WORD_BITS = 8
@@ -25,15 +24,6 @@ OPERATIONS = {
     "SPD": "mac", "RD": "add", "SPNV": "mac", "RNV": "add", "SC": "divide", "A": "divide",
 }  # fmt: skip
 """Einsum of attention -> operation of a compute unit; products are multiply-adds."""
-
-
-class CascadeKind(NamedTuple):
-    """One kind of cascade: its sizes in order (lower case where it may be left out), options, builder, example."""
-
-    sizes: str
-    options: tuple[str, ...]
-    build: Callable[[Mapping[str, int]], CascadeProblem]
-    example: str
 
 
 def _mlp(given: Mapping[str, int]) -> CascadeProblem:
@@ -60,9 +50,9 @@ def _attention(given: Mapping[str, int]) -> CascadeProblem:
     return from_cascade(made, {**operations, **({"AV": "divide"} if passes == 1 else {})})
 
 
-CASCADES: dict[str, CascadeKind] = {
-    "mlp": CascadeKind("PDMN", (), _mlp, "mlp:P64D32M128N32"),
-    "attention": CascadeKind("HPMEFb", ("passes", "tile"), _attention, "attention:H12P1024M1024E64F64,passes=1"),
+CASCADES: dict[str, Kind[Callable[[Mapping[str, int]], CascadeProblem]]] = {
+    "mlp": Kind("PDMN", (), _mlp, "mlp:P64D32M128N32"),
+    "attention": Kind("HPMEFb", ("passes", "tile"), _attention, "attention:H12P1024M1024E64F64,passes=1"),
 }
 """Kind -> how it is written."""
 
@@ -78,23 +68,8 @@ def parse_cascade(text: str) -> CascadeProblem:
     Raises:
         UsageError: an unknown kind, size or option, a size that is missing, given twice or not a positive integer.
     """
-    name, colon, rest = text.partition(":")
-    if name not in CASCADES or not colon:
-        raise UsageError(f"cascade {text[:80]!r}: unknown kind {name[:40]!r}", nearest(name, CASCADES))
-    kind = CASCADES[name]
-    body, *options = rest.split(",")
-    given = read_sizes(body, kind.sizes, kind.example, text)
-    bits = WORD_BITS
-    for option in options:
-        key, _, value = option.partition("=")
-        if key not in (*kind.options, "bits"):
-            raise UsageError(f"problem {text!r}: unknown option {key!r}", nearest(key, [*kind.options, "bits"]))
-        number = read_integer(value, text, key)
-        if key == "bits":
-            bits = number
-        else:
-            given[key] = number
-    return with_bits(kind.build(given), bits)
+    kind, given, bits = read_line(text, CASCADES)
+    return with_bits(kind.build(given), WORD_BITS if bits is None else read_integer(bits, text, "bits"))
 
 
 def with_bits(cascade: CascadeProblem, bits: int) -> CascadeProblem:

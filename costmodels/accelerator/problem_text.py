@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from codesign.costmodels.accelerator.problem import Problem, attention_scores, attention_values, conv2d, gemm
 from codesign.errors import UsageError, nearest
 
 Bits = tuple[int, int, int]
+Built = TypeVar("Built")
 
 
-class Kind(NamedTuple):
-    """One kind of problem: its sizes in order (lower case where it may be left out), options, and builder."""
+class Kind(NamedTuple, Generic[Built]):
+    """One kind of line: its sizes in order (lower case where it may be left out), options, builder, and an example."""
 
     sizes: str
     options: tuple[str, ...]
-    build: Callable[[Mapping[str, int], Bits], Problem]
+    build: Built
     example: str
 
 
@@ -48,7 +49,7 @@ def _values(given: Mapping[str, int], bits: Bits) -> Problem:
     return attention_values(**{"b": 1, **{name.lower(): value for name, value in given.items()}}, bits=bits)
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, Kind[Callable[[Mapping[str, int], Bits], Problem]]] = {
     "gemm": Kind("MNK", (), _gemm, "gemm:1024x1024x1024"),
     "bmm": Kind("BMNK", (), _bmm, "bmm:12x1024x1024x64"),
     "conv": Kind("KCPQRSn", ("stride", "dilation", "groups"), _conv, "conv:K64C64P56Q56R3S3,stride=2"),
@@ -71,26 +72,35 @@ def parse_problem(text: str) -> Problem:
     Raises:
         UsageError: an unknown kind, size or option, a size that is missing, given twice or not a positive integer.
     """
+    kind, given, bits = read_line(text, KINDS)
+    return kind.build(given, (8, 8, 16) if bits is None else _bits(bits, text))
+
+
+def read_line(text: str, kinds: Mapping[str, Kind[Built]]) -> tuple[Kind[Built], dict[str, int], str | None]:
+    """Return the kind of a line, its sizes and options by name, and what it says of bits, if anything.
+
+    Raises:
+        UsageError: an unknown kind, size or option, a size that is missing, given twice or not a positive integer.
+    """
     name, colon, rest = text.partition(":")
-    if name not in KINDS or not colon:
-        hint = f"{nearest(name, KINDS)}; for example {KINDS['gemm'].example}"
+    if name not in kinds or not colon:
+        hint = f"{nearest(name, kinds)}; for example {next(iter(kinds.values())).example}"
         raise UsageError(f"problem {text[:80]!r}: unknown kind {name[:40]!r}", hint)
-    kind = KINDS[name]
+    kind, bits = kinds[name], None
     body, *options = rest.split(",")
-    given = read_sizes(body, kind.sizes, kind.example, text)
-    bits: Bits = (8, 8, 16)
+    given = _sizes(body, kind.sizes, kind.example, text)
     for option in options:
         key, _, value = option.partition("=")
         if key not in (*kind.options, "bits"):
             raise UsageError(f"problem {text!r}: unknown option {key!r}", nearest(key, [*kind.options, "bits"]))
         if key == "bits":
-            bits = _bits(value, text)
+            bits = value
         else:
             given[key] = read_integer(value, text, key)
-    return kind.build(given, bits)
+    return kind, given, bits
 
 
-def read_sizes(body: str, sizes: str, example: str, text: str) -> dict[str, int]:
+def _sizes(body: str, sizes: str, example: str, text: str) -> dict[str, int]:
     """Return the sizes of a line: in order (``MxNxK``) or named; lower-case ``sizes`` may be left out.
 
     Raises:

@@ -5,7 +5,8 @@ afterwards is told by rows that did not move it: folds of them are left out in t
 the error of the model before counts as ``PRIOR_ROWS`` rows more. Beside it stands the bar, the roofline times one
 scalar measured with the same rows.
 
-A processor runs each format by kernels of its own: fp32 moves first, and the others move from there.
+Formats run by kernels of their own. Models of several formats move by all rows first, and from there by those of each
+format (``by_format``); on a processor fp32 moves first, and the others move from there.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import numpy as np
 
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.asked import Asked
+from codesign.costmodels.operators.by_format import calibrated_by_format
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import FamilyModel, calibrated, predict, shape_term
-from codesign.costmodels.operators.lookup import Served, entry_name, served_by, shipped_model
+from codesign.costmodels.operators.fit import FamilyModel, predict, shape_term
+from codesign.costmodels.operators.lookup import EXPERT_NAMES, Served, entry_name, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
 from codesign.costmodels.operators.processors import SPREAD
 from codesign.costmodels.operators.protocols import Error, error
-from codesign.costmodels.operators.tables import Rows, joined, possible
+from codesign.costmodels.operators.tables import Indices, Rows, joined, possible
 from codesign.errors import DataError
 from codesign.quantity import Z90, Array
 from codesign.targets import OperatorCalibration, Target
@@ -113,7 +115,7 @@ def calibrate_rows(
         for form in np.unique(rows.form).tolist():
             named = rows.formats[form].name
             served = served_by(model, group.family, named, bare)
-            names = served.name, entry_name(served.name, named)
+            names = served.name, served.name if served.name in EXPERT_NAMES else entry_name(served.name, named)
             parts.setdefault(names, []).append((served, rows.take(rows.form == form)))
     if not parts:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no rows"
@@ -124,8 +126,8 @@ def calibrate_rows(
         start = pairs[0][0].model
         if name in found:
             like = found[name].calibration
-            start = msgspec.structs.replace(start, change=np.array(like.change), level=like.level)
-        found[entry] = _calibrated([rows for _, rows in pairs], pairs[0][0], start, entry, source)
+            start = msgspec.structs.replace(start, change=np.array(like.change), level=like.level, trust=like.trust)
+        found |= _calibrated(pairs, start, entry, source)
     return OperatorsCalibrated(tuple(found.values()), dict(left_out))
 
 
@@ -136,13 +138,35 @@ def _spread(served: Served, rows: Rows) -> Array | float | None:
     return SPREAD if np.any(rows.columns.private) else ANALYTICAL_SPREAD
 
 
-def _calibrated(parts: list[Rows], served: Served, start: FamilyModel, name: str, source: str) -> ExpertCalibrated:
-    """Return what ``parts`` make of ``served``, its change searched around that of ``start``."""
-    rows = joined(parts)
+def _calibrated(
+    pairs: list[tuple[Served, Rows]], start: FamilyModel, name: str, source: str
+) -> dict[str, ExpertCalibrated]:
+    """Return what the rows of ``pairs`` make of a model, its change searched around that of ``start``.
+
+    Under ``name``, and where several formats were measured also under those of its formats.
+    """
+    served, rows = pairs[0][0], joined([rows for _, rows in pairs])
     spread = _spread(served, rows)
     term = shape_term(served.model, rows)
-    model = calibrated(start, rows, term, spread)
-    out = _left_out(start, rows, term, spread)
+    moved = calibrated_by_format(start, rows, term, spread)
+    shared, own = _left_out(start, rows, term, spread)
+    before = predict(served.model, rows, term)
+    everything = np.arange(len(rows))
+    found = {name: _entry(name, moved.shared, served, rows, everything, before, shared, source)}
+    halves = {rows.formats[int(part.form[0])].name: one for one, part in pairs}
+    for number, form in enumerate(rows.formats):
+        mine = np.flatnonzero(rows.form == number)
+        if form.name in moved.own and len(mine):
+            entry = entry_name(name, form.name)
+            found[entry] = _entry(entry, moved.own[form.name], halves[form.name], rows, mine, before, own, source)
+    return found
+
+
+def _entry(
+    name: str, model: FamilyModel, served: Served, rows: Rows, at: Indices, before: Array, out: Array, source: str
+) -> ExpertCalibrated:  # fmt: skip
+    """Return the entry ``name`` of the rows ``at``; ``out`` is what each is predicted as by the model without it, s."""
+    rows, before, out = rows.take(at), before[at], out[at]
     real = np.log(rows.seconds)
     on = rows.columns
     roof = np.log(physics.bound(FAMILIES[rows.family].work(rows.shapes, on), on))
@@ -151,29 +175,34 @@ def _calibrated(parts: list[Rows], served: Served, start: FamilyModel, name: str
     deviation = np.sqrt((prior * (served.half / Z90) ** 2 + np.sum(residual**2)) / (prior + len(rows)))
     half = float(Z90 * deviation)
     entry = OperatorCalibration(
-        name, tuple(float(value) for value in model.change), float(model.level), half, len(rows), source
+        name, tuple(float(value) for value in model.change), float(model.level), half, len(rows), source, model.trust
     )
-    before = error(predict(served.model, rows, term), rows.seconds)
+    first = error(before, rows.seconds)
     if len(rows) == 1:
-        return ExpertCalibrated(entry, before, None, None, None)
+        return ExpertCalibrated(entry, first, None, None, None)
     scalars = np.array([np.median(np.delete(real - roof, row)) for row in range(len(rows))])
     return ExpertCalibrated(
-        entry, before, error(out, rows.seconds), error(np.exp(roof + scalars), rows.seconds),
+        entry, first, error(out, rows.seconds), error(np.exp(roof + scalars), rows.seconds),
         float((np.abs(residual) <= half).mean()),
     )  # fmt: skip
 
 
-def _left_out(model: FamilyModel, rows: Rows, term: Array, spread: Array | float | None) -> Array:
-    """Return what each row is predicted as by the model calibrated without it, s; of a single row, uncalibrated."""
+def _left_out(model: FamilyModel, rows: Rows, term: Array, spread: Array | float | None) -> tuple[Array, Array]:
+    """Return what each row is predicted as by the model calibrated without it, s: for all formats, and for its own.
+
+    Of a single row, uncalibrated.
+    """
     if len(rows) == 1:
-        return predict(model, rows, term)
-    found = np.empty(len(rows))
+        alone = predict(model, rows, term)
+        return alone, alone
+    shared, own = np.empty(len(rows)), np.empty(len(rows))
     # rows of one size lie side by side: folds take them in turn
     order = np.argsort(rows.seconds, kind="stable")
     fold = np.empty(len(rows), np.int64)
     fold[order] = np.arange(len(rows)) % min(FOLDS, len(rows))
     for number in range(int(fold.max()) + 1):
         inside, outside = fold != number, fold == number
-        moved = calibrated(model, rows.take(inside), term[inside], spread)
-        found[outside] = predict(moved, rows.take(outside), term[outside])
-    return found
+        moved = calibrated_by_format(model, rows.take(inside), term[inside], spread)
+        shared[outside] = predict(moved.shared, rows.take(outside), term[outside])
+        own[outside] = moved.predict(rows.take(outside), term[outside])
+    return shared, own

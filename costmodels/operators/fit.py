@@ -18,8 +18,7 @@ from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES, features
 from codesign.costmodels.operators.monotone import Inputs, inputs
-from codesign.costmodels.operators.most_probable import fit_change as fit_change
-from codesign.costmodels.operators.most_probable import fit_parameters as fit_parameters
+from codesign.costmodels.operators.most_probable import Prior, fit_change, fit_parameters
 from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.tables import UNDERCUT, Indices, Mask, Rows
 from codesign.costmodels.operators.trees import Trees, mean_of, of_ensembles, part
@@ -43,6 +42,9 @@ NOISE = 0.25
 CALIBRATION_SPREAD, CALIBRATION_NOISE = 0.3, 0.1
 """Of a parameter's logarithm between devices, and the least of ln(measured / predicted) on a calibrated one: twice the
 scatter of the fit is taken (assumed; chosen on the development devices, each left out)."""
+
+TRUST_SPREAD = 0.3
+"""Of the share of the shape term that holds on a device which was not measured, 1 at most (chosen likewise)."""
 
 MOST_OF_SCATTER = 10_000
 """Rows that tell the scatter."""
@@ -83,6 +85,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         change: Added to the parameters of a device that was calibrated, shape (7,), or (1,) where there is none; the
             shape term does not see it.
         level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
+        trust: Share of the shape term that holds, 0 to 1: 1 but where a device was calibrated.
         own: Device it was fitted on, or device and format -> its change and level, shape (8,) or (9,); ``on_device``
             applies them.
         network: The whole model for searches; None where it was not distilled.
@@ -98,6 +101,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
     scatter: float
     change: Array = NO_CHANGE
     level: float = 0.0
+    trust: float = 1.0
     own: Mapping[str, Array] = {}
     network: Network | None = None
     distilled: float = 0.0
@@ -266,7 +270,7 @@ def _known_devices(model: FamilyModel, rows: Rows) -> FamilyModel:
         mine, known = rows.take(at), on_device(model, device)
         before, term = model.parameters(mine), shape_term(known, mine)
         centre = np.append(np.broadcast_to(known.change, len(before)), known.level)
-        own[f"{device} {form}"] = fit_change(mine, before, term, CALIBRATION_SPREAD, NOISE, centre)
+        own[f"{device} {form}"] = fit_change(mine, before, term, Prior(centre, CALIBRATION_SPREAD), NOISE)[0]
     return msgspec.structs.replace(model, own=own)
 
 
@@ -276,7 +280,7 @@ def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
     for number in np.unique(rows.device).tolist():
         mine = rows.take(rows.device == number)
         spread = np.append(np.full(len(model.pooled), CALIBRATION_SPREAD), LEVEL_SPREAD)
-        own[rows.devices[number].id] = fit_change(mine, model.parameters(mine), 0.0, spread, NOISE)
+        own[rows.devices[number].id] = fit_change(mine, model.parameters(mine), 0.0, Prior(0.0, spread), NOISE)[0]
     mean = np.mean(list(own.values()), axis=0)
     return msgspec.structs.replace(
         model, pooled=model.pooled + mean[:-1], groups={key: found + mean[:-1] for key, found in model.groups.items()},
@@ -318,7 +322,7 @@ def predict(model: FamilyModel, rows: Rows, term: Array | None = None) -> Array:
     """
     term = shape_term(model, rows) if term is None else term
     work, on, expected = physical(rows, model.parameters(rows) + model.change[:, None])
-    return np.maximum(expected * np.exp(term + model.level), physics.least(work, on) / UNDERCUT)
+    return np.maximum(expected * np.exp(model.trust * term + model.level), physics.least(work, on) / UNDERCUT)
 
 
 def network_inputs(rows: Rows, parameters: Array) -> tuple[Inputs, physics.Work, Columns, Array]:
@@ -341,8 +345,8 @@ def predict_quickly(model: FamilyModel, rows: Rows) -> Array:
     parameters = parameters + (model.change if parameters.ndim == 1 else model.change[:, None])
     given, work, on, expected = network_inputs(rows, parameters)
     beyond = parameters[0] + model.network.predict(given) - np.log(expected)
-    # the larger and the smaller of two rising functions rise as well
-    found = expected * np.exp(np.clip(beyond, -LARGEST_TERM, LARGEST_TERM) + model.level)
+    # the larger and the smaller of two rising functions rise as well, and so does their weighted geometric mean
+    found = expected * np.exp(model.trust * np.clip(beyond, -LARGEST_TERM, LARGEST_TERM) + model.level)
     return np.asarray(np.maximum(found, physics.least(work, on) / UNDERCUT))
 
 
@@ -358,9 +362,9 @@ def calibrated(
 ) -> FamilyModel:
     """Return ``model`` moved to the one device of ``rows``.
 
-    The most probable change of the parameters, and level, given the measurements, the shape term as it is: a normal
-    prior around other devices, so that a few measurements move only what they tell of. All formats and stacks share
-    the change.
+    The most probable change of the parameters, level, and trust in the shape term, given the measurements: a normal
+    prior around other devices, so that a few measurements move only what they tell of. Where the shapes of a device
+    are not as efficient as those of others, the physical form alone is left. All formats and stacks share the change.
 
     Args:
         model: Of the expert of ``rows``; where it is that of a known device, the prior is around what is known of it.
@@ -373,8 +377,9 @@ def calibrated(
     term = shape_term(model, rows) if term is None else term
     known = np.append(np.broadcast_to(model.change, len(before)), model.level)
     noise = max(CALIBRATION_NOISE, 2.0 * model.scatter)
-    change = fit_change(rows, before, term, CALIBRATION_SPREAD if spread is None else spread, noise, known)
-    return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]))
+    prior = Prior(known, CALIBRATION_SPREAD if spread is None else spread, model.trust, TRUST_SPREAD)
+    change, trust = fit_change(rows, before, term, prior, noise)
+    return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]), trust=trust)
 
 
 def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:

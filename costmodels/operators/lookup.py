@@ -81,7 +81,8 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     """Return what predicts operators of ``family`` in the format named ``form`` on ``target``.
 
     Processors, and formats that nothing was measured of, get a physical form with what is assumed of it; a calibration
-    of the target moves either. A format of a processor that was not calibrated starts from what its fp32 showed.
+    of the target moves either. A format that was not calibrated starts from what the others showed (on a processor,
+    from what fp32 did).
 
     Raises:
         DataError: the calibration of the target names a model that there is none of, or has another number of
@@ -101,12 +102,16 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     if own is not None:
         return moved(found, own)
     like = entries.get(found.name)
+    if like is None or expert is not None:
+        return found if like is None else moved(found, like)
     # what another format's kernels showed says most of these, and not how far off they are
-    return found if like is None else found._replace(model=moved(found, like).model)
+    return found._replace(model=moved(found, like).model)
 
 
 def entry_name(name: str, form: str) -> str:
     """Return what a calibration of the model ``name`` in the format named ``form`` is called."""
+    if name in EXPERT_NAMES:
+        return f"{name}-{form}"
     family, _, group = name.rpartition("-")
     return f"{family}-{form}-{group}" if group == ANALYTICAL_GROUPS[0] and form != PLAIN else name
 
@@ -114,7 +119,8 @@ def entry_name(name: str, form: str) -> str:
 @cache
 def _known_names() -> frozenset[str]:
     names = [f"{family}-{group}" for family in FAMILIES for group in ANALYTICAL_GROUPS]
-    return EXPERT_NAMES | {entry_name(name, form.name) for name in names for form in FORMATS}
+    of_experts = {entry_name(expert.name, form) for expert in EXPERTS for form in expert.serves}
+    return EXPERT_NAMES | of_experts | {entry_name(name, form.name) for name in names for form in FORMATS}
 
 
 def _check_known(target: Target) -> None:
@@ -138,7 +144,7 @@ def moved(served: Served, entry: OperatorCalibration) -> Served:
             f"calibration: operators.{entry.expert}.change: found {len(entry.change)} numbers, expected {expected}",
             f"calibrate again: it is of another version of the model; from {entry.source}",
         )
-    model = msgspec.structs.replace(served.model, change=np.array(entry.change), level=entry.level)
+    model = msgspec.structs.replace(served.model, change=np.array(entry.change), level=entry.level, trust=entry.trust)
     return served._replace(model=model, half=entry.half, method=Method.CALIBRATED)
 
 

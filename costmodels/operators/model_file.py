@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.array_archive import read_arrays, write_arrays
+from codesign.costmodels.carded_archive import Layout
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
@@ -24,6 +24,7 @@ from codesign.errors import DataError
 
 VERSION = 2
 HINT = "expected a file that codesign costmodels fit wrote"
+FILE = Layout("operator model", "codesign_operators", VERSION, HINT)
 
 
 class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +114,7 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
     Raises:
         EnvironmentLacks: the place cannot be written.
     """
-    arrays: dict[str, Any] = {"card": np.frombuffer(msgspec.json.encode(model.card), np.uint8)}
+    arrays: dict[str, Any] = {}
     for name, family in model.families.items():
         arrays[f"{name}/pooled"] = family.pooled
         arrays[f"{name}/groups"] = np.array([family.groups[key] for key in model.card.experts[name].groups])
@@ -122,7 +123,7 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
             arrays[f"{name}/own"] = np.array(list(family.own.values()))
         if family.network is not None:
             arrays[f"{name}/network"] = family.network.packed()
-    write_arrays(path, arrays)
+    FILE.write(path, model.card, arrays)
 
 
 def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
@@ -136,30 +137,13 @@ def read_model(path: Path | str, *, trees: bool = True) -> OperatorModel:
         DataError: it cannot be read, is none, is cut, or is of another version.
     """
     path = Path(path)
-    arrays = read_arrays(path, "operator model", HINT, lambda name: trees or "/trees/" not in name)
-    card = _card(arrays.pop("card", None), path.name)
+    card, arrays = FILE.read(path, Card, lambda name: trees or "/trees/" not in name)
     known = {expert.name: expert for expert in EXPERTS}
     try:
         families = {name: _family(known[name], fitted, arrays, trees) for name, fitted in card.experts.items()}
     except (KeyError, ValueError, IndexError) as error:
         raise DataError(f"{path.name} is damaged: array {error} is missing or wrong", HINT) from None
     return OperatorModel(card, families)
-
-
-def _card(text: Any, name: str) -> Card:
-    if text is None or text.dtype != np.uint8:
-        raise DataError(f"{name} has no card", HINT)
-    try:
-        version = msgspec.json.decode(text.tobytes(), type=_Version).codesign_operators
-        if version != VERSION:
-            raise DataError(f"{name} has version {version}, this program reads {VERSION}", "fit the model again")
-        return msgspec.json.decode(text.tobytes(), type=Card)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(f"the card of {name} is wrong: {error}", HINT) from None
-
-
-class _Version(msgspec.Struct):
-    codesign_operators: int
 
 
 def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_trees: bool) -> FamilyModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from codesign.costmodels.operators import physics
@@ -32,28 +34,49 @@ def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float) -> Ar
     return np.asarray(least_squares(left, centre, loss="soft_l1", max_nfev=60).x)
 
 
-def fit_change(
-    rows: Rows, before: Array, term: Array | float, spread: Array | float, noise: float, centre: Array | float = 0.0
-) -> Array:
-    """Return the most probable change of parameters, and the level, of the one device of ``rows``, shape (8,) or (9,).
+class Prior(NamedTuple):
+    """A normal prior around what is known of a device: of its change and level, and of its trust in the shape term."""
+
+    centre: Array | float
+    spread: Array | float
+    trust: float = 1.0
+    trust_spread: float = 0.0
+
+
+def fit_change(rows: Rows, before: Array, term: Array | float, prior: Prior, noise: float) -> tuple[Array, float]:
+    """Return the most probable change of parameters, and the level, of the one device of ``rows``, and its trust.
+
+    The change and level have shape (8,) or (9,). The trust, 0 to 1, multiplies the shape term; with no spread of its
+    own it stays what it was.
 
     Args:
         rows: Measured.
         before: Parameters of each row, shape (7, n) or (8, n).
         term: Shape term of each row.
-        spread: Standard deviations of the prior, of each value or of all.
+        prior: Of what is fitted.
         noise: Of ln(measured / predicted).
-        centre: Mean of the prior.
     """
     from scipy.optimize import least_squares
 
     on = rows.columns
     work = FAMILIES[rows.family].work(rows.shapes, on)
     measured = np.log(rows.seconds)
+    count = len(before)
+    learns = prior.trust_spread > 0.0 and bool(np.any(term))
 
-    def left(change: Array) -> Array:
-        expected = np.log(physics.seconds(before + change[:-1, None], work, on)) + term + change[-1]
-        return np.concatenate([(expected - measured) / noise, (change - centre) / spread])
+    def left(asked: Array) -> Array:
+        trust = asked[count + 1] if learns else prior.trust
+        change = asked[:count, None]
+        expected = np.log(physics.seconds(before + change, work, on)) + trust * term + asked[count]
+        known = (asked[: count + 1] - prior.centre) / prior.spread
+        believed = (asked[count + 1 :] - prior.trust) / prior.trust_spread if learns else ()
+        return np.concatenate([(expected - measured) / noise, known, believed])
 
-    begin = np.zeros(len(before) + 1) + centre
-    return np.asarray(least_squares(left, begin, loss="soft_l1").x)
+    begin = np.zeros(count + 1) + prior.centre
+    if not learns:
+        return np.asarray(least_squares(left, begin, loss="soft_l1").x), prior.trust
+    low = np.append(np.full(count + 1, -np.inf), 0.0)
+    high = np.append(np.full(count + 1, np.inf), 1.0)
+    begin = np.append(begin, np.clip(prior.trust, 0.05, 0.95))  # strictly between the bounds
+    found = least_squares(left, begin, loss="soft_l1", bounds=(low, high)).x
+    return np.asarray(found[:-1]), float(found[-1])

@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.operators import physics
+from codesign.costmodels.operators.by_format import calibrated_by_format
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import (
     FamilyModel,
-    calibrated,
     fit_family,
     predict,
     predict_known,
@@ -198,8 +198,8 @@ def _scored(expert: Expert, model: FamilyModel, tested: Rows, half: float | None
     for count in POINTS:
         for _ in range(DRAWS):
             at = spread_out(roof, count, rng)
-            moved = calibrated(model, tested.take(at), term[at])
-            after[count].append(np.abs(predict(moved, tested, term) / tested.seconds - 1.0))
+            moved = calibrated_by_format(model, tested.take(at), term[at])
+            after[count].append(np.abs(moved.predict(tested, term) / tested.seconds - 1.0))
     scalar = [spread_out(roof, max(POINTS), rng) for _ in range(DRAWS)]
     found = []
     for form in np.unique(tested.form).tolist():

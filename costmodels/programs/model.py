@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from codesign.costmodels.array_archive import read_arrays, write_arrays
+from codesign.costmodels.carded_archive import Layout
 from codesign.costmodels.operators.trees import TREE_ARRAYS, checked_trees
 from codesign.costmodels.programs.convolution import CHANNELS, EMBEDDED, HIDDEN, PARTS, REACH, Convolution
 from codesign.costmodels.programs.tokens import MOST_NAMES, NUMBERS, Encoded, Program, bag, encode, work_and_bytes
@@ -28,6 +28,7 @@ from codesign.quantity import Array
 
 VERSION = 1
 HINT = "expected a file that codesign costmodels fit --from-run wrote of searches of programs"
+FILE = Layout("cost model of programs", "codesign_program_model", VERSION, HINT)
 TOTALS = 6
 """Columns of a bag behind those of the names."""
 POWERS: Kind = "work and bytes"
@@ -199,14 +200,14 @@ def write_program_model(path: Path | str, model: ProgramModel) -> None:
     Raises:
         EnvironmentLacks: the place cannot be written.
     """
-    arrays: dict[str, Any] = {"card": np.frombuffer(msgspec.json.encode(model.card), np.uint8)}
+    arrays: dict[str, Any] = {}
     for index, regressor in enumerate(model.regressors):
         arrays |= {f"{index}/weights": regressor.weights, f"{index}/size": model.sizes[index].weights}
         if regressor.trees is not None:
             arrays |= {f"{index}/trees/{field}": getattr(regressor.trees, field) for field in TREE_ARRAYS}
     if model.convolution is not None:
         arrays |= {f"convolution/{part}": getattr(model.convolution, part) for part in PARTS}
-    write_arrays(path, arrays)
+    FILE.write(path, model.card, arrays)
 
 
 def load_program_model(path: Path | str) -> ProgramModel:
@@ -216,8 +217,9 @@ def load_program_model(path: Path | str) -> ProgramModel:
         DataError: it cannot be read, is none, is cut or damaged, or is of another version.
     """
     name = Path(path).name
-    arrays = read_arrays(path, "cost model of programs", HINT)
-    card = _card(arrays.pop("card", None), name)
+    card, arrays = FILE.read(path, Card)
+    if len(card.vocabulary) > MOST_NAMES:
+        raise DataError(f"{name} tells {len(card.vocabulary)} operations apart, at most {MOST_NAMES} are read", HINT)
     try:
         names = len(card.vocabulary)
         regressors = tuple(_regressor(index, target, arrays, names) for index, target in enumerate(card.targets))
@@ -225,25 +227,6 @@ def load_program_model(path: Path | str) -> ProgramModel:
         return ProgramModel(card, regressors, sizes, _convolution(arrays, card))
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise DataError(f"{name} is damaged: array {error} is missing or wrong", HINT) from None
-
-
-class _Version(msgspec.Struct):
-    codesign_program_model: int
-
-
-def _card(text: Any, name: str) -> Card:
-    if text is None or text.dtype != np.uint8:
-        raise DataError(f"{name} has no card of a cost model of programs", HINT)
-    try:
-        version = msgspec.json.decode(text.tobytes(), type=_Version).codesign_program_model
-        if version != VERSION:
-            raise DataError(f"{name} has version {version}, this program reads {VERSION}", "fit the model again")
-        card = msgspec.json.decode(text.tobytes(), type=Card)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(f"the card of {name} is wrong: {error}", HINT) from None
-    if len(card.vocabulary) > MOST_NAMES:
-        raise DataError(f"{name} tells {len(card.vocabulary)} operations apart, at most {MOST_NAMES} are read", HINT)
-    return card
 
 
 def _regressor(index: int, target: Target, arrays: Mapping[str, Any], names: int) -> Regressor:

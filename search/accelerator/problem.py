@@ -17,7 +17,7 @@ import numpy as np
 
 from codesign.costmodels.accelerator.bands import Band
 from codesign.costmodels.siting import placed
-from codesign.errors import UsageError, nearest
+from codesign.errors import UsageError
 from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.accelerator.configure import ASSUMPTIONS, Configured, configure
@@ -88,7 +88,7 @@ class AcceleratorProblem(base.Problem):
         self.pools = Pools(self.template, asked.mappings, asked.mapping_seed, memories)
         self._layers: dict[int, Layers] = {}
         self.layers_at(self.template.bits)  # unknown models are refused here
-        self.objectives = tuple(self._objective(name) for name in dict.fromkeys(asked.objectives))
+        self.objectives = tuple(KNOWN[name] for name in base.chosen_names(asked.objectives, KNOWN))
         chosen = {one.name for one in self.objectives}
         each: list[Metric] = []
         if len(asked.models) > 1:
@@ -109,11 +109,6 @@ class AcceleratorProblem(base.Problem):
             f"clock: {technologies().supply.source}",
         )
         self._closest: dict[str, tuple[float, float]] = {}
-
-    def _objective(self, name: str) -> Objective:
-        if name not in KNOWN:
-            raise UsageError(f"unknown objective {name!r}", f"{nearest(name, KNOWN)}; all: {', '.join(KNOWN)}")
-        return KNOWN[name]
 
     def layers_at(self, bits: int) -> Layers:
         """Return the layers of all models with operands of ``bits``."""

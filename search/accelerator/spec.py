@@ -125,8 +125,6 @@ def checked(asked: AcceleratorSpec) -> AcceleratorSpec:
     Raises:
         UsageError: naming the field, what was found and what is known.
     """
-    if not asked.objectives:
-        raise UsageError("no objective given", "for example --objectives latency,energy,tcdp")
     if asked.pick not in PICKS:
         raise UsageError(f"pick is {asked.pick!r}", nearest(asked.pick, PICKS))
     if asked.weights and len(asked.weights) != len(asked.models):

@@ -29,10 +29,11 @@ from codesign.costmodels.accelerator.cascade_files import fusion_of
 from codesign.costmodels.accelerator.cascade_problem import CascadeProblem, plain_ranks, tile_words
 from codesign.costmodels.accelerator.fused import FusedCosts, evaluate_cascade
 from codesign.costmodels.accelerator.latency import parse_latency
-from codesign.errors import LimitCrossed, UsageError, nearest
+from codesign.errors import LimitCrossed, UsageError
 from codesign.search.mapping.inner import search
 from codesign.search.mapping.problem import MappingProblem
 from codesign.search.pareto import Archive
+from codesign.search.problem import chosen_names
 from codesign.targets.spatial import Architecture, Fanout, Node, Storage
 
 Array = NDArray[np.float64]
@@ -129,12 +130,7 @@ def map_cascade(
         UsageError: an unknown objective or latency, or an operation that no compute unit has.
         LimitCrossed: no mapping fits.
     """
-    for name in objectives:
-        if name not in OBJECTIVES:
-            raise UsageError(
-                f"unknown objective {name!r}", f"{nearest(name, OBJECTIVES)}; all: {', '.join(OBJECTIVES)}"
-            )
-    searched = _Search(cascade, architecture, tuple(dict.fromkeys(objectives)), budget, seed, latency)
+    searched = _Search(cascade, architecture, chosen_names(objectives, OBJECTIVES), budget, seed, latency)
     found: list[Fused] = []
     tried = 0
     for candidate in searched.candidates():

@@ -87,8 +87,6 @@ class CascadeMapping(base.Problem):
         asked = self.asked
         if not asked.target:
             raise UsageError("no target given", "for example --target fusemax")
-        if not asked.objectives:
-            raise UsageError("no objective given", "for example --objectives energy,latency")
         self.cascade = cascade or _cascade_of(asked)
         self.architecture = architecture or read_architecture(asked.target, asked.tables).architecture
         time = "s" if self.architecture.clock is not None else "cycle"

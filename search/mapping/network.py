@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codesign.costmodels.accelerator.inputs import read_architecture
 from codesign.costmodels.impact import Site
 from codesign.costmodels.siting import check_site, placed
-from codesign.errors import UsageError, nearest
+from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.search import problem as base
 from codesign.search.mapping.layers import LAYER_BUDGET, Layer, MappedModel, map_model, problems_of
@@ -128,11 +128,7 @@ class ModelMapping(base.Problem):
         check_site(asked.site)
         if not asked.target:
             raise UsageError("no target given", "for example --target eyeriss-like")
-        if not asked.objectives:
-            raise UsageError("no objective given", "for example --objectives energy,latency")
-        for name in asked.objectives:
-            if name not in KNOWN:
-                raise UsageError(f"unknown objective {name!r}", f"{nearest(name, KNOWN)}; all: {', '.join(KNOWN)}")
+        wanted = base.chosen_names(asked.objectives, KNOWN)
         if architecture is None:
             imported = read_architecture(asked.target, asked.tables)
             if imported.keeps or imported.limits or imported.passes:
@@ -146,7 +142,6 @@ class ModelMapping(base.Problem):
             "energy": "J", "latency": time, "edp": f"J {time}", "traffic": "B", "buffer": "B", "carbon": "gCO2e",
             "cycles": "cycle", "utilisation": "",
         }  # fmt: skip
-        wanted = tuple(dict.fromkeys(asked.objectives))
         self.objectives = tuple(Objective(name, units[name], self.functional_unit) for name in wanted)
         self.metrics = tuple(Metric(name, unit) for name, unit in units.items() if name not in wanted)
         self.title = f"{asked.model} on {architecture.name}"

@@ -107,10 +107,7 @@ class MappingProblem(base.Problem):
         self._baseline: Points | None = None
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
         units = self._units()
-        for name in self.asked.objectives:
-            if name not in (known := ("energy", "latency", "edp", "buffer", "traffic", "carbon")):
-                raise UsageError(f"unknown objective {name!r}", f"{nearest(name, known)}; all: {', '.join(known)}")
-        wanted = tuple(dict.fromkeys(self.asked.objectives))
+        wanted = base.chosen_names(self.asked.objectives, ("energy", "latency", "edp", "buffer", "traffic", "carbon"))
         self.objectives = tuple(Objective(name, units[name]) for name in wanted)
         self.metrics = tuple(Metric(name, unit) for name, unit in units.items() if name not in wanted)
         # cycles, and products with a time, are plain numbers in a limit: no unit of that name can be written

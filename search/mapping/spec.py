@@ -71,5 +71,3 @@ def check_text(asked: MappingSpec) -> None:
         raise UsageError("no problem given", "for example --problem gemm:1024x1024x1024")
     if not asked.target:
         raise UsageError("no target given", "for example --target tpu-like")
-    if not asked.objectives:
-        raise UsageError("no objective given", "for example --objectives energy,latency")

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from pathlib import Path
 
 _HELD: list[int] = []
 """Locks of this process; the system frees them when it ends."""
 
 
+def lock_directory(fallback: Path) -> Path:
+    """Return where this user's searches lock processors, so that two at once take different ones.
+
+    ``fallback`` is the search's own directory, for a machine where the place is somebody else's.
+    """
+    shared = Path(tempfile.gettempdir()) / f"codesign-processors-{os.getuid()}"
+    try:
+        shared.mkdir(mode=0o700, exist_ok=True)
+        return shared if shared.lstat().st_uid == os.getuid() and shared.is_dir() else fallback
+    except OSError:
+        return fallback
+
+
 def claim_processor(directory: Path) -> int | None:
-    """Keep this process on a processor that no other worker of the search has; return which, None where all are taken.
+    """Keep this process on a processor that no other worker has; return which, None where all are taken.
 
     Call it before libraries start their threads: they size their pools by what the process may use. The claim is a
     lock on a file in ``directory``.

@@ -137,18 +137,22 @@ def _answers(module: torch.nn.Module, example: torch.Tensor, asked: ProgramSpec)
     """Return what a module answers to the first inputs.
 
     Raises:
-        UsageError: it does not take them.
+        UsageError: it does not take them, or answers with anything but one tensor.
     """
     import torch
 
     try:
         with torch.no_grad():
-            return module(example).numpy()
+            found = module(example)
     except Exception as error:  # a user's module may raise anything
         text = " ".join(str(error).split())[:200]
         kind = str(example.dtype).removeprefix("torch.")
         message = f"{asked.model} does not take x of {asked.data}, {list(example.shape)} of {kind}"
         raise UsageError(f"{message}: {type(error).__name__}: {text}", "check shape and type of x") from error
+    if not isinstance(found, torch.Tensor):
+        message = f"{asked.model} answers with a {type(found).__name__}, expected one tensor"
+        raise UsageError(message, "wrap it in a module that returns the tensor to be judged")
+    return found.numpy()
 
 
 def _training(asked: ProgramSpec, module: torch.nn.Module, step: Step, training: Samples | None) -> Prepared:

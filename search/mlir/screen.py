@@ -17,7 +17,7 @@ from codesign.search.mlir.edits import apply
 from codesign.search.mlir.graph import Graph, Refused
 from codesign.search.mlir.space import EditSpace
 from codesign.search.problem import Points
-from codesign.search.screened import Guess, ScreenedSpace
+from codesign.search.screened import Guess, ScreenedChanges
 
 
 def tokens_of(graph: Graph) -> tuple[Token, ...]:
@@ -59,13 +59,13 @@ def guess_of(model: ProgramModel, space: EditSpace) -> Guess:
     return guess
 
 
-def screened(space: EditSpace, path: str) -> ScreenedSpace:
+def screened(space: EditSpace, path: str) -> ScreenedChanges:
     """Return the space of edits with variations screened by the cost model in the file ``path``.
 
     Raises:
         DataError: there is no such model in the file.
     """
-    return ScreenedSpace(space, guess_of(load_program_model(path), space))
+    return ScreenedChanges(space, guess_of(load_program_model(path), space))
 
 
 def digest_of(path: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from codesign.errors import UsageError, nearest
+from codesign.errors import UsageError
 from codesign.search.mlir.backends.registry import check_backend
-from codesign.search.problem import Metric, Objective
+from codesign.search.problem import Metric, Objective, chosen_names
 
 OBJECTIVES = {
     "runtime": Objective("runtime", "s", "run"),
@@ -72,13 +72,7 @@ def checked(asked: ProgramSpec) -> ProgramSpec:
         UsageError: an unknown name, or a number that makes no sense.
     """
     check_backend(asked.backend, asked.device)
-    if not asked.objectives:
-        raise UsageError("no objective given", "for example --objectives runtime,error")
-    for name in asked.objectives:
-        if name not in OBJECTIVES:
-            raise UsageError(
-                f"unknown objective {name!r}", f"{nearest(name, OBJECTIVES)}; all: {', '.join(OBJECTIVES)}"
-            )
+    chosen_names(asked.objectives, OBJECTIVES, "runtime,error")
     if asked.backend == "iree" and set(asked.objectives) & {"flops", "bytes", "operations"}:
         raise UsageError("IREE reports no FLOPs, bytes or operations", "search runtime,error, or use --backend xla")
     limits = {"batch": asked.batch, "steps": asked.steps, "most_edits": asked.most_edits}

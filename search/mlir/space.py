@@ -138,6 +138,16 @@ class EditSpace:
             points.append(edits)
         return self.rows_of(points)
 
+    @property
+    def original(self) -> Rows:
+        """The program without edits."""
+        return self.rows_of([()])
+
+    def union(self, points: Rows) -> Rows:
+        """Return the point of all edits of ``points``, the first ones where not all apply together, or are too many."""
+        edits = list(dict.fromkeys(edit for point in points for edit in self.edits(point)))
+        return self.rows_of([self._applying(edits[: self.length])])
+
     def single(self, generator: np.random.Generator, count: int) -> Rows:
         """Return random points of one edit each."""
         proposals = Proposals(self.graph, (), self.kinds)

@@ -13,7 +13,7 @@ import msgspec
 from codesign.search.mlir.backends.protocol import Executable
 from codesign.search.mlir.backends.registry import make_backend
 from codesign.search.mlir.evaluate import Evaluator, Verdict
-from codesign.search.mlir.isolation import claim_processor, limit_memory
+from codesign.search.mlir.isolation import claim_processor, limit_memory, lock_directory
 from codesign.search.mlir.prepare import Prepared
 from codesign.search.mlir.settings import GIB, ProgramSpec
 from codesign.search.mlir.store import Store
@@ -80,7 +80,7 @@ class Worker:
 
 def start(asked: ProgramSpec, ready: Path) -> Worker:
     """Make this process a worker on what lies in ``ready``: claim a processor, load, compile the original."""
-    claim_processor(ready)
+    claim_processor(lock_directory(ready))
     if asked.backend == "torch":
         import torch
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.costmodels.array_archive import read_arrays, write_arrays
+from codesign.costmodels.carded_archive import Layout
 from codesign.costmodels.operators.trees import TREE_ARRAYS, Trees, checked_trees
 from codesign.costmodels.regression import Features, Regressor
 from codesign.costmodels.scores import Score
@@ -28,6 +28,7 @@ VERSION = 1
 MOST_TREES = 4096
 """Trees of a target that are read: predicting makes room for each."""
 HINT = "expected a file that codesign costmodels fit --from-run wrote"
+FILE = Layout("proxy", "codesign_proxy", VERSION, HINT)
 LARGEST_EXPONENT = 700.0
 """Predicted logarithms stay within this, where the exponential is finite."""
 
@@ -145,12 +146,12 @@ def write_proxy(path: Path | str, proxy: Proxy) -> None:
     Raises:
         EnvironmentLacks: the place cannot be written.
     """
-    arrays: dict[str, Any] = {"card": np.frombuffer(msgspec.json.encode(proxy.card), np.uint8)}
+    arrays: dict[str, Any] = {}
     for index, regressor in enumerate(proxy.regressors):
         assert regressor.trees is not None
         arrays[f"{index}/weights"] = regressor.weights
         arrays |= {f"{index}/trees/{field}": getattr(regressor.trees, field) for field in TREE_ARRAYS}
-    write_arrays(path, arrays)
+    FILE.write(path, proxy.card, arrays)
 
 
 def load_proxy(path: Path | str) -> Proxy:
@@ -160,8 +161,7 @@ def load_proxy(path: Path | str) -> Proxy:
         DataError: it cannot be read, is none, is cut or damaged, or is of another version.
     """
     name = Path(path).name
-    arrays = read_arrays(path, "proxy", HINT)
-    card = _card(arrays.pop("card", None), name)
+    card, arrays = FILE.read(path, Card)
     try:
         space = BoxSpace(card.parameters)
         features = features_of(space)
@@ -173,22 +173,6 @@ def load_proxy(path: Path | str) -> Proxy:
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise DataError(f"{name} is damaged: array {error} is missing or wrong", HINT) from None
     return Proxy(card, space, features, regressors)
-
-
-class _Version(msgspec.Struct):
-    codesign_proxy: int
-
-
-def _card(text: Any, name: str) -> Card:
-    if text is None or text.dtype != np.uint8:
-        raise DataError(f"{name} has no card of a proxy", HINT)
-    try:
-        version = msgspec.json.decode(text.tobytes(), type=_Version).codesign_proxy
-        if version != VERSION:
-            raise DataError(f"{name} has version {version}, this program reads {VERSION}", "fit the proxy again")
-        return msgspec.json.decode(text.tobytes(), type=Card)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(f"the card of {name} is wrong: {error}", HINT) from None
 
 
 KINDS = {"feature": np.int16, "threshold": np.float32, "value": np.float32}

@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.siting import placed
-from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
@@ -61,7 +60,9 @@ class QuantizationProblem(base.Problem):
         self.pricer = Pricer(self.task, self.target, asked.site, asked.batch)
         self.functional_unit = self.task.functional_unit
         measure = self.task.measure
-        self.objectives = tuple(self._objective(name) for name in dict.fromkeys(asked.objectives))
+        known = (measure, "loss", "quality", *COSTS)
+        wanted = base.chosen_names(asked.objectives, known, f"{measure},memory,latency")
+        self.objectives = tuple(map(self._objective, wanted))
         self.metrics = self._metrics({one.name for one in self.objectives})
         units = {one.name: one.unit for one in self.objectives} | {one.name: one.unit for one in self.metrics}
         units |= dict.fromkeys(("weight_bits", "activation_bits", "loss", "selection_loss"), "")
@@ -98,9 +99,6 @@ class QuantizationProblem(base.Problem):
             return Objective("loss", self._loss_unit)
         if name == measure:
             return Objective(measure)
-        if name not in COSTS:
-            known = (measure, "loss", *COSTS)
-            raise UsageError(f"unknown objective {name!r}", f"{nearest(name, known)}; all: {', '.join(known)}")
         unit, per = COSTS[name]
         return Objective(name, unit, per or self.functional_unit)
 

@@ -63,8 +63,6 @@ def checked(asked: QuantizationSpec) -> QuantizationSpec:
     """
     if not asked.target:
         raise UsageError("no target given", "for example --target xeon-8480; codesign targets lists them")
-    if not asked.objectives:
-        raise UsageError("no objective given", "for example --objectives error,memory,latency")
     for name in ("weights", "activations", "kv"):
         for bits in getattr(asked, name):
             if bits not in WIDTHS:

@@ -8,7 +8,7 @@ import pytest
 from codesign.search.gevo import FRESH, SINGLE, Gevo
 from codesign.search.parameters import Integer
 from codesign.search.problem import Points, Results
-from codesign.search.screened import ScreenedSpace
+from codesign.search.screened import ScreenedChanges
 from codesign.search.space import BoxSpace, Composed
 
 
@@ -17,6 +17,16 @@ class Switches(BoxSpace):
 
     def __init__(self, count: int) -> None:
         super().__init__([Integer(f"s{place}", 0, 1) for place in range(count)])
+
+    @property
+    def original(self) -> Points:
+        """Return the design with no switch on."""
+        return np.zeros((1, self.dimensions))
+
+    def union(self, points: Points) -> Points:
+        """Return what has every switch on that one of ``points`` has."""
+        every: Points = points.max(axis=0, keepdims=True)
+        return every
 
     def single(self, generator: np.random.Generator, count: int) -> Points:
         """Return designs with one switch on."""
@@ -67,9 +77,25 @@ def test_what_was_valid_stays_a_parent() -> None:
     assert (children[:, 0] * children[:, 2:6].max(axis=1)).sum() > 20
 
 
+def test_what_is_better_and_worse_in_nothing_is_gathered() -> None:
+    """Sixteen changes that each take one off the cost, and harm nothing: pairs alone would need many generations."""
+    space = Switches(60)
+    engine = Gevo(space, seed=0, evaluations=300)
+    useful = np.arange(60) < 16
+    best = 0.0
+    engine.tell(space.original, Results.make(np.array([[100.0, 1.0]])))
+    for _ in range(20):
+        points = engine.ask(engine.batch)
+        harmed = points[:, ~useful].any(axis=1)
+        cost = 100.0 - 5.0 * points[:, useful].sum(axis=1)
+        engine.tell(points, Results.make(np.stack([cost, np.where(harmed, 2.0, 1.0)], axis=1)))
+        best = max(best, float(points[~harmed][:, useful].sum(axis=1).max(initial=0.0)))
+    assert best >= 14
+
+
 def test_screening_leaves_single_changes_alone() -> None:
     space = Switches(20)
-    screened = ScreenedSpace(space, lambda points: points @ np.arange(20.0))
+    screened = ScreenedChanges(space, lambda points: points @ np.arange(20.0))
     drawn = screened.single(np.random.default_rng(0), 50)
     assert np.array_equal(drawn, space.single(np.random.default_rng(0), 50))
 

@@ -16,8 +16,9 @@ def load_program(directory: Path) -> StableHloProgram | AtenProgram:
     Raises:
         DataError: a file is missing, damaged, or was changed.
     """
-    graph, _ = _stored.load(directory)
-    return StableHloProgram.load(directory) if graph.dialect == "stablehlo" else AtenProgram.load(directory)
+    graph, weights = _stored.load(directory)
+    kind = StableHloProgram if graph.dialect == "stablehlo" else AtenProgram
+    return kind(graph, weights, str(directory))
 
 
 __all__ = [

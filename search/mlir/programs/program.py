@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import DataError
+from codesign.search.mlir.canonical import canonicalise
 from codesign.search.mlir.dialects import TORCH_NAMES
 from codesign.search.mlir.edits import Edit, apply
 from codesign.search.mlir.graph import Graph, Refused
+from codesign.search.mlir.programs.traced import Step, Traced, trace_module, trace_step
 
 if TYPE_CHECKING:
     import torch
@@ -44,26 +48,96 @@ class AtenModule:
 Realised = StableHloText | AtenModule
 
 
-class Program(Protocol):
-    """What a search needs of a program; arguments of every mutant stand in the order of ``graph.arguments``."""
+class Program(ABC):
+    """What a search edits; arguments of every mutant stand in the order of ``graph.arguments``.
 
-    graph: Graph
-    """The original, after what a compiler does for free."""
-    weights: Weights
-    """By argument name."""
+    Attributes:
+        graph: The original, after what a compiler does for free.
+        weights: By argument name; they are arguments.
+        source: What to call it in messages.
+    """
 
-    @property
-    def fingerprint(self) -> str:
-        """Digest of graph and weights."""
-        ...
+    def __init__(self, graph: Graph, weights: Weights, source: str = "program") -> None:
+        """Set up; use one of the other constructors, or ``load``.
 
-    def realise(self, edits: Iterable[Edit] = ()) -> Realised:
-        """Return the verified program that a set of edits makes; raises ``Refused`` where it cannot be."""
-        ...
+        Raises:
+            DataError: a weight is missing, unknown, or does not fit its argument.
+        """
+        self.graph, self.source = graph, source
+        self.weights = check_weights(graph, weights, source)
+
+    @classmethod
+    def from_module(cls, module: torch.nn.Module, example: Sequence[torch.Tensor], source: str = "module") -> Self:
+        """Return the forward pass of a module in evaluation mode; ``example`` gives the shapes of its inputs.
+
+        Raises:
+            EnvironmentLacks: what writes the dialect is not installed.
+            UsageError: control flow or shapes depend on data, or an operator that the dialect does not hold.
+        """
+        return cls._of(trace_module(module, example, source, cls._decompositions()))
+
+    @classmethod
+    def from_training_step(
+        cls,
+        step: Step,
+        weights: Mapping[str, torch.Tensor],
+        example: Sequence[torch.Tensor],
+        source: str = "training step",
+    ) -> Self:
+        """Return a training step ``step(weights, *data) -> new weights``, weights by name in and out.
+
+        Raises:
+            EnvironmentLacks: what writes the dialect is not installed.
+            UsageError: control flow or shapes depend on data, or an operator that the dialect does not hold.
+        """
+        return cls._of(trace_step(step, weights, example, source, cls._decompositions()))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Return a saved program.
+
+        Raises:
+            DataError: a file is missing, damaged, was changed, or names an operator that a program may not hold.
+        """
+        return cls(*load(directory), str(directory))
 
     def save(self, directory: Path) -> None:
-        """Write the program into a directory."""
-        ...
+        """Write the program into a directory; operators are named, nothing is pickled."""
+        save(self.graph, self.weights, directory)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of graph and weights."""
+        return fingerprint(self.graph, self.weights)
+
+    @abstractmethod
+    def realise(self, edits: Iterable[Edit] = ()) -> Realised:
+        """Return the verified program that a set of edits makes.
+
+        Raises:
+            Refused: an edit cannot be applied, or the result is none.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def _decompositions() -> Mapping[Any, Any]:
+        """Return torch's table of operators to break up."""
+
+    @classmethod
+    @abstractmethod
+    def _graph(cls, traced: Traced) -> Graph:
+        """Return the graph of a traced program."""
+
+    @classmethod
+    def _of(cls, traced: Traced) -> Self:
+        return cls.with_weights(cls._graph(traced), traced.weights, traced.source)
+
+    @classmethod
+    def with_weights(cls, graph: Graph, weights: Weights, source: str) -> Self:
+        """Return the program of a graph after what a compiler does for free, with the weights that this leaves."""
+        graph = canonicalise(graph)
+        kept = {one.name for one in graph.arguments}
+        return cls(graph, {name: held for name, held in weights.items() if name in kept}, source)
 
 
 def fingerprint(graph: Graph, weights: Weights) -> str:

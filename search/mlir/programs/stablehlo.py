@@ -8,37 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codesign.errors import DataError, UsageError
-from codesign.search.mlir.canonical import canonicalise
 from codesign.search.mlir.edits import Edit, apply
 from codesign.search.mlir.graph import Argument, Graph, Output
 from codesign.search.mlir.programs import mlir_modules, program
-from codesign.search.mlir.programs.program import StableHloText, Weights
-from codesign.search.mlir.programs.traced import Step, Traced, trace_module, trace_step
+from codesign.search.mlir.programs.program import Program, StableHloText, Weights
+from codesign.search.mlir.programs.traced import Traced
 from codesign.search.mlir.stablehlo_text import write
 
-if TYPE_CHECKING:
-    import torch
 
-
-class StableHloProgram:
-    """A StableHLO program and its weights, which are arguments."""
-
-    dialect = "stablehlo"
-
-    def __init__(self, graph: Graph, weights: Weights, source: str = "program") -> None:
-        """Set up; use ``from_module``, ``from_training_step``, ``from_text`` or ``load``."""
-        self.graph, self.source = graph, source
-        self.weights = program.check_weights(graph, weights, source)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Digest of graph and weights."""
-        return program.fingerprint(self.graph, self.weights)
+class StableHloProgram(Program):
+    """A StableHLO program and its weights."""
 
     def realise(self, edits: Iterable[Edit] = ()) -> StableHloText:
         """Return the verified program that a set of edits makes.
@@ -68,46 +51,8 @@ class StableHloProgram:
 
     def save(self, directory: Path) -> None:
         """Write graph, weights, and the program as MLIR for people."""
-        program.save(self.graph, self.weights, directory)
+        super().save(directory)
         (directory / program.TEXT).write_text(self.text(), encoding="utf-8")
-
-    @classmethod
-    def load(cls, directory: Path) -> StableHloProgram:
-        """Return a saved program.
-
-        Raises:
-            DataError: a file is missing, damaged, or was changed.
-        """
-        graph, weights = program.load(directory)
-        return cls(graph, weights, str(directory))
-
-    @classmethod
-    def from_module(
-        cls, module: torch.nn.Module, example: Sequence[torch.Tensor], source: str = "module"
-    ) -> StableHloProgram:
-        """Return the forward pass of a module in evaluation mode; ``example`` gives the shapes of its inputs.
-
-        Raises:
-            EnvironmentLacks: torch-mlir is not installed.
-            UsageError: control flow or shapes depend on data, or an operator that torch-mlir cannot lower.
-        """
-        return cls._lowered(trace_module(module, example, source, _decompositions()))
-
-    @classmethod
-    def from_training_step(
-        cls,
-        step: Step,
-        weights: Mapping[str, torch.Tensor],
-        example: Sequence[torch.Tensor],
-        source: str = "training step",
-    ) -> StableHloProgram:
-        """Return a training step ``step(weights, *data) -> new weights``, weights by name in and out.
-
-        Raises:
-            EnvironmentLacks: torch-mlir is not installed.
-            UsageError: control flow or shapes depend on data, or an operator that torch-mlir cannot lower.
-        """
-        return cls._lowered(trace_step(step, weights, example, source, _decompositions()))
 
     @classmethod
     def from_text(cls, path: Path, weights: Path | None = None) -> StableHloProgram:
@@ -143,29 +88,26 @@ class StableHloProgram:
             for name, one in zip(called, graph.arguments, strict=True)
         )
         checked = program.check_weights(Graph("stablehlo", heads, (), ()), held, weights_source)
-        graph = canonicalise(Graph("stablehlo", heads, graph.operations, graph.outputs))
-        kept = {one.name for one in graph.arguments}
-        return cls(graph, {name: held for name, held in checked.items() if name in kept}, source)
+        return cls.with_weights(Graph("stablehlo", heads, graph.operations, graph.outputs), checked, source)
+
+    @staticmethod
+    def _decompositions() -> Mapping[Any, Any]:
+        mlir_modules.bindings()
+        from torch_mlir.fx import get_decomposition_table
+
+        table: Mapping[Any, Any] = get_decomposition_table()
+        return table
 
     @classmethod
-    def _lowered(cls, traced: Traced) -> StableHloProgram:
+    def _graph(cls, traced: Traced) -> Graph:
         module = mlir_modules.read_text(_stablehlo(traced), traced.source)
         mlir_modules.simplify(module)
-        graph = canonicalise(mlir_modules.graph_of(module, traced.source, list(traced.arguments)))
-        if traced.outputs:
-            named = zip(graph.outputs, traced.outputs, strict=True)
-            ends = tuple(Output(one.value, one.type, name) for one, name in named)
-            graph = Graph(graph.dialect, graph.arguments, graph.operations, ends)
-        kept = {one.name for one in graph.arguments}
-        return cls(graph, {name: held for name, held in traced.weights.items() if name in kept}, traced.source)
-
-
-def _decompositions() -> Mapping[Any, Any]:
-    mlir_modules.bindings()
-    from torch_mlir.fx import get_decomposition_table
-
-    table: Mapping[Any, Any] = get_decomposition_table()
-    return table
+        graph = mlir_modules.graph_of(module, traced.source, list(traced.arguments))
+        if not traced.outputs:
+            return graph
+        named = zip(graph.outputs, traced.outputs, strict=True)
+        ends = tuple(Output(one.value, one.type, name) for one, name in named)
+        return Graph(graph.dialect, graph.arguments, graph.operations, ends)
 
 
 def _stablehlo(traced: Traced) -> str:

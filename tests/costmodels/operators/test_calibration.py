@@ -38,12 +38,15 @@ def rows_of(frame: pl.DataFrame, target: Target) -> Rows:
     return group.rows
 
 
-def planted(frame: pl.DataFrame, target: Target, noise: float = 0.0) -> tuple[pl.DataFrame, Array]:
-    """Return ``frame`` with the latencies of the planted card, and those latencies, s."""
-    card = msgspec.structs.replace(
-        target, operators=(OperatorCalibration("gemm-16", tuple(PLANTED), 0.0, 0.1, 1, "planted"),)
-    )
-    model = served_by(shipped_model(), "gemm", "bf16", card).model
+CARD = OperatorCalibration("gemm-16", tuple(PLANTED), 0.0, 0.1, 1, "planted")
+
+
+def planted(
+    frame: pl.DataFrame, target: Target, noise: float = 0.0, card: OperatorCalibration = CARD
+) -> tuple[pl.DataFrame, Array]:
+    """Return ``frame``, of one format, with the latencies of the planted card, and those latencies, s."""
+    card_target = msgspec.structs.replace(target, operators=(card,))
+    model = served_by(shipped_model(), "gemm", frame["dtype"][0], card_target).model
     seconds = predict(model, rows_of(frame, target))
     read = seconds * np.exp(noise * np.random.default_rng(1).standard_normal(len(seconds)))
     return frame.with_columns(latency_ms=pl.Series(read * 1e3).cast(pl.Utf8)), seconds
@@ -72,6 +75,41 @@ def test_a_planted_card_is_found(noise: float) -> None:
     off = np.abs(np.log(predict(served.model, rows_of(new, target)) / truth))
     assert off.mean() < 0.05
     assert np.quantile(off, 0.9) < served.half
+
+
+@pytest.mark.parametrize("trust", [0.0, 1.0])
+def test_a_card_that_follows_no_others_keeps_its_physical_form(trust: float) -> None:
+    target = load_target("rtx-4090")
+    card = OperatorCalibration("gemm-16", tuple(PLANTED), 0.0, 0.1, 1, "planted", trust)
+    measured, _ = planted(shapes(64), target, 0.02, card)
+    (expert,) = calibrate_rows(measured, target, "a test").experts
+    assert abs(expert.calibration.trust - trust) < 0.25
+    assert expert.after is not None
+    assert expert.after.mean < 0.06
+
+
+def test_formats_of_one_model_are_calibrated_apart() -> None:
+    """Kernels of one format tell what the others share, and a format of its own what it differs by."""
+    target = load_target("rtx-4090")
+    level = {"fp8": 0.3, "fp8_block": -0.2}
+    frames = []
+    for form, own in level.items():
+        card = OperatorCalibration("gemm-8", tuple(PLANTED), own, 0.1, 1, "planted")
+        frames.append(planted(shapes(24, seed=len(form)).with_columns(dtype=pl.lit(form)), target, 0.02, card)[0])
+    found = calibrate_rows(pl.concat(frames), target, "a test")
+    experts = {one.calibration.expert: one for one in found.experts}
+    assert [(name, one.calibration.rows) for name, one in experts.items()] == [
+        ("gemm-8", 48), ("gemm-8-fp8", 24), ("gemm-8-fp8_block", 24)
+    ]  # fmt: skip
+    shared, *own_errors = (one.after.mean for one in experts.values() if one.after)
+    assert max(own_errors) < 0.1 < shared
+    moved = msgspec.structs.replace(target, operators=found.overlay)
+    served = {form: served_by(shipped_model(), "gemm", form, moved) for form in level}
+    assert served["fp8"].half < experts["gemm-8"].calibration.half
+    assert served["fp8"].model.level > served["fp8_block"].model.level + 0.1
+    # without an entry of its own a format has what all share
+    least = msgspec.structs.replace(target, operators=found.overlay[:1])
+    assert served_by(shipped_model(), "gemm", "fp8", least).model.level == found.overlay[0].level
 
 
 def test_more_rows_tell_more() -> None:

@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 from codesign.costmodels.operators import fit, physics
 from codesign.costmodels.operators.experts import EXPERTS
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import calibrated, fit_family, fit_parameters, predict, rows_of
+from codesign.costmodels.operators.fit import calibrated, fit_family, predict, rows_of
 from codesign.costmodels.operators.model_file import model_of, read_model, write_model
+from codesign.costmodels.operators.most_probable import fit_parameters
 from codesign.costmodels.operators.protocols import error, leave_one_out, spread_out
 from codesign.costmodels.operators.tables import Rows, read_tables
 from codesign.costmodels.operators.training import train

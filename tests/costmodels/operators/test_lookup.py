@@ -104,7 +104,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_s
     operators=st.lists(
         st.builds(
             OperatorCalibration, st.sampled_from(sorted(EXPERT_NAMES)), CHANGE, NUMBER, st.floats(0.01, 2.0),
-            st.integers(1, 999), TEXT,
+            st.integers(1, 999), TEXT, st.floats(0.0, 1.0),
         ), max_size=4, unique_by=lambda one: one.expert,
     ),
     factors=st.lists(
@@ -146,3 +146,10 @@ def test_overlays_of_nonsense_are_refused(tmp_path: Path, line: str, says: str) 
     with pytest.raises(DataError, match=says):
         load_target("h100-sxm", overlay=str(path))
     assert np.isfinite(entry("gemm-16", 7).change).all()
+
+
+def test_no_shape_term_counts_twice(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(overlay_text("h100-sxm", (), [msgspec.structs.replace(entry("gemm-16", 7), trust=2.0)]))
+    with pytest.raises(DataError, match=r"operators.gemm-16.trust: found 2.0"):
+        load_target("h100-sxm", overlay=str(path))

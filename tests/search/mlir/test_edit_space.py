@@ -119,6 +119,15 @@ def test_children_of_contradicting_parents_apply() -> None:
     assert {made.edits(child) for child in children} == {(Delete(3, (V[2],)),), (Operand(3, 0, -1),)}
 
 
+def test_a_union_holds_every_edit_that_applies_with_those_before() -> None:
+    made = space(length=2)
+    free, mine, against = Constant(0, 0.5), Delete(3, (V[2],)), Operand(3, 0, -1)
+    assert made.edits(made.original[0]) == ()
+    assert made.edits(made.union(made.rows_of([(free,), (mine,), (free,)]))[0]) == canonical((free, mine))
+    assert made.edits(made.union(made.rows_of([(mine,), (against,)]))[0]) == (mine,)
+    assert made.edits(made.union(made.rows_of([(free,), (mine,), (against,)]))[0]) == canonical((free, mine))
+
+
 def test_neighbours_are_distinct_and_depend_on_the_point_alone() -> None:
     made, points = drawn(5)
     for point in points:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from codesign.search.executor import Executor
 from codesign.search.mlir.backends.registry import make_backend
 from codesign.search.mlir.edits import Constant, Operand
 from codesign.search.mlir.evaluate import Evaluator
+from codesign.search.mlir.isolation import lock_directory
 from codesign.search.mlir.prepare import Prepared
+from codesign.search.mlir.problem import ProgramSearch
 from codesign.search.mlir.programs import AtenProgram, StableHloProgram
 from codesign.search.mlir.remeasure import Bench
 from codesign.search.mlir.store import Store
@@ -208,3 +211,28 @@ def test_stablehlo_on_xla_passes_the_same_cascade(prepared: Prepared, tmp_path: 
     again = evaluator.judge((Constant(scale, 3.0),))[0]
     assert again.error == original.error
     assert not again.known  # other bits, so judged by itself
+
+
+def test_searches_of_one_user_lock_processors_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shared = lock_directory(tmp_path / "mine")
+    assert shared == lock_directory(tmp_path / "other")
+    assert shared.stat().st_mode & 0o777 == 0o700
+    shared.rmdir()
+    shared.write_text("")
+    assert lock_directory(tmp_path / "mine") == tmp_path / "mine"
+
+
+PAIR = """
+import torch
+
+class Pair(torch.nn.Module):
+    def forward(self, x):
+        return x, x
+"""
+
+
+def test_a_module_of_several_answers_is_told_to_give_one(tmp_path: Path) -> None:
+    (tmp_path / "pair.py").write_text(PAIR)
+    with pytest.raises(UsageError, match="answers with a tuple, expected one tensor"):
+        ProgramSearch(model=f"py:{tmp_path / 'pair.py'}:Pair", backend="torch", data="digits")

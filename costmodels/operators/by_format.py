@@ -1,0 +1,63 @@
+"""A device calibrated format by format: what its kernels have in common first, then what those of each format are.
+
+Libraries run the formats of one operator by kernels of their own, tuned more or less for a device, so that one change
+for all of them leaves each off by its own share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from codesign.costmodels.operators.fit import FamilyModel, calibrated, predict, shape_term
+from codesign.costmodels.operators.tables import Rows
+from codesign.quantity import Array
+
+FORM_SPREAD = 0.15
+"""Standard deviation of what a parameter's logarithm, or the level, of one format differs by from that of all formats
+of a device (chosen on the development devices, each left out)."""
+
+
+class ByFormat(NamedTuple):
+    """A calibrated model.
+
+    Attributes:
+        shared: For formats that were not measured.
+        own: Name of a format -> its model; empty where a single format was measured, which ``shared`` is of.
+    """
+
+    shared: FamilyModel
+    own: Mapping[str, FamilyModel]
+
+    def predict(self, rows: Rows, term: Array | None = None) -> Array:
+        """Return the latency of each row, s; ``term`` is their shape term, where it is known."""
+        term = shape_term(self.shared, rows) if term is None else term
+        found = predict(self.shared, rows, term)
+        for number, form in enumerate(rows.formats):
+            mine = np.flatnonzero(rows.form == number)
+            if form.name in self.own and len(mine):
+                found[mine] = predict(self.own[form.name], rows.take(mine), term[mine])
+        return found
+
+
+def calibrated_by_format(
+    model: FamilyModel, rows: Rows, term: Array | None = None, spread: Array | float | None = None
+) -> ByFormat:
+    """Return ``model`` moved to the one device of ``rows``: by all of them, and from there by those of each format.
+
+    Args:
+        model: As of ``fit.calibrated``, and so are the others.
+        rows: Measured on one device; from one row on.
+        term: Their shape term, where it is known already.
+        spread: Of the parameters between devices.
+    """
+    term = shape_term(model, rows) if term is None else term
+    shared = calibrated(model, rows, term, spread)
+    own = {}
+    numbers = np.unique(rows.form).tolist()
+    for number in numbers if len(numbers) > 1 else ():
+        mine = np.flatnonzero(rows.form == number)
+        own[rows.formats[number].name] = calibrated(shared, rows.take(mine), term[mine], FORM_SPREAD)
+    return ByFormat(shared, own)
