@@ -93,7 +93,7 @@ class Composed(Space, Protocol):
         ...
 
     def single(self, generator: np.random.Generator, count: int) -> Points:
-        """Return ``count`` random designs of one change each."""
+        """Return ``count`` random designs of one change each, or of few that mean something together alone."""
         ...
 
     def union(self, points: Points) -> Points:

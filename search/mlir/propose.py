@@ -7,6 +7,7 @@ value of the same element type, in the manner of GEVO-ML. All randomness comes f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -17,6 +18,8 @@ FACTORS = (0.1, 0.5, 0.9, 1.1, 2.0, 10.0, -1.0)
 """What a constant is multiplied by; 0 and 1 are tried as well."""
 MOST_VALUES = 16
 """Operations of more operands or results than this are neither copied nor deleted."""
+MOST_PAIRS = 2_000
+"""Pairs of operations that are tried for what they free together."""
 _TRIES = 12
 
 
@@ -199,3 +202,33 @@ def neutral_deletions(graph: Graph) -> list[Delete]:
         for value in dict.fromkeys(one.operands)
         if types[value].element == one.results[0].element and types[value].size and one.results[0].size
     ]
+
+
+def freeing_pairs(graph: Graph, most: int = MOST_PAIRS) -> list[tuple[Delete, Delete]]:
+    """Return pairs of operations to pass by that together free more of the program than each of them does.
+
+    What is added here and taken off there, or scaled and scaled back, serves nothing, but half of it gone is wrong: no
+    single edit finds it. Passing by both leaves values without readers that either reads alone.
+
+    Args:
+        graph: The program.
+        most: Pairs that are tried, those that stand closest first.
+    """
+    types = graph.types()
+    result = {one.uid: one.results[0] for one in graph.operations if one.results}
+    ways = [one for one in neutral_deletions(graph) if types[one.replacements[0]] == result[one.uid]]
+    freed = [_freed(graph, (one,)) for one in ways]
+    near = ((at, at + gap) for gap in range(1, len(ways)) for at in range(len(ways) - gap))
+    apart = ((a, b) for a, b in near if ways[a].uid != ways[b].uid)
+    return [
+        (ways[a], ways[b]) for a, b in islice(apart, most)
+        if _freed(graph, (ways[a], ways[b])) > freed[a] + freed[b]
+    ]  # fmt: skip
+
+
+def _freed(graph: Graph, edits: Sequence[Edit]) -> int:
+    """Return how many operations fewer a program has with ``edits``; 0 where they do not apply."""
+    try:
+        return len(graph.operations) - len(apply(graph, edits).operations)
+    except Refused:
+        return 0

@@ -8,6 +8,7 @@ program, is a point of the space that is never drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from codesign.errors import UsageError, nearest
 from codesign.search.mlir.edits import KINDS, Constant, Copy, Delete, Edit, Operand, Swap, apply, canonical
 from codesign.search.mlir.graph import Graph, Refused
-from codesign.search.mlir.propose import MOST_VALUES, Proposals, neutral_deletions
+from codesign.search.mlir.propose import MOST_VALUES, Proposals, freeing_pairs, neutral_deletions
 from codesign.search.variation import mix
 
 Rows = NDArray[np.int64]
@@ -25,6 +26,8 @@ _HEAD = 6
 """Numbers of an edit before its values: kind, then what it names."""
 _FIRST = 3
 """Most single edits that a random point is the union of [GEVO]."""
+_PAIRED = 0.4
+"""Share of pairs among the smallest points, where the program has any."""
 _AROUND = 64
 """Random further edits among the neighbours of a point."""
 
@@ -149,10 +152,22 @@ class EditSpace:
         return self.rows_of([self._applying(edits[: self.length])])
 
     def single(self, generator: np.random.Generator, count: int) -> Rows:
-        """Return random points of one edit each."""
+        """Return random points of one edit each, or of two that free together what neither does alone."""
         proposals = Proposals(self.graph, (), self.kinds)
-        drawn = [proposals.one(generator) for _ in range(count)]
-        return self.rows_of([(edit,) for edit in drawn if edit is not None])
+        paired = generator.random(count) < (_PAIRED if self._pairs else 0.0)
+        points: list[tuple[Edit, ...]] = []
+        for two in paired.tolist():
+            edit = None if two else proposals.one(generator)
+            if two:
+                points.append(self._pairs[int(generator.integers(len(self._pairs)))])
+            elif edit is not None:
+                points.append((edit,))
+        return self.rows_of(points)
+
+    @cached_property
+    def _pairs(self) -> list[tuple[Edit, Edit]]:
+        found = freeing_pairs(self.graph) if "delete" in self.kinds and self.length > 1 else []
+        return [(first, second) for first, second in found]
 
     def _grown(self, generator: np.random.Generator, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
         new = Proposals(self.graph, edits, self.kinds).one(generator)
