@@ -8,9 +8,9 @@ beyond chance. Its edits are reduced to those that matter and explained, each wi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from codesign.run import Run
@@ -19,8 +19,8 @@ from codesign.search.hypervolume import hypervolume
 from codesign.search.mlir.edits import Edit
 from codesign.search.mlir.explain import explain
 from codesign.search.mlir.export import export
-from codesign.search.mlir.minimise import minimise
 from codesign.search.mlir.problem import ProgramSearch
+from codesign.search.mlir.reduce import Benches, Winner, lighter, reduced
 from codesign.search.mlir.remeasure import SECONDS, Bench, Member
 from codesign.search.mlir.space import edits_from_json, kinds_of
 from codesign.search.mlir.timing import BUSY
@@ -28,15 +28,6 @@ from codesign.search.mlir.timing import BUSY
 NAMES = {"flops": "FLOPs", "bytes": "bytes", "operations": "operations"}
 BEST = "best"
 """Directory of the winner in a run's directory."""
-
-
-class Winner(msgspec.Struct, frozen=True):
-    """The member that a search stands by: its edits reduced, and the program measured with them alone."""
-
-    id: int
-    edits: tuple[Edit, ...]
-    before: int
-    member: Member
 
 
 def believe(
@@ -55,14 +46,18 @@ def believe(
         The verification that the run's report shows.
     """
     ids, found = members_of(run)
-    with Bench(problem, seconds=seconds if problem.timed else 0.0) as bench:
+    with ExitStack() as stack:
+        timed = seconds if problem.timed else 0.0
+        bench = stack.enter_context(Bench(problem, seconds=timed))
         original, *measured = bench.points(problem.edits.rows_of([(), *found]))
         cost = cost_of(problem)
         winner = chosen(original, measured, ids, found, lost, cost)
         told: list[dict[str, str]] = []
         if winner is not None:
-            winner = reduced(winner, original, lost, bench, cost)
-            told = explained(winner, original, problem, bench, cost)
+            brief = stack.enter_context(Bench(problem, seconds=timed, noise=False)) if problem.timed else bench
+            account = stack.enter_context(Bench(problem, seconds=0.0)) if problem.timed else bench
+            winner = reduced(winner, original, lost, Benches(bench, brief, account), cost)
+            told = explained(winner, original, problem, brief, cost)
             where = {"backend": problem.asked.backend, "device": problem.asked.device, "source": problem.asked.model}
             export(problem.prepared.program, winner.edits, run.path / BEST, **where)
     document = summary(problem, original, winner, [original, *measured], lost)
@@ -87,11 +82,6 @@ def cost_of(problem: ProgramSearch) -> str:
     return "" if problem.timed or not named else named[0]
 
 
-def lighter(member: Member, original: Member, cost: str) -> bool:
-    """Return whether a member takes less of ``cost`` than the original."""
-    return bool(cost) and getattr(member, cost) < getattr(original, cost)
-
-
 def chosen(
     original: Member, measured: Sequence[Member], ids: Sequence[int], edits: Sequence[tuple[Edit, ...]], lost: float,
     cost: str = "",
@@ -109,27 +99,6 @@ def chosen(
         return min(light, key=lambda one: (getattr(one.member, cost), one.member.selection_error))
     better = [one for one in everyone if one.member.better(original)]
     return min(better, key=lambda one: one.member.selection_error) if better else None
-
-
-def reduced(winner: Winner, original: Member, lost: float, bench: Bench, cost: str = "") -> Winner:
-    """Return the winner with only the edits that its effect needs (delta debugging)."""
-    by_speed, by_cost = winner.member.faster, lighter(winner.member, original, cost)
-    by_answers = not (by_speed or by_cost)
-    worst = max(winner.member.selection_error, original.selection_error + (-np.inf if by_answers else lost))
-    known = {winner.edits: winner.member}
-
-    def holds(edits: tuple[Edit, ...]) -> bool:
-        if edits not in known:
-            known[edits] = bench.edits(edits)
-        found = known[edits]
-        if not found.sound or found.selection_error > worst:
-            return False
-        if by_cost:
-            return bool(getattr(found, cost) <= getattr(winner.member, cost))
-        return found.speedup >= winner.member.low if by_speed else found.better(original)
-
-    kept = minimise(winner.edits, holds)
-    return Winner(winner.id, kept, winner.before, known[kept])
 
 
 def explained(

@@ -74,10 +74,16 @@ FIELDS = tuple(field for field in Member.__struct_fields__ if field != "reason")
 class Remeasure(ProgramSearch):
     """The same program and task, asked another question: what is each of these points worth, measured with care?"""
 
-    def __init__(self, *, seconds: float = SECONDS, **given: Any) -> None:
-        """Set up as the search was; with no ``seconds`` only qualities and costs are worked out again."""
+    def __init__(self, *, seconds: float = SECONDS, noise: bool = True, **given: Any) -> None:
+        """Set up as the search was.
+
+        Args:
+            seconds: Of timing; with none only qualities and costs are worked out again.
+            noise: Whether the original is timed against itself, too; else the band is infinite.
+            **given: As of ``ProgramSearch``.
+        """
         super().__init__(**given)
-        self.seconds = seconds
+        self.seconds, self.noise = seconds, noise
         self.objectives = (Objective("report_error"),)
         self.metrics = tuple(Metric(name) for name in FIELDS)
         self.constraints = ()
@@ -85,7 +91,7 @@ class Remeasure(ProgramSearch):
 
     def spec(self) -> dict[str, Any]:
         """Return the question as JSON types."""
-        return {**super().spec(), "seconds": self.seconds}
+        return {**super().spec(), "seconds": self.seconds, "noise": self.noise}
 
     def _evaluated(self, point: Points, stage: int) -> Results:
         assert self._worker is not None
@@ -101,11 +107,13 @@ class Remeasure(ProgramSearch):
         }
         found = dict.fromkeys(FIELDS, np.nan)
         if self.seconds:
-            original = evaluator.call(evaluator.original)
-            same = side_by_side(original, evaluator.call(evaluator.compiled(())[0]), rounds=ROUNDS, budget=self.seconds)
+            original, band = evaluator.call(evaluator.original), np.inf
+            if self.noise:
+                again = evaluator.call(evaluator.compiled(())[0])
+                band = band_of(side_by_side(original, again, rounds=ROUNDS, budget=self.seconds))
             pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=self.seconds)
             found |= {
-                "speedup": pair.ratio, "low": pair.low, "high": pair.high, "band": band_of(same),
+                "speedup": pair.ratio, "low": pair.low, "high": pair.high, "band": band,
                 "runtime": pair.second.median, "rounds": float(pair.first.turns), "other_work": pair.first.others,
             }  # fmt: skip
         costs = executable.costs
@@ -125,15 +133,16 @@ class Remeasure(ProgramSearch):
 class Bench:
     """Measures points again in a worker process of its own; use it as a context manager."""
 
-    def __init__(self, problem: ProgramSearch, *, seconds: float = SECONDS) -> None:
+    def __init__(self, problem: ProgramSearch, *, seconds: float = SECONDS, noise: bool = True) -> None:
         """Set up.
 
         Args:
             problem: The search that found the points.
             seconds: For the pairs of a member, at least; 0 to work out qualities and costs alone.
+            noise: As of ``Remeasure``.
         """
         self._executor = Executor(
-            Remeasure(prepared=problem.prepared, seconds=seconds, **problem.spec()), timeout=TIMEOUT_S
+            Remeasure(prepared=problem.prepared, seconds=seconds, noise=noise, **problem.spec()), timeout=TIMEOUT_S
         )
         self._space = problem.edits
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from codesign.search.mlir.believe import Winner, chosen, claim, reduced
+from codesign.search.mlir.believe import chosen, claim
 from codesign.search.mlir.edits import Constant, Delete, Edit
+from codesign.search.mlir.reduce import Benches, Winner, reduced
 from codesign.search.mlir.remeasure import Member
 
 
@@ -80,7 +82,7 @@ def test_the_lightest_wins_where_nothing_is_timed() -> None:
             return untimed(25.0 if EDITS[2] in edits else 100.0)
 
     bench: Any = Bench()
-    assert reduced(found, original, 0.02, bench, "flops").edits == EDITS[2:]
+    assert reduced(found, original, 0.02, Benches(bench, bench, bench), "flops").edits == EDITS[2:]
 
 
 def test_the_choice_never_looks_at_report_data() -> None:
@@ -90,21 +92,37 @@ def test_the_choice_never_looks_at_report_data() -> None:
 
 
 class Measured:
-    """A bench where only the first edit matters."""
+    """A bench where the first edit makes the program faster, and ``light`` ones its account smaller."""
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, light: tuple[Edit, ...] = EDITS[:1]) -> None:
+        self.light, self.asked = light, 0
 
     def edits(self, edits: tuple[Edit, ...]) -> Member:
         self.asked += 1
-        return member(1.5 if EDITS[0] in edits else 1.0)
+        cost = 100.0 - 10.0 * sum(edit in self.light for edit in edits)
+        return msgspec.structs.replace(member(1.5 if EDITS[0] in edits else 1.0), flops=cost)
 
 
-def test_edits_without_effect_are_dropped() -> None:
-    bench: Any = Measured()
-    winner = Winner(4, EDITS, 3, member(1.5))
-    found = reduced(winner, ORIGINAL, 0.02, bench)
+def reduced_by(light: tuple[Edit, ...]) -> tuple[Winner, list[int]]:
+    """Return the winner of all edits reduced, and how often each bench was asked."""
+    benches = [Measured(light) for _ in range(3)]
+    winner = Winner(4, EDITS, 3, msgspec.structs.replace(member(1.5), flops=100.0 - 10.0 * len(light)))
+    given: Any = Benches(*benches)
+    return reduced(winner, ORIGINAL, 0.02, given), [bench.asked for bench in benches]
+
+
+def test_edits_without_effect_are_dropped_by_the_account_of_the_compiler() -> None:
+    found, (full, brief, account) = reduced_by(EDITS[:1])
     assert found.edits == EDITS[:1]
     assert found.before == 3
     assert found.member.faster
-    assert bench.asked <= 7
+    assert (full, brief) == (1, 1), "measured once in full; a single edit is only tried against none"
+    assert account <= 7
+
+
+def test_the_clock_has_the_last_word() -> None:
+    """Edits that the account cannot tell apart, or holds for light without speed, are reduced by timing."""
+    for light in ((), EDITS[1:2], EDITS[:2], EDITS):
+        found, (full, brief, _) = reduced_by(light)
+        assert found.edits == EDITS[:1], light
+        assert full + brief > 2, light
