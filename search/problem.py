@@ -7,7 +7,7 @@ shown negated back. Units are SI; every objective names its functional unit ("ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.errors import UsageError, nearest
 from codesign.search.constraints import Constraint
 from codesign.search.space import Space
 
@@ -57,21 +56,6 @@ class Metric(msgspec.Struct, frozen=True):
     name: str
     unit: str = ""
     functional_unit: str = ""
-
-
-def chosen_names(asked: Sequence[str], known: Iterable[str], example: str = "") -> tuple[str, ...]:
-    """Return the objectives that were asked for, each once.
-
-    Raises:
-        UsageError: one is not ``known``, or there is none; ``example`` says what could be asked.
-    """
-    names = tuple(known)
-    if not asked:
-        raise UsageError("no objective given", f"for example --objectives {example or ','.join(names[:2])}")
-    for name in asked:
-        if name not in names:
-            raise UsageError(f"unknown objective {name!r}", f"{nearest(name, names)}; all: {', '.join(names)}")
-    return tuple(dict.fromkeys(asked))
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ from codesign.search.accelerator.spec import AcceleratorSpec, checked, parameter
 from codesign.search.accelerator.technologies import technologies
 from codesign.search.accelerator.template import Design, read_template
 from codesign.search.constraints import parse_where, violations
+from codesign.search.objectives import chosen_names
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Stage, Status
 from codesign.search.space import BoxSpace
 from codesign.strict_yaml import convert
@@ -88,7 +89,7 @@ class AcceleratorProblem(base.Problem):
         self.pools = Pools(self.template, asked.mappings, asked.mapping_seed, memories)
         self._layers: dict[int, Layers] = {}
         self.layers_at(self.template.bits)  # unknown models are refused here
-        self.objectives = tuple(KNOWN[name] for name in base.chosen_names(asked.objectives, KNOWN))
+        self.objectives = tuple(KNOWN[name] for name in chosen_names(asked.objectives, KNOWN))
         chosen = {one.name for one in self.objectives}
         each: list[Metric] = []
         if len(asked.models) > 1:

@@ -32,8 +32,8 @@ from codesign.costmodels.accelerator.latency import parse_latency
 from codesign.errors import LimitCrossed, UsageError
 from codesign.search.mapping.inner import search
 from codesign.search.mapping.problem import MappingProblem
+from codesign.search.objectives import chosen_names
 from codesign.search.pareto import Archive
-from codesign.search.problem import chosen_names
 from codesign.targets.spatial import Architecture, Fanout, Node, Storage
 
 Array = NDArray[np.float64]

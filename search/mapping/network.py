@@ -27,6 +27,7 @@ from codesign.search.mapping.merge import total
 from codesign.search.mapping.network_space import NetworkSpace
 from codesign.search.mapping.problem import operational_carbon
 from codesign.search.mapping.written import written_problem
+from codesign.search.objectives import chosen_names
 from codesign.search.problem import Details, Metric, Objective, Points, Results
 from codesign.strict_yaml import convert
 from codesign.targets.spatial import Architecture
@@ -128,7 +129,7 @@ class ModelMapping(base.Problem):
         check_site(asked.site)
         if not asked.target:
             raise UsageError("no target given", "for example --target eyeriss-like")
-        wanted = base.chosen_names(asked.objectives, KNOWN)
+        wanted = chosen_names(asked.objectives, KNOWN)
         if architecture is None:
             imported = read_architecture(asked.target, asked.tables)
             if imported.keeps or imported.limits or imported.passes:

@@ -33,6 +33,7 @@ from codesign.search.mapping.skeleton import Keeps
 from codesign.search.mapping.space import MappingSpace
 from codesign.search.mapping.spec import MappingSpec, check_text, problem_of, stored
 from codesign.search.mapping.written import written_problem
+from codesign.search.objectives import chosen_names
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Status
 from codesign.search.unseen import generator_of
 from codesign.strict_yaml import convert
@@ -107,7 +108,7 @@ class MappingProblem(base.Problem):
         self._baseline: Points | None = None
         self.bounds = bounds_of(self.einsum, self.architecture, self.asked.unit)
         units = self._units()
-        wanted = base.chosen_names(self.asked.objectives, ("energy", "latency", "edp", "buffer", "traffic", "carbon"))
+        wanted = chosen_names(self.asked.objectives, ("energy", "latency", "edp", "buffer", "traffic", "carbon"))
         self.objectives = tuple(Objective(name, units[name]) for name in wanted)
         self.metrics = tuple(Metric(name, unit) for name, unit in units.items() if name not in wanted)
         # cycles, and products with a time, are plain numbers in a limit: no unit of that name can be written

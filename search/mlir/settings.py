@@ -6,7 +6,8 @@ import msgspec
 
 from codesign.errors import UsageError
 from codesign.search.mlir.backends.registry import check_backend
-from codesign.search.problem import Metric, Objective, chosen_names
+from codesign.search.objectives import chosen_names
+from codesign.search.problem import Metric, Objective
 
 OBJECTIVES = {
     "runtime": Objective("runtime", "s", "run"),

@@ -18,6 +18,7 @@ from codesign.costmodels.siting import placed
 from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
+from codesign.search.objectives import chosen_names
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Stage, Status
 from codesign.search.quantization.judge import Quality
 from codesign.search.quantization.laboratory import Laboratory
@@ -61,7 +62,7 @@ class QuantizationProblem(base.Problem):
         self.functional_unit = self.task.functional_unit
         measure = self.task.measure
         known = (measure, "loss", "quality", *COSTS)
-        wanted = base.chosen_names(asked.objectives, known, f"{measure},memory,latency")
+        wanted = chosen_names(asked.objectives, known, f"{measure},memory,latency")
         self.objectives = tuple(map(self._objective, wanted))
         self.metrics = self._metrics({one.name for one in self.objectives})
         units = {one.name: one.unit for one in self.objectives} | {one.name: one.unit for one in self.metrics}
