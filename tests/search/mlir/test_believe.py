@@ -105,10 +105,10 @@ class Measured:
 
 def reduced_by(light: tuple[Edit, ...]) -> tuple[Winner, list[int]]:
     """Return the winner of all edits reduced, and how often each bench was asked."""
-    benches = [Measured(light) for _ in range(3)]
+    benches: list[Any] = [Measured(light) for _ in range(3)]
     winner = Winner(4, EDITS, 3, msgspec.structs.replace(member(1.5), flops=100.0 - 10.0 * len(light)))
-    given: Any = Benches(*benches)
-    return reduced(winner, ORIGINAL, 0.02, given), [bench.asked for bench in benches]
+    found = reduced(winner, ORIGINAL, 0.02, Benches(*benches))
+    return found, [bench.asked for bench in benches]
 
 
 def test_edits_without_effect_are_dropped_by_the_account_of_the_compiler() -> None:
