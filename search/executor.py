@@ -67,6 +67,10 @@ class Executor:
                 results = merge_stages(self.problem, results, alive, self._stage(points[alive], stage))
         return results
 
+    def one_stage(self, points: Points, stage: int) -> Results:
+        """Return the results of a batch of one stage alone."""
+        return self._stage(points, stage)
+
     def each(self, points: Points) -> Iterator[tuple[int, Results]]:
         """Yield (place in ``points``, results of that one point) as evaluations finish, stage by stage."""
         earlier: dict[int, Results] = {}

@@ -8,7 +8,6 @@ beyond chance. Its edits are reduced to those that matter and explained, each wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from codesign.search.mlir.edits import Edit
 from codesign.search.mlir.explain import explain
 from codesign.search.mlir.export import export
 from codesign.search.mlir.problem import ProgramSearch
-from codesign.search.mlir.reduce import Benches, Winner, lighter, reduced
+from codesign.search.mlir.reduce import Winner, lighter, reduced
 from codesign.search.mlir.remeasure import SECONDS, Bench, Member
 from codesign.search.mlir.space import edits_from_json, kinds_of
 from codesign.search.mlir.timing import BUSY
@@ -46,18 +45,14 @@ def believe(
         The verification that the run's report shows.
     """
     ids, found = members_of(run)
-    with ExitStack() as stack:
-        timed = seconds if problem.timed else 0.0
-        bench = stack.enter_context(Bench(problem, seconds=timed))
+    with Bench(problem, seconds=seconds if problem.timed else 0.0) as bench:
         original, *measured = bench.points(problem.edits.rows_of([(), *found]))
         cost = cost_of(problem)
         winner = chosen(original, measured, ids, found, lost, cost)
         told: list[dict[str, str]] = []
         if winner is not None:
-            brief = stack.enter_context(Bench(problem, seconds=timed, noise=False)) if problem.timed else bench
-            account = stack.enter_context(Bench(problem, seconds=0.0)) if problem.timed else bench
-            winner = reduced(winner, original, lost, Benches(bench, brief, account), cost)
-            told = explained(winner, original, problem, brief, cost)
+            winner = reduced(winner, original, lost, bench, cost)
+            told = explained(winner, original, problem, bench, cost)
             where = {"backend": problem.asked.backend, "device": problem.asked.device, "source": problem.asked.model}
             export(problem.prepared.program, winner.edits, run.path / BEST, **where)
     document = summary(problem, original, winner, [original, *measured], lost)
@@ -108,7 +103,7 @@ def explained(
     told = []
     for place, one in enumerate(explain(problem.prepared.program.graph, winner.edits)):
         rest = (*winner.edits[:place], *winner.edits[place + 1 :])
-        without = original if not rest else bench.edits(rest)
+        without = original if not rest else bench.edits(rest, "brief")
         if without.reason:
             effect = f"the rest does not run: {without.reason}"
         else:

@@ -8,14 +8,13 @@ bytes and operations will do. What is left is reduced by the clock, and measured
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from codesign.search.mlir.edits import Edit
 from codesign.search.mlir.minimise import minimise
-from codesign.search.mlir.remeasure import Bench, Member
+from codesign.search.mlir.remeasure import Bench, How, Member
 
 ACCOUNT = ("flops", "bytes", "operations")
 
@@ -29,27 +28,19 @@ class Winner(msgspec.Struct, frozen=True):
     member: Member
 
 
-class Benches(NamedTuple):
-    """Where edits are measured: in full, timed without the band of noise, and by the compiler's account alone."""
-
-    full: Bench
-    brief: Bench
-    account: Bench
-
-
 def lighter(member: Member, original: Member, cost: str) -> bool:
     """Return whether a member takes less of ``cost`` than the original."""
     return bool(cost) and getattr(member, cost) < getattr(original, cost)
 
 
-def reduced(winner: Winner, original: Member, lost: float, benches: Benches, cost: str = "") -> Winner:
+def reduced(winner: Winner, original: Member, lost: float, bench: Bench, cost: str = "") -> Winner:
     """Return the winner with only the edits that its effect needs.
 
     Args:
         winner: What was chosen.
         original: The program without edits.
         lost: Error that it may lose on the selection data.
-        benches: Where parts of the edits are measured.
+        bench: Where parts of the edits are measured.
         cost: The account that a search without timing is about; empty where there is none.
     """
     by_speed, by_cost = winner.member.faster, lighter(winner.member, original, cost)
@@ -68,15 +59,15 @@ def reduced(winner: Winner, original: Member, lost: float, benches: Benches, cos
 
     found = winner
     if by_answers or names:
-        found = _least(found, benches.account, lambda one: answers(one) and light(one))
-        found = _measured(found, winner, benches.full, lambda one: answers(one) and (not by_speed or fast(one)))
+        found = _least(found, bench, "account", lambda one: answers(one) and light(one))
+        found = _measured(found, winner, bench, lambda one: answers(one) and (not by_speed or fast(one)))
     if not by_speed:
         return found
-    less = _least(found, benches.brief, lambda one: answers(one) and fast(one))
-    return _measured(less, found, benches.full, lambda one: answers(one) and one.faster and fast(one))
+    less = _least(found, bench, "brief", lambda one: answers(one) and fast(one))
+    return _measured(less, found, bench, lambda one: answers(one) and one.faster and fast(one))
 
 
-def _least(winner: Winner, bench: Bench, holds: Callable[[Member], bool]) -> Winner:
+def _least(winner: Winner, bench: Bench, how: How, holds: Callable[[Member], bool]) -> Winner:
     """Return ``winner`` with a part of its edits of which ``bench`` says that it holds, and no single one too many."""
     known = {winner.edits: winner.member}
 
@@ -84,7 +75,7 @@ def _least(winner: Winner, bench: Bench, holds: Callable[[Member], bool]) -> Win
         if edits == winner.edits:
             return True
         if edits not in known:
-            known[edits] = bench.edits(edits)
+            known[edits] = bench.edits(edits, how)
         return holds(known[edits])
 
     kept = minimise(winner.edits, ask)

@@ -8,7 +8,7 @@ called faster only where its interval lies above the band, and its quality is re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -23,6 +23,12 @@ from codesign.search.problem import Metric, Objective, Points, Results, Stage, S
 SECONDS = 0.5
 """For the pairs of one member, at least; as much again for the band of noise."""
 TIMEOUT_S = 300.0
+
+
+How = Literal["account", "brief", "full"]
+HOW: tuple[How, ...] = get_args(How)
+"""What is measured of a member: qualities and the compiler's account; runtime too; the band of noise as well. All by
+one process on one processor, so that they can be compared."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -74,24 +80,18 @@ FIELDS = tuple(field for field in Member.__struct_fields__ if field != "reason")
 class Remeasure(ProgramSearch):
     """The same program and task, asked another question: what is each of these points worth, measured with care?"""
 
-    def __init__(self, *, seconds: float = SECONDS, noise: bool = True, **given: Any) -> None:
-        """Set up as the search was.
-
-        Args:
-            seconds: Of timing; with none only qualities and costs are worked out again.
-            noise: Whether the original is timed against itself, too; else the band is infinite.
-            **given: As of ``ProgramSearch``.
-        """
+    def __init__(self, *, seconds: float = SECONDS, **given: Any) -> None:
+        """Set up as the search was; with no ``seconds`` only qualities and costs are worked out again."""
         super().__init__(**given)
-        self.seconds, self.noise = seconds, noise
+        self.seconds = seconds
         self.objectives = (Objective("report_error"),)
         self.metrics = tuple(Metric(name) for name in FIELDS)
         self.constraints = ()
-        self.stages = (Stage("again", "core", dear=True),)
+        self.stages = tuple(Stage(how, "core", dear=True) for how in HOW)
 
     def spec(self) -> dict[str, Any]:
         """Return the question as JSON types."""
-        return {**super().spec(), "seconds": self.seconds, "noise": self.noise}
+        return {**super().spec(), "seconds": self.seconds}
 
     def _evaluated(self, point: Points, stage: int) -> Results:
         assert self._worker is not None
@@ -106,9 +106,10 @@ class Remeasure(ProgramSearch):
             for part, found in answers.items()
         }
         found = dict.fromkeys(FIELDS, np.nan)
-        if self.seconds:
+        how = HOW[stage]
+        if self.seconds and how != "account":
             original, band = evaluator.call(evaluator.original), np.inf
-            if self.noise:
+            if how == "full":
                 again = evaluator.call(evaluator.compiled(())[0])
                 band = band_of(side_by_side(original, again, rounds=ROUNDS, budget=self.seconds))
             pair = side_by_side(original, evaluator.call(executable), rounds=ROUNDS, budget=self.seconds)
@@ -133,31 +134,31 @@ class Remeasure(ProgramSearch):
 class Bench:
     """Measures points again in a worker process of its own; use it as a context manager."""
 
-    def __init__(self, problem: ProgramSearch, *, seconds: float = SECONDS, noise: bool = True) -> None:
+    def __init__(self, problem: ProgramSearch, *, seconds: float = SECONDS) -> None:
         """Set up.
 
         Args:
             problem: The search that found the points.
             seconds: For the pairs of a member, at least; 0 to work out qualities and costs alone.
-            noise: As of ``Remeasure``.
         """
         self._executor = Executor(
-            Remeasure(prepared=problem.prepared, seconds=seconds, noise=noise, **problem.spec()), timeout=TIMEOUT_S
+            Remeasure(prepared=problem.prepared, seconds=seconds, **problem.spec()), timeout=TIMEOUT_S
         )
         self._space = problem.edits
 
-    def points(self, points: Points) -> list[Member]:
+    def points(self, points: Points, how: How = "full") -> list[Member]:
         """Return the members ``points`` (N, D), in their order; one after the other, nothing else runs beside them."""
-        found: dict[int, Member] = {}
-        for place, results in self._executor.each(points):
-            values = {name: float(results.metrics[name][0]) for name in FIELDS}
-            ok = results.status[0] == Status.OK
-            found[place] = Member(**values, reason="" if ok else results.reasons[int(results.reason[0])])
-        return [found[place] for place in range(len(points))]
+        results = self._executor.one_stage(points, HOW.index(how))
+        members = []
+        for place in range(len(points)):
+            values = {name: float(results.metrics[name][place]) for name in FIELDS}
+            ok = results.status[place] == Status.OK
+            members.append(Member(**values, reason="" if ok else results.reasons[int(results.reason[place])]))
+        return members
 
-    def edits(self, edits: Sequence[Edit]) -> Member:
-        """Return the member that a set of edits makes."""
-        return self.points(self._space.rows_of([tuple(edits)]))[0]
+    def edits(self, edits: Sequence[Edit], how: How = "full") -> Member:
+        """Return the member that a set of edits makes; without ``full`` its band of noise is infinite."""
+        return self.points(self._space.rows_of([tuple(edits)]), how)[0]
 
     def __enter__(self) -> Bench:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 
 from codesign.search.mlir.believe import chosen, claim
 from codesign.search.mlir.edits import Constant, Delete, Edit
-from codesign.search.mlir.reduce import Benches, Winner, reduced
+from codesign.search.mlir.reduce import Winner, reduced
 from codesign.search.mlir.remeasure import Member
 
 
@@ -78,11 +79,11 @@ def test_the_lightest_wins_where_nothing_is_timed() -> None:
     assert "takes fewer FLOPs" in claim(None, original, 0.02, "flops")
 
     class Bench:
-        def edits(self, edits: tuple[Edit, ...]) -> Member:
+        def edits(self, edits: tuple[Edit, ...], how: str = "full") -> Member:
             return untimed(25.0 if EDITS[2] in edits else 100.0)
 
     bench: Any = Bench()
-    assert reduced(found, original, 0.02, Benches(bench, bench, bench), "flops").edits == EDITS[2:]
+    assert reduced(found, original, 0.02, bench, "flops").edits == EDITS[2:]
 
 
 def test_the_choice_never_looks_at_report_data() -> None:
@@ -95,34 +96,33 @@ class Measured:
     """A bench where the first edit makes the program faster, and ``light`` ones its account smaller."""
 
     def __init__(self, light: tuple[Edit, ...] = EDITS[:1]) -> None:
-        self.light, self.asked = light, 0
+        self.light, self.asked = light, Counter[str]()
 
-    def edits(self, edits: tuple[Edit, ...]) -> Member:
-        self.asked += 1
+    def edits(self, edits: tuple[Edit, ...], how: str = "full") -> Member:
+        self.asked[how] += 1
         cost = 100.0 - 10.0 * sum(edit in self.light for edit in edits)
         return msgspec.structs.replace(member(1.5 if EDITS[0] in edits else 1.0), flops=cost)
 
 
-def reduced_by(light: tuple[Edit, ...]) -> tuple[Winner, list[int]]:
-    """Return the winner of all edits reduced, and how often each bench was asked."""
-    benches: list[Any] = [Measured(light) for _ in range(3)]
+def reduced_by(light: tuple[Edit, ...]) -> tuple[Winner, Counter[str]]:
+    """Return the winner of all edits reduced, and how often the bench measured what."""
+    bench: Any = Measured(light)
     winner = Winner(4, EDITS, 3, msgspec.structs.replace(member(1.5), flops=100.0 - 10.0 * len(light)))
-    found = reduced(winner, ORIGINAL, 0.02, Benches(*benches))
-    return found, [bench.asked for bench in benches]
+    return reduced(winner, ORIGINAL, 0.02, bench), bench.asked
 
 
 def test_edits_without_effect_are_dropped_by_the_account_of_the_compiler() -> None:
-    found, (full, brief, account) = reduced_by(EDITS[:1])
+    found, asked = reduced_by(EDITS[:1])
     assert found.edits == EDITS[:1]
     assert found.before == 3
     assert found.member.faster
-    assert (full, brief) == (1, 1), "measured once in full; a single edit is only tried against none"
-    assert account <= 7
+    assert (asked["full"], asked["brief"]) == (1, 1), "a single edit is only tried against none"
+    assert asked["account"] <= 7
 
 
 def test_the_clock_has_the_last_word() -> None:
     """Edits that the account cannot tell apart, or holds for light without speed, are reduced by timing."""
     for light in ((), EDITS[1:2], EDITS[:2], EDITS):
-        found, (full, brief, _) = reduced_by(light)
+        found, asked = reduced_by(light)
         assert found.edits == EDITS[:1], light
-        assert full + brief > 2, light
+        assert asked["full"] + asked["brief"] > 2, light
