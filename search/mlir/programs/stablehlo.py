@@ -6,10 +6,11 @@ process that realises one checks it anew.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codesign.errors import DataError, UsageError
 from codesign.search.mlir.edits import Edit, apply
@@ -18,6 +19,9 @@ from codesign.search.mlir.programs import mlir_modules, program
 from codesign.search.mlir.programs.program import Program, StableHloText, Weights
 from codesign.search.mlir.programs.traced import Traced
 from codesign.search.mlir.stablehlo_text import write
+
+if TYPE_CHECKING:
+    import torch
 
 
 class StableHloProgram(Program):
@@ -116,6 +120,24 @@ def _stablehlo(traced: Traced) -> str:
     Raises:
         UsageError: an operator that torch-mlir cannot lower; says which, and where it stands.
     """
+    try:
+        return _lowered(traced.module)
+    except _Unlowered as error:
+        found = re.search(r"aten\.\w+(?:\.\w+)?", str(error))
+        node = _culprit(traced.module, found[0] if found else "")
+        named = found[0] if found else "an operator" if node is None else str(node.target)
+        where = f" at {node.meta['place']}" if node is not None and node.meta.get("place") else ""
+        raise UsageError(
+            f"{traced.source}: torch-mlir cannot lower {named}{where} to StableHLO",
+            "replace it, or search the ATen graph: --backend torch",
+        ) from None
+
+
+class _Unlowered(Exception):
+    """What torch-mlir says where it cannot lower a program."""
+
+
+def _lowered(module: torch.fx.GraphModule) -> str:
     from torch_mlir import fx, ir
     from torch_mlir.dialects import torch as torch_dialect
     from torch_mlir.extras.fx_importer import FxImporter
@@ -130,24 +152,51 @@ def _stablehlo(traced: Traced) -> str:
 
     listener = context.attach_diagnostic_handler(listen)
     try:
-        module = fx.stateless_fx_import(
-            traced.module, output_type="stablehlo", model_name="main", fx_importer=FxImporter(context=context)
+        found = fx.stateless_fx_import(
+            module, output_type="stablehlo", model_name="main", fx_importer=FxImporter(context=context)
         )
     except Exception as error:  # the importer and its passes raise several kinds
-        raise _unlowered(" ".join([*said, str(error)]), traced) from None
+        raise _Unlowered(" ".join([*said, str(error)])) from None
     finally:
         listener.detach()
-    text: str = module.operation.get_asm(enable_debug_info=True)
+    text: str = found.operation.get_asm(enable_debug_info=True)
     return text
 
 
-def _unlowered(text: str, traced: Traced) -> UsageError:
-    found = re.search(r"aten\.\w+(?:\.\w+)?", text)
-    operator = found[0] if found else "an operator"
-    stem = operator.removeprefix("aten.").split(".")[0]
-    nodes = [n for n in traced.module.graph.nodes if n.op == "call_function" and f"aten.{stem}." in f"{n.target}."]
-    where = f" at {nodes[0].meta['place']}" if nodes and nodes[0].meta.get("place") else ""
-    return UsageError(
-        f"{traced.source}: torch-mlir cannot lower {operator}{where} to StableHLO",
-        "replace it, or search the ATen graph: --backend torch",
-    )
+def _culprit(module: torch.fx.GraphModule, name: str) -> torch.fx.Node | None:
+    """Return the first operator called ``name`` ("aten.x"), or that cannot be lowered alone where it has no name."""
+    stem = name.removeprefix("aten.").split(".")[0]
+    tried = set()
+    for node in module.graph.nodes:
+        if node.op != "call_function" or node.target is operator.getitem:
+            continue
+        if stem:
+            if f"aten.{stem}." in f"{node.target}.":
+                return node
+        elif node.target not in tried:  # one message is of what its passes made of another operator
+            tried.add(node.target)
+            try:
+                _lowered(_alone(module, node))
+            except _Unlowered:
+                return node
+    return None
+
+
+def _alone(module: torch.fx.GraphModule, node: torch.fx.Node) -> torch.fx.GraphModule:
+    """Return a module of one operator, whose operands are its inputs."""
+    import torch
+
+    graph = torch.fx.Graph()
+    inputs: dict[torch.fx.Node, torch.fx.Node] = {}
+    for operand in node.all_input_nodes:
+        inputs[operand] = graph.placeholder(operand.name)
+        inputs[operand].meta = dict(operand.meta)
+    copy = graph.node_copy(node, inputs.__getitem__)
+    values = node.meta.get("val")
+    results = [copy]
+    if isinstance(values, tuple | list):
+        results = [graph.call_function(operator.getitem, (copy, place)) for place in range(len(values))]
+        for result, value in zip(results, values, strict=True):
+            result.meta["val"] = value
+    graph.output(tuple(results))
+    return torch.fx.GraphModule(module, graph)

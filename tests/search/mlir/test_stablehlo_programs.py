@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from codesign.errors import DataError, EnvironmentLacks, UsageError
 from codesign.search.mlir.edits import Constant, Delete
 from codesign.search.mlir.graph import Graph, Refused, renumbered
+from codesign.search.mlir.prepare import prepare
 from codesign.search.mlir.programs import StableHloProgram, load_program
+from codesign.search.mlir.settings import ProgramSpec
 from codesign.search.mlir.space import EditSpace
 from codesign.search.mlir.stablehlo_text import write
 from tests.search.mlir.nets import by_hand, conv_net, inputs, mlp, training_step
@@ -321,6 +323,12 @@ class Decomposing(torch.nn.Module):
 def test_an_operator_that_cannot_be_lowered_is_named_with_its_place() -> None:
     with pytest.raises(UsageError, match=r"torch-mlir cannot lower aten\.\w*svd.* at test_stablehlo_programs\.py:\d+"):
         StableHloProgram.from_module(Decomposing(), (torch.ones(3, 3),), "svd")
+
+
+def test_an_operator_of_which_the_message_says_nothing_is_found() -> None:
+    """Here torch-mlir only complains of a constant that the operator left behind."""
+    with pytest.raises(UsageError, match=r"cannot lower aten\.max_pool2d_with_indices_backward\.default to StableHLO"):
+        prepare(ProgramSpec(model="digits-cnn-train", backend="xla"))
 
 
 def test_control_flow_on_data_is_named_with_its_place() -> None:
