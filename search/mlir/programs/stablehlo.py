@@ -167,7 +167,8 @@ def _culprit(module: torch.fx.GraphModule, name: str) -> torch.fx.Node | None:
     """Return the first operator called ``name`` ("aten.x"), or that cannot be lowered alone where it has no name."""
     stem = name.removeprefix("aten.").split(".")[0]
     tried = set()
-    for node in module.graph.nodes:
+    nodes: list[torch.fx.Node] = list(module.graph.nodes)
+    for node in nodes:
         if node.op != "call_function" or node.target is operator.getitem:
             continue
         if stem:
