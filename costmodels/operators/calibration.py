@@ -29,7 +29,7 @@ from codesign.costmodels.operators.processors import SPREAD
 from codesign.costmodels.operators.protocols import Error, error
 from codesign.costmodels.operators.tables import Indices, Rows, joined, possible
 from codesign.errors import DataError
-from codesign.quantity import Z90, Array
+from codesign.quantity import Z90, Array, Method
 from codesign.targets import OperatorCalibration, Target
 
 if TYPE_CHECKING:
@@ -127,8 +127,22 @@ def calibrate_rows(
         if name in found:
             like = found[name].calibration
             start = msgspec.structs.replace(start, change=np.array(like.change), level=like.level, trust=like.trust)
-        found |= _calibrated(pairs, start, entry, source)
+        for called, some in _together(pairs, entry):
+            found |= _calibrated(some, start if some is pairs else some[0][0].model, called, source)
     return OperatorsCalibrated(tuple(found.values()), dict(left_out))
+
+
+Pairs = list[tuple[Served, Rows]]
+"""Rows of one format each, and what predicts them."""
+
+
+def _together(pairs: Pairs, name: str) -> list[tuple[str, Pairs]]:
+    """Return what is calibrated together, with its name: all formats, unless each is known of this device by itself."""
+    forms = {rows.formats[int(rows.form[0])].name: served for served, rows in pairs}
+    if len(forms) == 1 or not all(served.method is Method.INTERPOLATED for served in forms.values()):
+        return [(name, pairs)]
+    of_form = {form: [pair for pair in pairs if pair[1].formats[int(pair[1].form[0])].name == form] for form in forms}
+    return [(entry_name(name, form), some) for form, some in of_form.items()]
 
 
 def _spread(served: Served, rows: Rows) -> Array | float | None:
@@ -138,9 +152,7 @@ def _spread(served: Served, rows: Rows) -> Array | float | None:
     return SPREAD if np.any(rows.columns.private) else ANALYTICAL_SPREAD
 
 
-def _calibrated(
-    pairs: list[tuple[Served, Rows]], start: FamilyModel, name: str, source: str
-) -> dict[str, ExpertCalibrated]:
+def _calibrated(pairs: Pairs, start: FamilyModel, name: str, source: str) -> dict[str, ExpertCalibrated]:
     """Return what the rows of ``pairs`` make of a model, its change searched around that of ``start``.
 
     Under ``name``, and where several formats were measured also under those of its formats.

@@ -112,6 +112,21 @@ def test_formats_of_one_model_are_calibrated_apart() -> None:
     assert served_by(shipped_model(), "gemm", "fp8", least).model.level == found.overlay[0].level
 
 
+def test_formats_known_of_a_device_start_from_what_is_known_of_each() -> None:
+    frames = []
+    for form in ("fp8", "fp8_block"):
+        known = served_by(shipped_model(), "gemm", form, H100).model
+        frame = shapes(24, seed=len(form)).with_columns(dtype=pl.lit(form))
+        seconds = predict(known, rows_of(frame, H100))
+        frames.append(frame.with_columns(latency_ms=pl.Series(seconds * 1e3).cast(pl.Utf8)))
+    found = calibrate_rows(pl.concat(frames), H100, "a test")
+    assert [one.calibration.expert for one in found.experts] == ["gemm-8-fp8", "gemm-8-fp8_block"]
+    for one in found.experts:
+        assert one.before.mean < 1e-9
+        assert one.after is not None
+        assert one.after.mean < 0.01
+
+
 def test_more_rows_tell_more() -> None:
     target = load_target("rtx-4090")
     halves = []
