@@ -6,7 +6,8 @@ the error of the model before counts as ``PRIOR_ROWS`` rows more. Beside it stan
 scalar measured with the same rows.
 
 Formats run by kernels of their own. Models of several formats move by all rows first, and from there by those of each
-format (``by_format``); on a processor fp32 moves first, and the others move from there.
+format (``by_format``), unless each is known of the device by itself; on a processor fp32 moves first, and the others
+move from there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.by_format import calibrated_by_format
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.fit import FamilyModel, predict, shape_term
-from codesign.costmodels.operators.lookup import EXPERT_NAMES, Served, entry_name, served_by, shipped_model
+from codesign.costmodels.operators.lookup import Served, entry_name, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
 from codesign.costmodels.operators.processors import SPREAD
 from codesign.costmodels.operators.protocols import Error, error
@@ -115,7 +116,7 @@ def calibrate_rows(
         for form in np.unique(rows.form).tolist():
             named = rows.formats[form].name
             served = served_by(model, group.family, named, bare)
-            names = served.name, served.name if served.name in EXPERT_NAMES else entry_name(served.name, named)
+            names = served.name, entry_name(served.name, named) if target.kind == "cpu" else served.name
             parts.setdefault(names, []).append((served, rows.take(rows.form == form)))
     if not parts:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no rows"
@@ -139,7 +140,7 @@ Pairs = list[tuple[Served, Rows]]
 def _together(pairs: Pairs, name: str) -> list[tuple[str, Pairs]]:
     """Return what is calibrated together, with its name: all formats, unless each is known of this device by itself."""
     forms = {rows.formats[int(rows.form[0])].name: served for served, rows in pairs}
-    if len(forms) == 1 or not all(served.method is Method.INTERPOLATED for served in forms.values()):
+    if not all(served.method is Method.INTERPOLATED for served in forms.values()):
         return [(name, pairs)]
     of_form = {form: [pair for pair in pairs if pair[1].formats[int(pair[1].form[0])].name == form] for form in forms}
     return [(entry_name(name, form), some) for form, some in of_form.items()]

@@ -102,25 +102,27 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     if own is not None:
         return moved(found, own)
     like = entries.get(found.name)
-    if like is None or expert is not None:
-        return found if like is None else moved(found, like)
-    # what another format's kernels showed says most of these, and not how far off they are
+    if like is None:
+        return found
+    if target.kind != "cpu" and not any(entry_name(found.name, other.name) in entries for other in FORMATS):
+        return moved(found, like)
+    # what other formats' kernels showed says most of these, and not how far off they are
     return found._replace(model=moved(found, like).model)
 
 
 def entry_name(name: str, form: str) -> str:
-    """Return what a calibration of the model ``name`` in the format named ``form`` is called."""
+    """Return what a calibration of the model ``name`` in the format named ``form`` alone is called."""
     if name in EXPERT_NAMES:
         return f"{name}-{form}"
     family, _, group = name.rpartition("-")
-    return f"{family}-{form}-{group}" if group == ANALYTICAL_GROUPS[0] and form != PLAIN else name
+    return name if group == ANALYTICAL_GROUPS[0] and form == PLAIN else f"{family}-{form}-{group}"
 
 
 @cache
 def _known_names() -> frozenset[str]:
     names = [f"{family}-{group}" for family in FAMILIES for group in ANALYTICAL_GROUPS]
     of_experts = {entry_name(expert.name, form) for expert in EXPERTS for form in expert.serves}
-    return EXPERT_NAMES | of_experts | {entry_name(name, form.name) for name in names for form in FORMATS}
+    return EXPERT_NAMES | of_experts | set(names) | {entry_name(name, form.name) for name in names for form in FORMATS}
 
 
 def _check_known(target: Target) -> None:

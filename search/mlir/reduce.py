@@ -57,14 +57,17 @@ def reduced(winner: Winner, original: Member, lost: float, bench: Bench, cost: s
     def fast(found: Member) -> bool:
         return found.speedup >= winner.member.low
 
+    def stands(found: Member) -> bool:
+        return answers(found) and (not by_speed or (found.faster and fast(found)))
+
     found = winner
     if by_answers or names:
         found = _least(found, bench, "account", lambda one: answers(one) and light(one))
-        found = _measured(found, winner, bench, lambda one: answers(one) and (not by_speed or fast(one)))
+        found = _measured(found, winner, bench, stands)
     if not by_speed:
         return found
     less = _least(found, bench, "brief", lambda one: answers(one) and fast(one))
-    return _measured(less, found, bench, lambda one: answers(one) and one.faster and fast(one))
+    return _measured(less, found, bench, stands)
 
 
 def _least(winner: Winner, bench: Bench, how: How, holds: Callable[[Member], bool]) -> Winner:

@@ -25,10 +25,10 @@ SECONDS = 0.5
 TIMEOUT_S = 300.0
 
 
-How = Literal["account", "brief", "full"]
+How = Literal["full", "brief", "account"]
 HOW: tuple[How, ...] = get_args(How)
-"""What is measured of a member: qualities and the compiler's account; runtime too; the band of noise as well. All by
-one process on one processor, so that they can be compared."""
+"""What is measured of a member: everything; not the band of noise; not the runtime either. One process does it all, so
+that runtimes can be compared, and is renewed after many members only where one is measured in full."""
 
 
 class Member(msgspec.Struct, frozen=True):

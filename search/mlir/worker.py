@@ -78,9 +78,15 @@ class Worker:
         return Timed(seconds, pair.least, low, high, pair.first.turns, pair.first.others)
 
 
+def claimed(ready: Path) -> None:
+    """Keep this process on one processor: a free one, or one that it shares where other searches have them all."""
+    if claim_processor(lock_directory(ready)) is None:
+        claim_processor(ready)
+
+
 def start(asked: ProgramSpec, ready: Path) -> Worker:
     """Make this process a worker on what lies in ``ready``: claim a processor, load, compile the original."""
-    claim_processor(lock_directory(ready))
+    claimed(ready)
     if asked.backend == "torch":
         import torch
 

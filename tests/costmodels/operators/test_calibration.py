@@ -127,6 +127,29 @@ def test_formats_known_of_a_device_start_from_what_is_known_of_each() -> None:
         assert one.after.mean < 0.01
 
 
+def test_formats_of_a_physical_form_are_calibrated_apart_too() -> None:
+    """Nothing was measured of decode attention in these formats: each keeps an entry of its own, and none is lost."""
+    sizes = {"batch_size": 8, "step": 512, "num_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+    frames = []
+    for form, times in (("fp32", 1.0), ("tf32", 4.0)):
+        rows = pl.DataFrame({"isl": [512 + 64 * row for row in range(12)]})
+        named = {name: pl.lit(size) for name, size in sizes.items()}
+        frame = rows.with_columns(op=pl.lit("decode"), dtype=pl.lit(form), window_size=pl.lit(0), **named).cast(pl.Utf8)
+        plain = served_by(shipped_model(), "decode", form, H100).model
+        seconds = predict(plain, rows_of(frame, H100)) * times
+        frames.append(frame.with_columns(latency_ms=pl.Series(seconds * 1e3).cast(pl.Utf8)))
+    found = calibrate_rows(pl.concat(frames), H100, "a test")
+    names = [one.calibration.expert for one in found.experts]
+    assert names == ["decode-analytical", "decode-fp32-analytical", "decode-tf32-analytical"]
+    moved = msgspec.structs.replace(H100, operators=found.overlay)
+    low, high = (served_by(shipped_model(), "decode", form, moved).model.level for form in ("fp32", "tf32"))
+    assert high > low
+    # a format without an entry keeps the interval that it had
+    other = served_by(shipped_model(), "decode", "int8", moved)
+    assert other.half == served_by(shipped_model(), "decode", "int8", H100).half
+    assert other.model.level == found.overlay[0].level
+
+
 def test_more_rows_tell_more() -> None:
     target = load_target("rtx-4090")
     halves = []

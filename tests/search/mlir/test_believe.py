@@ -126,3 +126,13 @@ def test_the_clock_has_the_last_word() -> None:
         found, asked = reduced_by(light)
         assert found.edits == EDITS[:1], light
         assert asked["full"] + asked["brief"] > 2, light
+
+
+def test_a_part_that_is_not_faster_beyond_noise_is_not_taken() -> None:
+    class Noisy:
+        def edits(self, edits: tuple[Edit, ...], how: str = "full") -> Member:
+            return member(1.5, low=1.2, band=1.3) if edits == EDITS[:1] else member(1.0)
+
+    bench: Any = Noisy()
+    winner = Winner(4, EDITS, 3, member(1.5))
+    assert reduced(winner, ORIGINAL, 0.02, bench) == winner

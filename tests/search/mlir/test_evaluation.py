@@ -213,6 +213,30 @@ def test_stablehlo_on_xla_passes_the_same_cascade(prepared: Prepared, tmp_path: 
     assert not again.known  # other bits, so judged by itself
 
 
+START = """
+import fcntl
+import os
+import sys
+from pathlib import Path
+from codesign.search.mlir.isolation import claim_processor, lock_directory
+from codesign.search.mlir.worker import claimed
+place = lock_directory(Path("."))
+held = [os.open(place / f"processor-{p}.lock", os.O_CREAT | os.O_RDWR) for p in os.sched_getaffinity(0)]
+for lock in held:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+claimed(Path(sys.argv[1]))
+print(len(os.sched_getaffinity(0)))
+"""
+
+
+def test_a_worker_beside_another_search_keeps_to_one_processor(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", START, str(tmp_path)], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.strip() == "1"
+
+
 def test_searches_of_one_user_lock_processors_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     shared = lock_directory(tmp_path / "mine")
