@@ -18,5 +18,7 @@ def chosen_names(asked: Sequence[str], known: Iterable[str], example: str = "") 
         raise UsageError("no objective given", f"for example --objectives {example or ','.join(names[:2])}")
     for name in asked:
         if name not in names:
-            raise UsageError(f"unknown objective {name!r}", f"{nearest(name, names)}; all: {', '.join(names)}")
+            near, everything = nearest(name, names), ", ".join(names)
+            hint = f"{near} All: {everything}" if near.endswith("?") else f"known: {everything}"
+            raise UsageError(f"unknown objective {name!r}", hint)
     return tuple(dict.fromkeys(asked))

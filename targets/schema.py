@@ -118,6 +118,7 @@ class WrittenOperators(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int
     source: str
     trust: float = 1.0
+    formats: tuple[str, ...] = ()
 
 
 class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,6 +222,7 @@ def operator_calibrations(overlay: Overlay, name: str) -> tuple[OperatorCalibrat
             found.rows,
             f"{found.source} (overlay {Path(name).name})",
             found.trust,
+            found.formats,
         )
         for label, found in sorted(overlay.operators.items())
     )

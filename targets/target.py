@@ -93,6 +93,7 @@ class OperatorCalibration(msgspec.Struct, frozen=True):
         rows: Measured operators behind it.
         source: Where they were measured.
         trust: Share of the shape term that holds, 0 to 1.
+        formats: That were measured; empty where that is not known.
     """
 
     expert: str
@@ -102,6 +103,7 @@ class OperatorCalibration(msgspec.Struct, frozen=True):
     rows: int
     source: str
     trust: float = 1.0
+    formats: tuple[str, ...] = ()
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -53,6 +53,7 @@ def overlay_text(target: str, factors: Iterable[Calibration], operators: Iterabl
         lines.append(f"    change: [{', '.join(map(_number, found.change))}]")
         lines.append(f"    level: {_number(found.level)}")
         lines.append(f"    trust: {_number(found.trust)}")
+        lines += [f"    formats: [{', '.join(found.formats)}]"] if found.formats else []
         lines.append(f"    half: {_number(found.half)}")
         lines.append(f"    rows: {found.rows}")
         lines.append(f"    source: {_quoted(found.source)}")

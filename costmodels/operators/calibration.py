@@ -187,9 +187,9 @@ def _entry(
     prior = PROCESSOR_ROWS if np.any(on.private) else PRIOR_ROWS
     deviation = np.sqrt((prior * (served.half / Z90) ** 2 + np.sum(residual**2)) / (prior + len(rows)))
     half = float(Z90 * deviation)
-    entry = OperatorCalibration(
-        name, tuple(float(value) for value in model.change), float(model.level), half, len(rows), source, model.trust
-    )
+    formats = tuple(sorted({rows.formats[form].name for form in np.unique(rows.form).tolist()}))
+    change = tuple(float(value) for value in model.change)
+    entry = OperatorCalibration(name, change, float(model.level), half, len(rows), source, model.trust, formats)
     first = error(before, rows.seconds)
     if len(rows) == 1:
         return ExpertCalibrated(entry, first, None, None, None)

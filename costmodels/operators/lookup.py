@@ -104,7 +104,7 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     like = entries.get(found.name)
     if like is None:
         return found
-    if target.kind != "cpu" and not any(entry_name(found.name, other.name) in entries for other in FORMATS):
+    if form in like.formats or (not like.formats and target.kind != "cpu"):
         return moved(found, like)
     # what other formats' kernels showed says most of these, and not how far off they are
     return found._replace(model=moved(found, like).model)

@@ -150,6 +150,19 @@ def test_formats_of_a_physical_form_are_calibrated_apart_too() -> None:
     assert other.model.level == found.overlay[0].level
 
 
+def test_a_format_that_was_not_measured_keeps_its_interval() -> None:
+    target = load_target("rtx-4090")
+    card = OperatorCalibration("gemm-8", tuple(PLANTED), 0.0, 0.1, 1, "planted")
+    measured, _ = planted(shapes(24).with_columns(dtype=pl.lit("fp8")), target, 0.02, card)
+    (one,) = calibrate_rows(measured, target, "a test").overlay
+    assert one.formats == ("fp8",)
+    moved = msgspec.structs.replace(target, operators=(one,))
+    before, after = (served_by(shipped_model(), "gemm", "fp8_block", where) for where in (target, moved))
+    assert after.half == before.half
+    assert after.model.level == one.level != before.model.level
+    assert served_by(shipped_model(), "gemm", "fp8", moved).half == one.half < before.half
+
+
 def test_more_rows_tell_more() -> None:
     target = load_target("rtx-4090")
     halves = []

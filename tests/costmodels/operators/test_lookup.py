@@ -105,6 +105,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_s
         st.builds(
             OperatorCalibration, st.sampled_from(sorted(EXPERT_NAMES)), CHANGE, NUMBER, st.floats(0.01, 2.0),
             st.integers(1, 999), TEXT, st.floats(0.0, 1.0),
+            st.lists(st.sampled_from(["bf16", "fp8"]), max_size=2).map(tuple),
         ), max_size=4, unique_by=lambda one: one.expert,
     ),
     factors=st.lists(
