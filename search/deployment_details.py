@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from codesign.costmodels.deployment import Load, price
 from codesign.costmodels.explain import group_rows
 from codesign.costmodels.factors import LABELS, TIME_FACTORS
 from codesign.costmodels.impact import Site
+from codesign.search.digests import digests
 from codesign.search.problem import Breakdown, Command, Details, Item
 from codesign.search.serving_commands import engines, serving_command
 from codesign.targets.grids.grid import LOWEST
@@ -113,5 +113,4 @@ def fingerprint(problem: Deployment) -> dict[str, str]:
         "model": problem.model.describe(),
     }
     inputs |= {f"target {name}": msgspec.to_builtins(target) for name, target in problem.targets.items()}
-    return {name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-            for name, value in inputs.items()}  # fmt: skip
+    return digests(inputs)

@@ -166,12 +166,12 @@ def _calibrated(pairs: Pairs, start: FamilyModel, name: str, source: str) -> dic
     before = predict(served.model, rows, term)
     everything = np.arange(len(rows))
     found = {name: _entry(name, moved.shared, served, rows, everything, before, shared, source)}
-    halves = {rows.formats[int(part.form[0])].name: one for one, part in pairs}
+    by_form = {rows.formats[int(part.form[0])].name: one for one, part in pairs}
     for number, form in enumerate(rows.formats):
         mine = np.flatnonzero(rows.form == number)
         if form.name in moved.own and len(mine):
             entry = entry_name(name, form.name)
-            found[entry] = _entry(entry, moved.own[form.name], halves[form.name], rows, mine, before, own, source)
+            found[entry] = _entry(entry, moved.own[form.name], by_form[form.name], rows, mine, before, own, source)
     return found
 
 

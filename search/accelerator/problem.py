@@ -7,7 +7,6 @@ mapped.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -35,6 +34,7 @@ from codesign.search.accelerator.spec import AcceleratorSpec, checked, parameter
 from codesign.search.accelerator.technologies import technologies
 from codesign.search.accelerator.template import Design, read_template
 from codesign.search.constraints import parse_where, violations
+from codesign.search.digests import digests
 from codesign.search.objectives import chosen_names
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Stage, Status
 from codesign.search.space import BoxSpace
@@ -259,10 +259,7 @@ class AcceleratorProblem(base.Problem):
         }
         inputs |= {f"layers at {bits} bits": msgspec.to_builtins([dict(p.ranks) for p in self.layers_at(bits).problems])
                    for bits in sorted({self.template.bits})}  # fmt: skip
-        return {
-            name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-            for name, value in inputs.items()
-        }
+        return digests(inputs)
 
     def spec(self) -> dict[str, Any]:
         """Return the whole question as JSON types."""

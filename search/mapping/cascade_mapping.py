@@ -6,7 +6,6 @@ design to compare with is the best one of which nothing stays on the chip.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from codesign.costmodels.accelerator.fused import FusedCosts, evaluate_cascade
 from codesign.costmodels.accelerator.inputs import read_architecture, read_cascade
 from codesign.errors import UsageError
 from codesign.search import problem as base
+from codesign.search.digests import digests
 from codesign.search.mapping.cascade import BUDGET, Candidate, map_cascade
 from codesign.search.mapping.cascade_space import CascadeSpace
 from codesign.search.mapping.written import StoredCascade, read_stored, stored_cascade
@@ -206,10 +206,7 @@ class CascadeMapping(base.Problem):
             f"cascade {self.cascade.name}": stored_cascade(self.cascade),
             f"target {self.architecture.id}": msgspec.to_builtins(self.architecture),
         }
-        return {
-            name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-            for name, value in inputs.items()
-        }
+        return digests(inputs)
 
     def spec(self) -> dict[str, Any]:
         """Return the whole question as JSON types; a cascade of a file is stored itself: the run outlives the file."""

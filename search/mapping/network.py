@@ -7,7 +7,6 @@ as many random mappings by energy times latency.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -22,6 +21,7 @@ from codesign.costmodels.siting import check_site, placed
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.search import problem as base
+from codesign.search.digests import digests
 from codesign.search.mapping.layers import LAYER_BUDGET, Layer, MappedModel, map_model, problems_of
 from codesign.search.mapping.merge import total
 from codesign.search.mapping.network_space import NetworkSpace
@@ -249,10 +249,7 @@ class ModelMapping(base.Problem):
             f"layers of {self.asked.model}": [[written_problem(one), runs] for one, runs in self.layers],
             f"target {self.architecture.id}": msgspec.to_builtins(self.architecture),
         }
-        return {
-            name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-            for name, value in inputs.items()
-        }
+        return digests(inputs)
 
     def spec(self) -> dict[str, Any]:
         """Return the whole question as JSON types."""

@@ -6,7 +6,6 @@ memory that tiles take on the chip. A batch of points is priced by one array com
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -27,6 +26,7 @@ from codesign.errors import DataError, UsageError, nearest
 from codesign.quantity import Z90
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
+from codesign.search.digests import digests
 from codesign.search.mapping.bounds import bounds_of
 from codesign.search.mapping.loop_limits import keeping
 from codesign.search.mapping.skeleton import Keeps
@@ -252,10 +252,7 @@ class MappingProblem(base.Problem):
             "problem": written_problem(self.einsum),
             f"target {self.architecture.id}": msgspec.to_builtins(self.architecture),
         }
-        return {
-            name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-            for name, value in inputs.items()
-        }
+        return digests(inputs)
 
     def spec(self) -> dict[str, Any]:
         """Return the whole question as JSON types."""

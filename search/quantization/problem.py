@@ -7,7 +7,6 @@ better than answering without the model is refused.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from codesign.costmodels.siting import placed
 from codesign.quantity import Array
 from codesign.search import problem as base
 from codesign.search.constraints import parse_where, violations
+from codesign.search.digests import digests
 from codesign.search.objectives import chosen_names
 from codesign.search.problem import Details, Metric, Objective, Points, Results, Stage, Status
 from codesign.search.quantization.judge import Quality
@@ -224,11 +224,7 @@ class QuantizationProblem(base.Problem):
             "question": msgspec.to_builtins(self.asked),
             f"target {self.target.id}": msgspec.to_builtins(self.target),
         }
-        return {
-            **{name: hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-               for name, value in inputs.items()},
-            **self._inputs,
-        }  # fmt: skip
+        return digests(inputs) | self._inputs
 
     def spec(self) -> dict[str, Any]:
         """Return the whole question as JSON types."""
