@@ -23,15 +23,8 @@ from whole_model_runs import Runs, read_runs
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import (
-    FamilyModel,
-    calibrated,
-    fit_family,
-    on_device,
-    predict,
-    rows_of,
-    shape_term,
-)
+from codesign.costmodels.operators.family_model import FamilyModel, on_device
+from codesign.costmodels.operators.fit import calibrated, fit_family, predict, rows_of, shape_term
 from codesign.costmodels.operators.protocols import spread_out
 from codesign.costmodels.operators.tables import Rows, read_tables
 from codesign.quantity import Array

@@ -25,7 +25,8 @@ from codesign.costmodels.machine import Machine
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Columns, Device, device_of
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import measured_on, predict_quickly
+from codesign.costmodels.operators.family_model import measured_on
+from codesign.costmodels.operators.fit import predict_quickly
 from codesign.costmodels.operators.formats import FORMATS, Format
 from codesign.costmodels.operators.lookup import Served, served_by, shipped_model
 from codesign.costmodels.operators.monotone import RISING

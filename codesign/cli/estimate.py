@@ -85,9 +85,11 @@ def estimate_command(
       linear, bmm              B M N K (M x N times N x K)
       context_attention        batch_size isl step num_heads num_key_value_heads
                                head_dim window_size kv_cache_dtype
+                               kernel_source (if known)
       generation_attention     the same; the context is isl + step
       moe                      num_tokens hidden_size inter_size topk num_experts
                                moe_tp_size moe_ep_size distribution
+                               kernel_source (if known)
       conv                     B Input_Channel Output_Channel Input_Size
                                Kernel_Size Stride Padding
       add mul div pow relu gelu tanh softmax ln embedding      B H

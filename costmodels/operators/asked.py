@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from codesign.costmodels.operators.device import Device, device_of
-from codesign.costmodels.operators.families import FAMILIES, SKEW_EXPERTS
+from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.formats import Format, format_of
+from codesign.costmodels.operators.routing import SKEW_EXPERTS
 from codesign.costmodels.operators.shape_limits import LARGEST, faults, whole_number
 from codesign.costmodels.operators.spellings import OPERATORS, SKEW, Operator
+from codesign.costmodels.operators.stacks import BY_KERNEL, stack_named
 from codesign.costmodels.operators.tables import Rows
 from codesign.errors import DataError, UsageError, nearest, printable
 from codesign.quantity import Array
@@ -65,13 +67,13 @@ class Asked:
         targets, device = self.targets()
         devices = [self._device(target, device, at) for at, target in enumerate(targets)]
         formats, form = self.each("dtype", format_of)
-        stacks, stack = self._stacks()
         for number, spelt in enumerate(names.tolist()):
             at = np.flatnonzero(place == number)
             operator = OPERATORS.get(spelt.strip().lower())
             if operator is None:
                 raise self.wrong(at[0], "op", spelt, nearest(spelt, OPERATORS))
             shapes = self._shapes(spelt.strip().lower(), operator, at, [formats[f] for f in form[at].tolist()])
+            stacks, stack = self._stacks(operator.family)
             rows = Rows(
                 operator.family, shapes, tuple(devices), device[at], tuple(formats), form[at], stacks, stack[at],
                 np.ones(len(at)), np.zeros(len(at), bool), {},
@@ -114,12 +116,18 @@ class Asked:
                 raise self.wrong(row, column, text, f"{error.message}; {error.hint}") from None
         return found, place
 
-    def _stacks(self) -> tuple[tuple[str, ...], Any]:
+    def _stacks(self, family: str) -> tuple[tuple[str, ...], Any]:
+        """Return the distinct stacks, and which of them each row runs on; none is named where no framework is."""
         if "framework" not in self._frame.columns:
             return ("",), np.zeros(len(self._frame), np.int64)
-        names = [text.partition("/")[0] for text in self.column("framework").tolist()]
-        texts, place = np.unique(names, return_inverse=True)
-        return tuple(texts.tolist()), place
+        frameworks, place = np.unique(self.column("framework"), return_inverse=True)
+        kernels, sort = np.array([""]), np.zeros(len(self._frame), np.int64)
+        if family in BY_KERNEL and "kernel_source" in self._frame.columns:
+            kernels, sort = np.unique(self.column("kernel_source"), return_inverse=True)
+        pairs, place = np.unique(place * len(kernels) + sort, return_inverse=True)
+        each = [divmod(pair, len(kernels)) for pair in pairs.tolist()]
+        names, of_pair = np.unique([stack_named(frameworks[f], kernels[k]) for f, k in each], return_inverse=True)
+        return tuple(names.tolist()), of_pair[place]
 
     def _shapes(self, spelt: str, operator: Operator, at: Any, forms: list[Format]) -> dict[str, Array]:
         shapes = {name: np.full(len(at), value) for name, value in operator.fixed.items()}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.physics import STRIPES, Grid, Work
+from codesign.costmodels.operators.tilings import log
 from codesign.quantity import Array
 
 Shapes = Mapping[str, Array]
@@ -23,8 +24,11 @@ Shapes = Mapping[str, Array]
 TILE = 128.0
 """Keys that a kernel reads at once."""
 
-STRIPE = 128.0
-"""Queries of one core in prefill."""
+STRIPE, HALF_STRIPE = 128.0, 64.0
+"""Queries of one core in prefill; and those of half of its warps, which nothing shortens further."""
+
+CACHED_FROM = 2.0
+"""Bytes of a key or value element as products make it, before it is written to the cache in the cache's format."""
 
 SHARED = 64.0
 """Query heads on the same keys that one core takes in decode, at most: the rows of a tile."""
@@ -77,7 +81,26 @@ def prefill_work(s: Shapes, on: Columns) -> Work:
     moved = b * width * (2.0 * on.activation * h * new + kept)
     touched = pairs / new + np.where(window < new + cached, TILE, TILE / 2.0)
     touched = np.minimum(touched, np.ceil((new + cached) / TILE) * TILE)
-    return Work(flops, moved, (Grid(b * h, new, width, 2.0 * touched, STRIPES),), clocked=True)
+    gathers = False if on.gathers is None else on.gathers > 0.0
+    units, queries = np.where(gathers, b * kv, b * h), np.where(gathers, new * h / kv, new)
+    # exponentials of a stripe hide behind nothing; rows of padding take them as well
+    functions = units * np.ceil(queries / HALF_STRIPE) * HALF_STRIPE * touched
+    return Work(
+        flops, moved, (Grid(units, queries, width, 2.0 * touched, STRIPES),), clocked=True, functions=functions,
+        begins=units * np.ceil(queries / STRIPE), touched=moved + b * width * new * _prepared(s, on),
+    )  # fmt: skip
+
+
+def _prepared(s: Shapes, on: Columns) -> Array:
+    """Return the bytes that move before attention itself, for each new token and element of a head.
+
+    Keys and values are written to the cache; some stacks also take the queries apart from them in a pass of its own.
+    """
+    h, kv = s["heads"], s["kv_heads"]
+    written = 2.0 * kv * s["kv_bytes"]
+    taken_apart = (h + 2.0 * kv) * CACHED_FROM + h * on.activation + written
+    packed = False if on.packed is None else on.packed > 0.0
+    return np.where(packed, taken_apart, 2.0 * kv * CACHED_FROM + written)
 
 
 def split(s: Shapes, on: Columns) -> Split:
@@ -109,11 +132,6 @@ def decode_work(s: Shapes, on: Columns) -> Work:
     depth = 2.0 * keys * s["kv_bytes"] / on.weight
     grid = Grid(spread.units * spread.parts, spread.shared, width, depth, DECODE_TILES)
     return Work(4.0 * b * h * width * spread.seen, moved, (grid,), touched=tiles, clocked=True)
-
-
-def log(values: Array) -> Array:
-    """Return the logarithm to base 2 of values that are not negative; of 0 that of next to nothing."""
-    return np.log2(np.maximum(values, 1e-12))
 
 
 def _common(s: Shapes, on: Columns) -> list[Array]:

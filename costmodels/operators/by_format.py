@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from codesign.costmodels.operators.fit import FamilyModel, calibrated, predict, shape_term
+from codesign.costmodels.operators.family_model import FamilyModel
+from codesign.costmodels.operators.fit import calibrated, predict, shape_term
 from codesign.costmodels.operators.tables import Rows
 from codesign.quantity import Array
 
-FORM_SPREAD = 0.15
+FORM_SPREAD, KERNEL_SPREAD = 0.15, 0.3
 """Standard deviation of what a parameter's logarithm, or the level, of one format differs by from that of all formats
-of a device (chosen on the development devices, each left out)."""
+of a device; the second where sorts of kernels are told apart (chosen on the development devices, each left out)."""
 
 
 class ByFormat(NamedTuple):
@@ -54,10 +55,13 @@ def calibrated_by_format(
         spread: Of the parameters between devices.
     """
     term = shape_term(model, rows) if term is None else term
-    shared = calibrated(model, rows, term, spread)
-    own = {}
     numbers = np.unique(rows.form).tolist()
-    for number in numbers if len(numbers) > 1 else ():
+    if len(numbers) == 1:
+        return ByFormat(calibrated(model, rows, term, spread), {})
+    apart = KERNEL_SPREAD if model.expert.by_kernel else FORM_SPREAD
+    shared = calibrated(model, rows, term, spread, apart)
+    own = {}
+    for number in numbers:
         mine = np.flatnonzero(rows.form == number)
-        own[rows.formats[number].name] = calibrated(shared, rows.take(mine), term[mine], FORM_SPREAD)
+        own[rows.formats[number].name] = calibrated(shared, rows.take(mine), term[mine], apart)
     return ByFormat(shared, own)

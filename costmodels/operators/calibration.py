@@ -23,7 +23,8 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.by_format import calibrated_by_format
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import FamilyModel, predict, shape_term
+from codesign.costmodels.operators.family_model import FamilyModel
+from codesign.costmodels.operators.fit import predict, shape_term
 from codesign.costmodels.operators.lookup import Served, entry_name, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
 from codesign.costmodels.operators.processors import SPREAD
@@ -117,7 +118,7 @@ def calibrate_rows(
             named = rows.formats[form].name
             served = served_by(model, group.family, named, bare)
             names = served.name, entry_name(served.name, named) if target.kind == "cpu" else served.name
-            parts.setdefault(names, []).append((served, rows.take(rows.form == form)))
+            parts.setdefault(names, []).append((served, served.model.named(rows.take(rows.form == form))))
     if not parts:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no rows"
         raise DataError("no measured operator can be used", reasons)

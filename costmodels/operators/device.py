@@ -151,6 +151,8 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     output: Array
     sharing: Array | None = None
     packed: Array | None = None
+    gathers: Array | None = None
+    elsewhere: Array | None = None
 
     @staticmethod
     def single(device: Device, form: Format) -> Columns:

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.operators.device import Device
-from codesign.costmodels.operators.fit import FamilyModel, network_inputs, predict, with_own_trees
+from codesign.costmodels.operators.family_model import FamilyModel, of_devices, own_parameters
+from codesign.costmodels.operators.fit import network_inputs, predict
 from codesign.costmodels.operators.monotone import Inputs
 from codesign.costmodels.operators.network import fit_network
 from codesign.costmodels.operators.tables import Rows
@@ -32,7 +33,7 @@ def distilled(model: FamilyModel, rows: Rows, others: Sequence[Device], seed: in
     parts = [some, *_elsewhere(some, others, rng)]
     given, wanted = [], []
     for part in parts:
-        parameters = model.parameters(part)
+        parameters = own_parameters(model, part)
         given.append(network_inputs(part, parameters)[0])
         wanted.append(np.log(_said(model, part)) - parameters[0])
     whole, said = Inputs(*(np.concatenate(columns) for columns in zip(*given, strict=True))), np.concatenate(wanted)
@@ -42,13 +43,10 @@ def distilled(model: FamilyModel, rows: Rows, others: Sequence[Device], seed: in
 
 
 def _said(model: FamilyModel, rows: Rows) -> Array:
-    """Return what ``model`` says without the changes of devices, s, by the shape term of each where it has its own."""
-    if not model.expert.apart:
-        return predict(model, rows)
+    """Return what ``model`` says without the changes of devices, s, by what each device has of its own."""
     found = np.empty(len(rows))
-    for number in np.unique(rows.device).tolist():
-        mine = rows.device == number
-        found[mine] = predict(with_own_trees(model, rows.devices[number].id), rows.take(mine))
+    for own, mine in of_devices(model, rows):
+        found[mine] = predict(own, rows.take(mine))
     return found
 
 

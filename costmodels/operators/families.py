@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from codesign.costmodels.operators import processors
 from codesign.costmodels.operators.attention import decode_features, decode_work, prefill_features, prefill_work
 from codesign.costmodels.operators.device import Columns
-from codesign.costmodels.operators.physics import Grid, Work, bound, rate, waves
+from codesign.costmodels.operators.mixture import mixture_features, mixture_work
+from codesign.costmodels.operators.physics import Grid, Work, bound, rate
+from codesign.costmodels.operators.routing import SKEW_EXPERTS
+from codesign.costmodels.operators.tilings import log, tilings
 from codesign.quantity import Array
 
 Shapes = Mapping[str, Array]
@@ -31,9 +34,6 @@ KINDS = (UNARY, FUNCTION, BINARY, SOFTMAX, NORMALISATION)
 VECTOR_FLOP = np.array([1.0, 1.0, 5.0, 6.0])
 VECTOR_TENSORS = np.array([2.0, 3.0, 2.0, 2.0])
 """FLOP an element and tensors moved, by kind."""
-
-SKEW_EXPERTS = 1.0
-"""Routing skew of an even distribution over experts."""
 
 
 class Family(NamedTuple):
@@ -56,10 +56,6 @@ class Family(NamedTuple):
     features: Callable[[Shapes, Work, Columns], list[Array]]
 
 
-def _log(values: Array) -> Array:
-    return np.log2(np.maximum(values, 1e-12))
-
-
 def gemm_work(s: Shapes, on: Columns) -> Work:
     """Return the work of ``batch`` products of (m, k) and (k, n)."""
     b, m, n, k = s["batch"], s["m"], s["n"], s["k"]
@@ -71,16 +67,7 @@ def _gemm_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
     aligned = [(s[axis] % size == 0).astype(np.float64) for axis, size in (
         ("m", 8), ("n", 8), ("k", 8), ("n", 64), ("k", 64), ("n", 128),
     )]  # fmt: skip
-    return [*(_log(s[axis]) for axis in ("batch", "m", "n", "k")), *_tilings(work.grids[0], on), *aligned]
-
-
-def _tilings(grid: Grid, on: Columns) -> list[Array]:
-    """Return, for some tiles, waves, what the last one wastes, and the padding of rows."""
-    found: list[Array] = []
-    for height, width in ((64, 64), (128, 128), (128, 256)):
-        count = waves(grid, on, height, width)
-        found += [_log(count), np.ceil(count) / count, np.ceil(grid.rows / height) * height / grid.rows]
-    return found
+    return [*(log(s[axis]) for axis in ("batch", "m", "n", "k")), *tilings(work.grids[0], on), *aligned]
 
 
 def convolution_work(s: Shapes, on: Columns) -> Work:
@@ -99,31 +86,8 @@ def convolution_work(s: Shapes, on: Columns) -> Work:
 def _convolution_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
     grid = work.grids[0]
     named = [s[name] for name in ("kernel", "stride", "padding")]
-    return [*(_log(s[name]) for name in ("batch", "inputs", "outputs", "size")), *named, _log(grid.rows),
-            _log(grid.depth), *_tilings(grid, on)]  # fmt: skip
-
-
-def moe_work(s: Shapes, on: Columns) -> Work:
-    """Return the work of a gated MLP whose tokens are routed to ``topk`` of ``experts``, on one of tp x ep devices."""
-    tokens, d, width = s["tokens"], s["hidden"], s["inter"] / s["tp"]
-    here = np.maximum(s["experts"] / s["ep"], 1.0)
-    routed = tokens * s["topk"] / s["ep"]
-    active = here * (1.0 - (1.0 - 1.0 / s["experts"]) ** (tokens * s["topk"]))
-    rows = np.maximum(routed / np.maximum(active, 1.0), 1.0)
-    moved = 3.0 * active * d * width * on.weight + 2.0 * tokens * d * on.output + 3.0 * routed * width * on.activation
-    grids = (Grid(active, rows, 2.0 * width, d), Grid(active, rows, d, width))
-    flops = 6.0 * routed * d * width
-    # routing that is not even needs fewer experts' weights, at least those of one token
-    one = 3.0 * np.minimum(s["topk"], here) / s["ep"] * d * width * on.weight
-    return Work(flops, moved, grids, fewest=(flops, one), clocked=True)
-
-
-def _moe_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
-    grid = work.grids[0]
-    columns = [_log(s[name]) for name in ("tokens", "hidden", "inter", "topk", "experts", "tp", "ep")]
-    tiles = grid.repeats * np.ceil(grid.rows / 64.0) * np.ceil(grid.columns / 128.0) / on.cores
-    return [*columns, s["skew"], _log(grid.rows), _log(grid.repeats), _log(tiles), np.ceil(tiles) / tiles,
-            *_tilings(grid, on)]  # fmt: skip
+    return [*(log(s[name]) for name in ("batch", "inputs", "outputs", "size")), *named, log(grid.rows),
+            log(grid.depth), *tilings(grid, on)]  # fmt: skip
 
 
 def vector_work(s: Shapes, on: Columns) -> Work:
@@ -136,7 +100,7 @@ def vector_work(s: Shapes, on: Columns) -> Work:
 def _vector_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
     kinds = [(np.floor(s["kind"]) == kind).astype(np.float64) for kind in (UNARY, BINARY, SOFTMAX, NORMALISATION)]
     spread = s["rows"] / on.cores
-    return [_log(s["rows"]), _log(s["length"]), *kinds, _log(spread), np.ceil(spread) / spread,
+    return [log(s["rows"]), log(s["length"]), *kinds, log(spread), np.ceil(spread) / spread,
             (s["length"] % 4 == 0).astype(np.float64), (s["length"] % 128 == 0).astype(np.float64)]  # fmt: skip
 
 
@@ -155,7 +119,7 @@ FAMILIES = {
         Family("decode", ATTENTION, decode_work, ("batch", "kv_heads", "cached"), "cached",
                decode_features),
         Family("moe", {**dict.fromkeys(("tokens", "hidden", "inter", "topk", "experts")), "tp": 1.0, "ep": 1.0,
-                       "skew": SKEW_EXPERTS}, moe_work, ("tokens",), "tokens", _moe_features),
+                       "skew": SKEW_EXPERTS}, mixture_work, ("tokens",), "tokens", mixture_features),
         Family("vector", dict.fromkeys(("rows", "length", "kind")), vector_work, ("rows",), "rows", _vector_features),
     )
 }  # fmt: skip
@@ -185,9 +149,9 @@ def features(
         by_generation: Add the generation of its architecture.
     """
     common = [
-        _log(work.flops / work.bytes) - _log(rate(work, on) / on.bandwidth), _log(work.flops / rate(work, on) / floor),
-        _log(work.bytes / on.bandwidth / floor), _log(work.bytes / on.cache), _log(expected / floor),
-        _log(bound(work, on) / expected), on.weight, on.activation,
+        log(work.flops / work.bytes) - log(rate(work, on) / on.bandwidth), log(work.flops / rate(work, on) / floor),
+        log(work.bytes / on.bandwidth / floor), log(work.bytes / on.cache), log(expected / floor),
+        log(bound(work, on) / expected), on.weight, on.activation,
     ]  # fmt: skip
     if by_power:
         common.append(on.power / on.reference * 1e12)

@@ -7,7 +7,7 @@ get the mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -17,11 +17,19 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES, features
+from codesign.costmodels.operators.family_model import (
+    NO_TREES,
+    FamilyModel,
+    Group,
+    of_devices,
+    on_device,
+    own_parameters,
+)
+from codesign.costmodels.operators.kernels import by_kernel
 from codesign.costmodels.operators.monotone import Inputs, inputs
 from codesign.costmodels.operators.most_probable import Prior, fit_change, fit_parameters
-from codesign.costmodels.operators.network import Network
-from codesign.costmodels.operators.tables import UNDERCUT, Indices, Mask, Rows
-from codesign.costmodels.operators.trees import Trees, mean_of, of_ensembles, part
+from codesign.costmodels.operators.tables import UNDERCUT, Mask, Rows, of_pairs, sample
+from codesign.costmodels.operators.trees import Trees, mean_of, of_ensembles
 from codesign.quantity import Array
 
 MOST_OF_A_DEVICE = 40_000
@@ -58,72 +66,8 @@ LARGEST_TERM = 2.0
 QUICK_ROWS = 8_192
 """Rows that the network predicts at a time: their columns stay in the processor's cache."""
 
-NO_CHANGE = np.zeros(1)
-NO_TREES = Trees(
-    feature=np.zeros(1, np.int16), threshold=np.full(1, np.inf, np.float32), left=np.zeros(1, np.int32),
-    right=np.zeros(1, np.int32), value=np.zeros(1, np.float32), root=np.zeros(1, np.int32), depth=0, offset=0.0,
-)  # fmt: skip
-
 ITERATIONS, LEAVES, DEPTH, RATE, SHRINKAGE = 225, 31, 8, 0.1, 1.0
 """Of the boostings: trees, leaves and levels of each, learning rate, penalty on leaf values."""
-
-Group = tuple[str, str]
-"""Format and stack."""
-
-
-class FamilyModel(msgspec.Struct, frozen=True, eq=False):
-    """The fitted model of one expert.
-
-    Attributes:
-        expert: What it is of.
-        pooled: Parameters where neither format nor stack is known, shape (7,), or (8,) within the power of devices.
-        groups: Format and stack -> parameters.
-        trees: The shape term.
-        devices: Ids of the devices it was fitted on.
-        architectures: Theirs.
-        scatter: Standard deviation of ln(measured / predicted) on the rows it was fitted on, robust against outliers.
-        change: Added to the parameters of a device that was calibrated, shape (7,), or (1,) where there is none; the
-            shape term does not see it.
-        level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
-        trust: Share of the shape term that holds, 0 to 1: 1 but where a device was calibrated.
-        own: Device it was fitted on, or device and format -> its change and level, shape (8,) or (9,); ``on_device``
-            applies them.
-        network: The whole model for searches; None where it was not distilled.
-        distilled: Standard deviation of ln(network / model).
-    """
-
-    expert: Expert
-    pooled: Array
-    groups: Mapping[Group, Array]
-    trees: Trees
-    devices: tuple[str, ...]
-    architectures: tuple[str, ...]
-    scatter: float
-    change: Array = NO_CHANGE
-    level: float = 0.0
-    trust: float = 1.0
-    own: Mapping[str, Array] = {}
-    network: Network | None = None
-    distilled: float = 0.0
-
-    def parameters(self, rows: Rows) -> Array:
-        """Return the parameters of each row, shape (7, n): of its group, else of its format, else the pooled ones."""
-        table = np.empty((len(rows.formats), len(rows.stacks), len(self.pooled)))
-        for f, form in enumerate(rows.formats):
-            for s, stack in enumerate(rows.stacks):
-                table[f, s] = self.of_group(form.name, stack)
-        return np.asarray(table[rows.form, rows.stack].T)
-
-    def quickest_stack(self, form: str) -> str:
-        """Return the stack with the lowest floor for ``form``: some stacks were timed with work of the host."""
-        floors = {stack: found[0] for (name, stack), found in self.groups.items() if name == form}
-        return min(floors, key=lambda stack: floors[stack], default="")
-
-    def of_group(self, form: str, stack: str) -> Array:
-        """Return the parameters of a format and stack, shape (7,)."""
-        same = [found for (name, _), found in self.groups.items() if name == form]
-        known = self.groups.get((form, stack))
-        return known if known is not None else np.mean(same, axis=0) if same else self.pooled
 
 
 def physical(rows: Rows, parameters: Array) -> tuple[physics.Work, Columns, Array]:
@@ -133,54 +77,12 @@ def physical(rows: Rows, parameters: Array) -> tuple[physics.Work, Columns, Arra
     return work, on, physics.seconds(parameters, work, on)
 
 
-def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
-    """Return ``model`` as fitted to ``form`` on ``device``.
-
-    A format that was not measured there gets the mean change of those that were; a device that was not, none. Where
-    devices have shape terms apart, that of the device.
-    """
-    model = with_own_trees(model, device)
-    own = model.own.get(f"{device} {form}", model.own.get(device))
-    if own is None:
-        others = [change for name, change in model.own.items() if name.partition(" ")[0] == device]
-        if not others:
-            return model
-        own = np.mean(others, axis=0)
-    return msgspec.structs.replace(model, change=own[:-1], level=float(own[-1]))
-
-
-def with_own_trees(model: FamilyModel, device: str) -> FamilyModel:
-    """Return ``model`` with the shape term of ``device`` where devices have theirs apart, parameters as they are."""
-    if not model.expert.apart or device not in model.devices:
-        return model
-    return msgspec.structs.replace(model, trees=part(model.trees, model.devices.index(device), len(model.devices)))
-
-
-def knows(model: FamilyModel, device: str, form: str) -> bool:
-    """Return whether ``form`` was measured on ``device``."""
-    return f"{device} {form}" in model.own or (device in model.own and form in {name for name, _ in model.groups})
-
-
-def measured_on(model: FamilyModel, form: str) -> int:
-    """Return on how many devices ``form`` was measured."""
-    known = {name for name, _ in model.groups}
-    return sum(form in name.split(" ")[1:] or (" " not in name and form in known) for name in model.own)
-
-
 def predict_known(model: FamilyModel, rows: Rows) -> Array:
     """Return the latency of each row, s, as ``predict``, of each device as the model was fitted to it."""
     found = np.empty(len(rows))
-    for device, form, mine in _pairs(rows):
+    for device, form, mine in of_pairs(rows):
         found[mine] = predict(on_device(model, device, form), rows.take(mine))
     return found
-
-
-def _pairs(rows: Rows) -> Iterator[tuple[str, str, Indices]]:
-    """Yield device, format and positions of the rows of each pair of them."""
-    pair = rows.device * len(rows.formats) + rows.form
-    for number in np.unique(pair).tolist():
-        device, form = divmod(number, len(rows.formats))
-        yield rows.devices[device].id, rows.formats[form].name, np.flatnonzero(pair == number)
 
 
 def shape_features(rows: Rows, parameters: Array, expert: Expert) -> tuple[NDArray[np.float32], Array]:
@@ -212,24 +114,10 @@ def served(expert: Expert, rows: Rows) -> Mask:
 def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
     """Return the model of ``expert``; equal rows and seeds give equal models."""
     rng = np.random.default_rng(seed)
-    chosen = rows.take(_sample(rows.device, MOST_OF_A_GROUP, rng))
-    prior = np.append(physics.PRIOR, physics.PRIOR_JOULES) if expert.within_power else physics.PRIOR
-    pooled = fit_parameters(chosen, prior, 2.0 * SPREAD, NOISE)
-    groups: dict[Group, Array] = {}
-    for f, form in enumerate(rows.formats):
-        for s, stack in enumerate(rows.stacks):
-            mask = np.flatnonzero((rows.form == f) & (rows.stack == s))
-            if len(mask):
-                some = rows.take(mask[_sample(rows.device[mask], MOST_OF_A_GROUP, rng)])
-                groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE)
-    used = [rows.devices[d] for d in np.unique(rows.device).tolist()]
-    bare = FamilyModel(
-        expert, pooled, groups, NO_TREES, tuple(d.id for d in used), tuple(sorted({d.architecture for d in used})), 0.0
-    )
-    if expert.by_device:
-        bare = _by_device(bare, chosen)
-    training = rows.take(_sample(rows.device, MOST_OF_A_DEVICE, rng))
-    columns, expected = shape_features(training, bare.parameters(training), expert)
+    chosen = rows.take(sample(rows.device, MOST_OF_A_GROUP, rng))
+    bare = _by_group(expert, rows, chosen, rng)
+    training = rows.take(sample(rows.device, MOST_OF_A_DEVICE, rng))
+    columns, expected = shape_features(training, own_parameters(bare, training), expert)
     left = np.log(training.seconds / (predict_known(bare, training) if expert.by_device else expected))
     if expert.levelled:
         levels = _levels(training, left)
@@ -242,6 +130,28 @@ def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
     fitted = msgspec.structs.replace(fitted, scatter=NORMAL * float(np.median(np.abs(missed))))
     by_format = not expert.by_device or len(np.unique(rows.form)) > 1
     return _known_devices(fitted, chosen) if by_format else fitted
+
+
+def _by_group(expert: Expert, rows: Rows, chosen: Rows, rng: np.random.Generator) -> FamilyModel:
+    """Return ``expert`` without a shape term: with the parameters of each format and stack, or of each sort of kernels.
+
+    The first are around those of ``chosen`` rows.
+    """
+    used = [rows.devices[d] for d in np.unique(rows.device).tolist()]
+    ids, architectures = tuple(d.id for d in used), tuple(sorted({d.architecture for d in used}))
+    bare = FamilyModel(expert, expert.prior, {}, NO_TREES, ids, architectures, 0.0)
+    if expert.by_kernel:
+        return by_kernel(bare, rows, SPREAD, NOISE, rng)
+    pooled = fit_parameters(chosen, expert.prior, 2.0 * SPREAD, NOISE)
+    groups: dict[Group, Array] = {}
+    for f, form in enumerate(rows.formats):
+        for s, stack in enumerate(rows.stacks):
+            mask = np.flatnonzero((rows.form == f) & (rows.stack == s))
+            if len(mask):
+                some = rows.take(mask[sample(rows.device[mask], MOST_OF_A_GROUP, rng)])
+                groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE)
+    found = msgspec.structs.replace(bare, pooled=pooled, groups=groups)
+    return _by_device(found, chosen) if expert.by_device else found
 
 
 def _shape_trees(expert: Expert, rows: Rows, columns: NDArray[np.float32], left: Array, seed: int) -> Trees:
@@ -257,18 +167,17 @@ def _own_terms(model: FamilyModel, rows: Rows, columns: NDArray[np.float32]) -> 
     if not model.expert.apart:
         return model.trees.predict(columns)
     found = np.empty(len(rows))
-    for number in np.unique(rows.device).tolist():
-        mine = rows.device == number
-        found[mine] = with_own_trees(model, rows.devices[number].id).trees.predict(columns[mine])
+    for own, mine in of_devices(model, rows):
+        found[mine] = own.trees.predict(columns[mine])
     return found
 
 
 def _known_devices(model: FamilyModel, rows: Rows) -> FamilyModel:
     """Return ``model`` with the change of each device and format of ``rows``, the shape term as it is."""
     own = {}
-    for device, form, at in _pairs(rows):
+    for device, form, at in of_pairs(rows):
         mine, known = rows.take(at), on_device(model, device)
-        before, term = model.parameters(mine), shape_term(known, mine)
+        before, term = known.parameters(mine), shape_term(known, mine)
         centre = np.append(np.broadcast_to(known.change, len(before)), known.level)
         own[f"{device} {form}"] = fit_change(mine, before, term, Prior(centre, CALIBRATION_SPREAD), NOISE)[0]
     return msgspec.structs.replace(model, own=own)
@@ -358,7 +267,11 @@ def _shared_parameters(model: FamilyModel, rows: Rows) -> Array:
 
 
 def calibrated(
-    model: FamilyModel, rows: Rows, term: Array | None = None, spread: Array | float | None = None
+    model: FamilyModel,
+    rows: Rows,
+    term: Array | None = None,
+    spread: Array | float | None = None,
+    apart: float = 0.0,
 ) -> FamilyModel:
     """Return ``model`` moved to the one device of ``rows``.
 
@@ -372,13 +285,16 @@ def calibrated(
         term: Their shape term, where it is known already.
         spread: Standard deviations of the parameters' logarithms between devices, and of the level, or one of all; None
             for ``CALIBRATION_SPREAD``.
+        apart: Standard deviation of what all rows of a format have in common, and no other format has: many rows of one
+            format then tell little more of the others than a few.
     """
     before = model.parameters(rows)
     term = shape_term(model, rows) if term is None else term
     known = np.append(np.broadcast_to(model.change, len(before)), model.level)
     noise = max(CALIBRATION_NOISE, 2.0 * model.scatter)
     prior = Prior(known, CALIBRATION_SPREAD if spread is None else spread, model.trust, TRUST_SPREAD)
-    change, trust = fit_change(rows, before, term, prior, noise)
+    rows_of_form = np.bincount(rows.form)[rows.form]
+    change, trust = fit_change(rows, before, term, prior, np.hypot(noise, np.sqrt(rows_of_form) * apart))
     return msgspec.structs.replace(model, change=change[:-1], level=float(change[-1]), trust=trust)
 
 
@@ -394,12 +310,3 @@ def _boosted(columns: NDArray[np.float32], left: Array, seed: int) -> Trees:
             for loss in ("squared_error", "absolute_error")
         ]
     )  # fmt: skip
-
-
-def _sample(device: Indices, most: int, rng: np.random.Generator) -> Indices:
-    """Return positions of at most ``most`` rows of each device."""
-    found = []
-    for number in np.unique(device).tolist():
-        of_device = np.flatnonzero(device == number)
-        found.append(of_device if len(of_device) <= most else rng.choice(of_device, most, replace=False))
-    return np.sort(np.concatenate(found))

@@ -13,7 +13,7 @@ from codesign.costmodels.efficiency import efficiency
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import NO_TREES, FamilyModel, knows, on_device
+from codesign.costmodels.operators.family_model import NO_TREES, FamilyModel, knows, on_device
 from codesign.costmodels.operators.formats import FORMATS
 from codesign.costmodels.operators.model_file import OperatorModel, read_model
 from codesign.costmodels.operators.processors import PRIORS

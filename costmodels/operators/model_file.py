@@ -1,7 +1,7 @@
 """The file of a fitted operator model: one archive of plain arrays and a card in JSON; reading executes nothing.
 
-Layout, version 2: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
-``E/pooled``, ``E/groups``, ``E/own``, ``E/trees/...`` and ``E/network``.
+Layout, version 3: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
+``E/pooled``, ``E/groups``, ``E/own``, ``E/kernels``, ``E/trees/...`` and ``E/network``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.carded_archive import Layout
-from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
-from codesign.costmodels.operators.fit import NO_TREES, FamilyModel
+from codesign.costmodels.operators.family_model import NO_TREES, FamilyModel
 from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.power import PowerModel
 from codesign.costmodels.operators.trees import TREE_ARRAYS, checked_trees
 from codesign.errors import DataError
 
-VERSION = 2
+VERSION = 3
 HINT = "expected a file that codesign costmodels fit wrote"
 FILE = Layout("operator model", "codesign_operators", VERSION, HINT)
 
@@ -43,6 +42,7 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         distilled: Standard deviation of ln(network / model).
         network: Sizes of the network: rising inputs, inputs, units of a layer.
         own: Device, or device and format, of each row of the changes of devices.
+        kernels: Device, format and stack of each row of the parameters of sorts of kernels.
     """
 
     groups: tuple[tuple[str, str], ...]
@@ -55,6 +55,7 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     distilled: float = 0.0
     network: tuple[int, int, int] | None = None
     own: tuple[str, ...] = ()
+    kernels: tuple[tuple[str, str, str], ...] = ()
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +103,7 @@ def model_of(
             family.distilled,
             None if family.network is None else family.network.sizes,
             tuple(family.own),
+            tuple(family.kernels),
         )
         for name, family in families.items()
     }
@@ -121,6 +123,8 @@ def write_model(path: Path | str, model: OperatorModel) -> None:
         arrays |= {f"{name}/trees/{field}": getattr(family.trees, field) for field in TREE_ARRAYS}
         if family.own:
             arrays[f"{name}/own"] = np.array(list(family.own.values()))
+        if family.kernels:
+            arrays[f"{name}/kernels"] = np.array(list(family.kernels.values()))
         if family.network is not None:
             arrays[f"{name}/network"] = family.network.packed()
     FILE.write(path, model.card, arrays)
@@ -151,17 +155,22 @@ def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_tree
     name = expert.name
     network = None if fitted.network is None else Network.of_packed(arrays[f"{name}/network"], fitted.network)
     groups, pooled = arrays[f"{name}/groups"], arrays[f"{name}/pooled"]
-    count = len(physics.PRIOR) + int(expert.within_power)
+    count = len(expert.prior)
+    kernels = arrays[f"{name}/kernels"] if fitted.kernels else np.empty((0, count))
     own = arrays[f"{name}/own"] if fitted.own else np.empty((0, count + 1))
     if groups.shape != (len(fitted.groups), count) or pooled.shape != (count,):
         raise ValueError(f"{name}/groups")
     if own.shape != (len(fitted.own), count + 1):
         raise ValueError(f"{name}/own")
-    if not all(np.isfinite(array).all() for array in (groups, pooled, own, *([network.packed()] if network else []))):
+    if kernels.shape != (len(fitted.kernels), count):
+        raise ValueError(f"{name}/kernels")
+    numbers = (groups, pooled, own, kernels, *([network.packed()] if network else []))
+    if not all(np.isfinite(array).all() for array in numbers):
         raise ValueError(f"{name}: not finite")
     return FamilyModel(
         expert=expert, pooled=pooled, own=dict(zip(fitted.own, own, strict=True)),
         groups={key: groups[row] for row, key in enumerate(fitted.groups)},
+        kernels=dict(zip(fitted.kernels, kernels, strict=True)),
         trees=checked_trees(arrays, f"{name}/trees", fitted.depth, fitted.offset) if with_trees else NO_TREES,
         devices=fitted.devices,
         architectures=fitted.architectures, scatter=fitted.scatter, network=network,

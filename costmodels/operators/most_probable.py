@@ -11,8 +11,11 @@ from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.tables import Rows
 from codesign.quantity import Array
 
+INSIDE = 1e-3
+"""Distance from its limits at which a search begins."""
 
-def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float) -> Array:
+
+def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float, *, within: bool = False) -> Array:
     """Return the parameters most probable given ``rows``, a normal prior around ``centre`` and robust noise.
 
     Args:
@@ -20,18 +23,25 @@ def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float) -> Ar
         centre: Mean of the prior, shape (7,).
         spread: Its standard deviation.
         noise: Of ln(measured / physical form).
+        within: Keep the search between the limits of the physical form. Beyond them nothing changes, so that a search
+            that gets there is lost: kernels far from the others take it there.
     """
     from scipy.optimize import least_squares
 
     on = rows.columns
     work = FAMILIES[rows.family].work(rows.shapes, on)
     measured = np.log(rows.seconds)
+    bounds = (np.full(len(centre), -np.inf), np.full(len(centre), np.inf))
+    begin = centre
+    if within:
+        bounds = physics.limits(len(centre), work.eighth)
+        begin = np.clip(centre, bounds[0] + INSIDE, bounds[1] - INSIDE)
 
     def left(parameters: Array) -> Array:
         found = np.log(physics.seconds(parameters, work, on)) - measured
         return np.concatenate([found / noise, (parameters - centre) / spread])
 
-    return np.asarray(least_squares(left, centre, loss="soft_l1", max_nfev=60).x)
+    return np.asarray(least_squares(left, begin, loss="soft_l1", max_nfev=60, bounds=bounds).x)
 
 
 class Prior(NamedTuple):
@@ -43,7 +53,9 @@ class Prior(NamedTuple):
     trust_spread: float = 0.0
 
 
-def fit_change(rows: Rows, before: Array, term: Array | float, prior: Prior, noise: float) -> tuple[Array, float]:
+def fit_change(
+    rows: Rows, before: Array, term: Array | float, prior: Prior, noise: Array | float
+) -> tuple[Array, float]:
     """Return the most probable change of parameters, and the level, of the one device of ``rows``, and its trust.
 
     The change and level have shape (8,) or (9,). The trust, 0 to 1, multiplies the shape term; with no spread of its
@@ -54,7 +66,7 @@ def fit_change(rows: Rows, before: Array, term: Array | float, prior: Prior, noi
         before: Parameters of each row, shape (7, n) or (8, n).
         term: Shape term of each row.
         prior: Of what is fitted.
-        noise: Of ln(measured / predicted).
+        noise: Of ln(measured / predicted), or that of each row.
     """
     from scipy.optimize import least_squares
 

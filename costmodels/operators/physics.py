@@ -25,6 +25,14 @@ from codesign.quantity import Array
 HARDNESS = 4.0
 """Exponent of the soft maximum of compute and memory."""
 
+MIXED_HARDNESS = 1.5
+"""The same where parts of an operator differ in what binds them: experts of few tokens wait for weights, those of many
+compute, and neither hides the other (chosen on the development devices, each left out)."""
+
+FUNCTION_BYTES = 2.0
+"""Bytes that a core could read from the last-level cache while it does one exponential: 32 bytes and 16 exponentials a
+clock (Shah et al., FlashAttention-3, 2024, section 3: 3.9 T a second beside 989 TFLOP/s of products on an H100)."""
+
 POWER_HARDNESS = 6.0
 """Exponent of the soft minimum of the rates that the units and the power allow."""
 
@@ -37,12 +45,28 @@ cache's bandwidth that feeds tiles; size at which half of an operator's bytes st
 share of the cache's bandwidth that those bytes move at. All are kept as logarithms."""
 
 PRIOR = np.log([3e-6, 0.8, 0.85, 3.0, 0.5, 2.0, 0.3])
-PRIOR_JOULES = float(np.log(20e-12))
-"""Of the eighth parameter, J a FLOP in fp32 at 12 nm, the whole card included (assumed): where the search begins."""
-
-LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01, 1e-13])
-MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2, 1e-9])
+LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01])
+MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2])
 """Where a search for parameters begins, and between which it stays."""
+
+
+class Eighth(NamedTuple):
+    """A parameter that only some operators have: logarithms of where a search begins, and between which it stays."""
+
+    prior: float
+    least: float
+    most: float
+
+
+JOULES = Eighth(*np.log([20e-12, 1e-13, 1e-9]).tolist())
+"""J a FLOP in fp32 at 12 nm, the whole card included: the power of the device limits the matrix rate (assumed)."""
+
+PASSES = Eighth(*np.log([0.5, 0.05, 1.2]).tolist())
+"""Sustained share of the memory bandwidth in kernels that only move data between products (assumed)."""
+
+BEGINS = Eighth(*np.log([1e-6, 1e-8, 1e-4]).tolist())
+"""Seconds in which a core begins a stripe: it fetches queries and the first keys, and has nothing to compute (assumed).
+"""
 
 PROCESSOR_NAMES = ("floor", "matrix share", "memory share", "cache share")
 """Parameters of the form of processors: floor in seconds of a call; sustained shares of the arithmetic rate, of memory
@@ -112,6 +136,10 @@ class Work(NamedTuple):
         processor: How processors do it; None on accelerators.
         touched: Bytes that kernels read and write, whole tiles; None where these are ``bytes``.
         clocked: Whether its floor follows the clock: the device works meanwhile, if not on the operator's numbers.
+        passes: Bytes that kernels of their own move between its products; None where there are no such.
+        functions: Exponentials.
+        begins: Stripes that cores begin, one after the other; None where products have none.
+        hardness: Of the soft maximum of compute and memory.
     """
 
     flops: Array
@@ -122,6 +150,15 @@ class Work(NamedTuple):
     processor: OnProcessor | None = None
     touched: Array | None = None
     clocked: bool = False
+    passes: Array | None = None
+    functions: Array | None = None
+    begins: Array | None = None
+    hardness: float = HARDNESS
+
+    @property
+    def eighth(self) -> Eighth:
+        """Return what an eighth parameter is of this operator."""
+        return PASSES if self.passes is not None else BEGINS if self.begins is not None else JOULES
 
 
 def rate(work: Work, on: Columns) -> Array:
@@ -146,19 +183,20 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
     """Return the latency of each row.
 
     Args:
-        parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows. With an eighth,
-            joules a FLOP at 12 nm, the power of the device limits the matrix rate. Of processors those of
-            ``PROCESSOR_NAMES``, shape (4,) or (4, n).
+        parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows. An eighth is
+            ``Work.eighth``; without it passes and stripes take what is assumed, and power limits nothing. Of processors
+            those of ``PROCESSOR_NAMES``, shape (4,) or (4, n).
         work: Of the operators.
         on: Their devices and formats.
     """
     if work.processor is not None:
         return _on_processor(parameters, work, work.processor, on)
-    count = len(parameters)
-    values = np.exp(np.clip(parameters.T, LEAST[:count], MOST[:count])).T
+    least, most = limits(len(parameters), work.eighth)
+    values = np.exp(np.clip(parameters.T, least, most)).T
     floor, matrix, memory, feed, size, sharpness, share = values[:7]
-    if count > len(NAMES):
-        matrix = _within_power(matrix, values[7], work, on)
+    eighth = values[7] if len(values) > len(NAMES) else np.exp(work.eighth.prior)
+    if len(values) > len(NAMES) and work.eighth is JOULES:
+        matrix = _within_power(matrix, eighth, work, on)
     if work.clocked:
         floor = floor * (CLOCKED * on.cores / on.cache_bandwidth) ** CLOCKED_SHARE
     bandwidth = memory * on.bandwidth
@@ -173,7 +211,19 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
         compute = sum((_tiled(grid, matrix, feed, work, on) for grid in work.grids), start=np.zeros(1))
     else:
         compute = work.flops / (rate(work, on) * matrix)
-    return np.asarray(floor + (compute**HARDNESS + moved**HARDNESS) ** (1.0 / HARDNESS))
+    if work.functions is not None:
+        compute = compute + work.functions * FUNCTION_BYTES / on.cache_bandwidth
+    found = floor + (compute**work.hardness + moved**work.hardness) ** (1.0 / work.hardness)
+    if work.passes is not None:
+        found = found + work.passes / (eighth * on.bandwidth)
+    if work.begins is not None:
+        found = found + work.begins / on.cores * eighth
+    return np.asarray(found)
+
+
+def limits(count: int, eighth: Eighth) -> tuple[Array, Array]:
+    """Return the least and the most that ``count`` parameters may be, shape (count,)."""
+    return np.append(LEAST, eighth.least)[:count], np.append(MOST, eighth.most)[:count]
 
 
 def _on_processor(parameters: Array, work: Work, here: OnProcessor, on: Columns) -> Array:

@@ -18,14 +18,8 @@ from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.by_format import calibrated_by_format
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import (
-    FamilyModel,
-    fit_family,
-    predict,
-    predict_known,
-    served,
-    shape_term,
-)
+from codesign.costmodels.operators.family_model import FamilyModel
+from codesign.costmodels.operators.fit import fit_family, predict, predict_known, served, shape_term
 from codesign.costmodels.operators.tables import Indices, Rows
 from codesign.quantity import Array
 

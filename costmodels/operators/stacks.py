@@ -1,4 +1,7 @@
-"""What sets the attention kernels of software stacks apart, as columns over rows of operators."""
+"""What sets the kernels of software stacks apart, as columns over rows of operators.
+
+A stack is a framework, or a framework and the sort of its kernels (``vllm/triton``): one operator is run by several.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,53 @@ class Stack(NamedTuple):
         sharing: Most query heads for which a decode kernel reads keys and values once; with more it reads them again
             for every head.
         packed: Whether its prefill also takes queries, keys and values apart and writes them to the cache.
+        gathers: Whether its prefill takes the query heads that share keys as further queries of one stripe.
+        elsewhere: Whether tokens routed to experts of other devices pass through its kernels as well: not at all (0),
+            between the products (1), or in the products' outputs too (2).
     """
 
     sharing: float = np.inf
     packed: bool = False
+    gathers: bool = False
+    elsewhere: int = 0
 
 
 PLAIN = Stack()
-STACKS = {"trtllm": Stack(32.0, True)}
+GATHERS = Stack(gathers=True)
+TRITON, MARLIN = Stack(elsewhere=2), Stack(elsewhere=1)
+STACKS = {
+    "trtllm": Stack(32.0, True), "vllm": TRITON, "sglang": TRITON, "vllm/triton": TRITON, "vllm/marlin": MARLIN,
+    **dict.fromkeys(("trtllm/flashinfer", "vllm/flashinfer", "vllm/trtllm-gen", "vllm/fa3", "vllm/fa4"), GATHERS),
+}  # fmt: skip
 """Name of a stack, without version -> what its kernels do; ``PLAIN`` for others. TensorRT-LLM 1.0 to 1.3: its kernels
-for shared keys stop at 32 heads, where public tables show the step."""
+for shared keys stop at 32 heads, where public tables show the step. vLLM 0.14 to 0.24: with experts on several devices
+its Triton kernels write zeros for tokens of others, which its other kernels skip. A name of a framework alone stands
+for what it runs on most devices."""
+
+KERNELS = (
+    ("triton", "triton"), ("marlin", "marlin"), ("cutlass", "cutlass"), ("trtllm", "trtllm-gen"), ("fa3", "fa3"),
+    ("fa4", "fa4"), ("flashinfer", "flashinfer"), ("fused_moe", "triton"), ("flash_att", "fa2"),
+)  # fmt: skip
+"""Part of a kernel's name in public tables -> its sort; the first that fits. Flash attention without a number is the
+second."""
+
+
+BY_KERNEL = frozenset(("prefill", "moe"))
+"""Families whose sorts of kernels are told apart."""
+
+
+def stack_named(framework: str, kernel: str = "") -> str:
+    """Return the stack of a framework, its version after a slash not looked at, and the name of a kernel."""
+    name, text = framework.partition("/")[0], kernel.lower()
+    sort = next((sort for part, sort in KERNELS if part in text), "")
+    return f"{name}/{sort}" if name and sort else name
+
+
+def nearest_stack(stack: str, known: Sequence[str]) -> str:
+    """Return which of ``known`` stands for ``stack``: itself, the first of its framework, or the first; else itself."""
+    name = stack.partition("/")[0]
+    of_framework = [one for one in known if name and one.partition("/")[0] == name]
+    return stack if stack in known or not known else next(iter(of_framework or known))
 
 
 def of_stacks(stacks: Sequence[str], stack: NDArray[np.int64]) -> dict[str, Array]:

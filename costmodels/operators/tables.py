@@ -8,7 +8,7 @@ not a positive number, measured on a throttled device, or faster than the physic
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from codesign.costmodels.operators.device import Columns, Device, device_of
 from codesign.costmodels.operators.families import (
     FAMILIES,
-    SKEW_EXPERTS,
     Shapes,
 )
 from codesign.costmodels.operators.formats import Format, format_of
 from codesign.costmodels.operators.physics import least
+from codesign.costmodels.operators.routing import SKEW_EXPERTS
 from codesign.costmodels.operators.spellings import OPERATORS, SKEW, VECTOR_KINDS
-from codesign.costmodels.operators.stacks import of_stacks
+from codesign.costmodels.operators.stacks import of_stacks, stack_named
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Array
 from codesign.targets import load_target
@@ -92,6 +92,23 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
         taken = {f: getattr(self, f)[chosen] for f in ("device", "form", "stack", "seconds", "held_out")}
         taken["watts"] = None if self.watts is None else self.watts[chosen]
         return msgspec.structs.replace(self, shapes={k: v[chosen] for k, v in self.shapes.items()}, **taken)
+
+
+def of_pairs(rows: Rows) -> Iterator[tuple[str, str, Indices]]:
+    """Yield device, format and positions of the rows of each pair of them."""
+    pair = rows.device * len(rows.formats) + rows.form
+    for number in np.unique(pair).tolist():
+        device, form = divmod(number, len(rows.formats))
+        yield rows.devices[device].id, rows.formats[form].name, np.flatnonzero(pair == number)
+
+
+def sample(device: Indices, most: int, rng: np.random.Generator) -> Indices:
+    """Return positions of at most ``most`` rows of each device."""
+    found = []
+    for number in np.unique(device).tolist():
+        of_device = np.flatnonzero(device == number)
+        found.append(of_device if len(of_device) <= most else rng.choice(of_device, most, replace=False))
+    return np.sort(np.concatenate(found))
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -318,6 +335,14 @@ def _framework() -> Any:
     return pl.col("framework").cast(pl.Utf8).str.split("/").list.first()
 
 
+def _kernels() -> Any:
+    """Return the expression of the stack where sorts of kernels are told apart; a table may not name them."""
+    import polars as pl
+
+    pair = pl.struct(pl.col("framework").cast(pl.Utf8), pl.col("kernel_source").cast(pl.Utf8))
+    return pair.map_elements(lambda row: stack_named(row["framework"], row["kernel_source"]), return_dtype=pl.Utf8)
+
+
 def _serving_gemm(table: pl.DataFrame) -> Rows:
     import polars as pl
 
@@ -341,7 +366,7 @@ def _attention(table: pl.DataFrame, operator: str) -> dict[str, Array]:
 
 
 def _prefill(table: pl.DataFrame) -> Rows:
-    return _rows("prefill", table, _attention(table, "prefill"), "system", "attn_dtype", _framework())
+    return _rows("prefill", table, _attention(table, "prefill"), "system", "attn_dtype", _kernels())
 
 
 def _decode(table: pl.DataFrame) -> Rows:
@@ -358,4 +383,4 @@ def _moe(table: pl.DataFrame) -> Rows:
     shapes = _numbers(table, "moe")
     skew = table["distribution"].cast(pl.Utf8).str.extract(SKEW).cast(pl.Float64)
     shapes["skew"] = skew.fill_null(SKEW_EXPERTS).to_numpy()
-    return _rows("moe", table, shapes, "system", "moe_dtype", _framework())
+    return _rows("moe", table, shapes, "system", "moe_dtype", _kernels())

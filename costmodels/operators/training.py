@@ -15,7 +15,8 @@ import numpy as np
 from codesign.costmodels.operators.device import known_devices
 from codesign.costmodels.operators.distillation import distilled
 from codesign.costmodels.operators.experts import EXPERTS, Expert
-from codesign.costmodels.operators.fit import FamilyModel, fit_family, rows_of
+from codesign.costmodels.operators.family_model import FamilyModel
+from codesign.costmodels.operators.fit import fit_family, rows_of
 from codesign.costmodels.operators.model_file import OperatorModel, model_of
 from codesign.costmodels.operators.power import fit_power
 from codesign.costmodels.operators.protocols import LeftOut, Seen, leave_one_out, new_shapes

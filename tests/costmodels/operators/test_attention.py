@@ -18,7 +18,8 @@ from codesign.costmodels.operators.attention import TILE, split
 from codesign.costmodels.operators.device import Columns, device_of
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.fit import fit_family, knows, measured_on, on_device, predict, predict_known, rows_of
+from codesign.costmodels.operators.family_model import knows, measured_on, of_device, on_device
+from codesign.costmodels.operators.fit import fit_family, predict, predict_known, rows_of
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.protocols import error
 from codesign.costmodels.operators.stacks import of_stacks
@@ -151,7 +152,7 @@ def test_half_of_a_floor_follows_the_clock_where_the_device_works_meanwhile() ->
 
 
 def test_stacks_are_columns_only_where_one_is_special() -> None:
-    assert of_stacks(["vllm", "", "sglang"], np.array([0, 1, 2])) == {}
+    assert of_stacks(["vllm/fa2", "", "tgi"], np.array([0, 1, 2])) == {}
     found = of_stacks(["vllm", "trtllm"], np.array([1, 0, 1]))
     assert found["sharing"].tolist() == [32, np.inf, 32]
     assert found["packed"].tolist() == [1, 0, 1]
@@ -211,9 +212,7 @@ def test_a_device_left_out_gets_the_mean_of_the_shape_terms(rows: Rows) -> None:
     model = fit_family(APART, rows.take(np.isin(rows.device, (0, 1))))
     unknown = rows.take(rows.device == 2)
     assert on_device(model, rows.devices[2].id) is model
-    bent = [
-        error(predict(fit.with_own_trees(model, rows.devices[n].id), unknown), unknown.seconds).mean for n in (0, 1)
-    ]
+    bent = [error(predict(of_device(model, rows.devices[n].id), unknown), unknown.seconds).mean for n in (0, 1)]
     assert error(predict(model, unknown), unknown.seconds).mean < 0.7 * min(bent)
 
 

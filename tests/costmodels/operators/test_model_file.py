@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from codesign.costmodels import array_archive
 from codesign.costmodels.operators.experts import EXPERTS
-from codesign.costmodels.operators.fit import FamilyModel, predict, predict_quickly
+from codesign.costmodels.operators.family_model import FamilyModel
+from codesign.costmodels.operators.fit import predict, predict_quickly
 from codesign.costmodels.operators.model_file import VERSION, model_of, read_model, write_model
 from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.trees import Trees

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.costmodels.operators.device import Device, known_devices
-from codesign.costmodels.operators.fit import FamilyModel, on_device, predict, predict_quickly
+from codesign.costmodels.operators.family_model import FamilyModel, on_device
+from codesign.costmodels.operators.fit import predict, predict_quickly
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.lookup import shipped_model
 from codesign.costmodels.operators.monotone import RISING, Inputs

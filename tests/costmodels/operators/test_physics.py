@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -128,3 +129,70 @@ def test_a_dtype_that_a_device_lacks_is_named() -> None:
     assert H100.peak(format_of("fp32")) == H100.vector
     with pytest.raises(UsageError, match="states no"):
         device_of(load_target("b300-sxm"))
+
+
+def on_stack(form: str = "bf16", **stack: float) -> Columns:
+    return msgspec.structs.replace(columns(1, form), **{name: np.array([value]) for name, value in stack.items()})
+
+
+def priced(family: str, on: Columns, parameters: Any = physics.PRIOR, **changed: Any) -> float:
+    return float(physics.seconds(np.asarray(parameters), FAMILIES[family].work(shapes(family, **changed), on), on)[0])
+
+
+@pytest.mark.parametrize("family", ["moe", "prefill"])
+def test_an_eighth_parameter_is_assumed_where_there_is_none(family: str) -> None:
+    on = columns(1)
+    eighth = FAMILIES[family].work(shapes(family), on).eighth
+    assert priced(family, on) == priced(family, on, np.append(physics.PRIOR, eighth.prior))
+    more, less = (priced(family, on, np.append(physics.PRIOR, eighth.prior + step)) for step in (0.5, -0.5))
+    assert more < less if family == "moe" else more > less  # a larger share of bandwidth; a longer beginning
+
+
+def test_without_products_apart_an_eighth_parameter_is_the_energy_of_an_operation() -> None:
+    assert FAMILIES["gemm"].work(shapes("gemm"), columns(1)).eighth is physics.JOULES
+
+
+def test_tokens_of_other_devices_pass_through_some_kernels() -> None:
+    spread = {"experts": 256, "topk": 8, "ep": 32, "tokens": 8192, "inter": 2048}
+    seconds_of = [priced("moe", on_stack(elsewhere=level), **spread) for level in (0.0, 1.0, 2.0)]
+    assert seconds_of[0] < seconds_of[1] < seconds_of[2]
+    alone = [priced("moe", on_stack(elsewhere=level), **{**spread, "ep": 1}) for level in (0.0, 1.0)]
+    assert alone[0] == alone[1]
+
+
+def test_what_stacks_pass_does_not_change_the_roofline() -> None:
+    works = [FAMILIES["moe"].work(shapes("moe", experts=64, ep=8), on_stack(elsewhere=level)) for level in (0.0, 2.0)]
+    assert works[0].bytes[0] == works[1].bytes[0]
+    assert works[0].flops[0] == works[1].flops[0]
+
+
+def test_exponentials_bind_attention_of_narrow_heads() -> None:
+    on = columns(1, "fp8")
+    # the same FLOP: half the width, twice the heads; exponentials double
+    wide, narrow = ({"heads": h, "kv_heads": h, "head_width": d, "new": 8192, "kv_bytes": 1}
+                    for h, d in ((16, 128), (32, 64)))  # fmt: skip
+    works = [FAMILIES["prefill"].work(shapes("prefill", **sizes), on) for sizes in (wide, narrow)]
+    assert works[0].flops[0] == works[1].flops[0]
+    assert works[0].functions is not None
+    assert works[1].functions is not None
+    assert works[1].functions[0] == 2.0 * works[0].functions[0]
+    least = works[1].functions[0] * physics.FUNCTION_BYTES / on.cache_bandwidth[0]
+    assert priced("prefill", on, **narrow) > max(least, 1.2 * priced("prefill", on, **wide))
+
+
+def test_stacks_that_gather_heads_begin_fewer_stripes() -> None:
+    few = {"new": 4, "batch": 256, "heads": 64, "kv_heads": 8}
+    begun = [FAMILIES["prefill"].work(shapes("prefill", **few), on_stack(gathers=g)).begins for g in (0.0, 1.0)]
+    assert begun[0] is not None
+    assert begun[1] is not None
+    assert begun[0][0] == 8.0 * begun[1][0]
+    assert priced("prefill", on_stack(gathers=1.0), **few) < priced("prefill", on_stack(gathers=0.0), **few)
+
+
+def test_packed_inputs_of_prefill_move_once_more() -> None:
+    many = {"new": 4096, "batch": 16, "window": 128, "cached": 0}
+    moved = [FAMILIES["prefill"].work(shapes("prefill", **many), on_stack(packed=p)).touched for p in (0.0, 1.0)]
+    assert moved[0] is not None
+    assert moved[1] is not None
+    extra = 16 * 128 * 4096 * (32 + 8 + 8) * 2 + 16 * 128 * 4096 * (32 - 8 - 8) * 2
+    assert moved[1][0] - moved[0][0] == extra

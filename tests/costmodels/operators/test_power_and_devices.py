@@ -14,7 +14,8 @@ from codesign.costmodels.operators import fit, physics
 from codesign.costmodels.operators.device import Columns, Device, device_of, process_energy
 from codesign.costmodels.operators.experts import EXPERTS
 from codesign.costmodels.operators.families import FAMILIES, features
-from codesign.costmodels.operators.fit import calibrated, fit_family, on_device, predict, predict_known, rows_of
+from codesign.costmodels.operators.family_model import on_device
+from codesign.costmodels.operators.fit import calibrated, fit_family, predict, predict_known, rows_of
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.protocols import error, spread_out
 from codesign.costmodels.operators.tables import Rows, read_tables
@@ -25,7 +26,7 @@ from codesign.testing.synthetic_kernels import write_gemm_table
 BARE = next(expert for expert in EXPERTS if expert.name == "gemm-16")
 EXPERT = BARE._replace(by_power=False, levelled=True, by_device=True, within_power=True)
 SLOWER = np.log([1.5, 0.7, 0.85, 1.0, 1.0, 1.0, 1.0])
-WITH_POWER = np.append(physics.PRIOR, physics.PRIOR_JOULES)
+WITH_POWER = np.append(physics.PRIOR, physics.JOULES.prior)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +64,7 @@ def test_power_limits_the_rate_and_joules_times_rate_stay_below_it() -> None:
     shares = [rate_share(WITH_POWER, power) for power in (20.0, 40.0, 80.0, 160.0, 320.0)]
     assert all(more >= less for less, more in pairwise(shares))
     for power in (20.0, 40.0, 80.0):
-        watts = rate_share(WITH_POWER, power) * 8.1e12 * np.exp(physics.PRIOR_JOULES)
+        watts = rate_share(WITH_POWER, power) * 8.1e12 * np.exp(physics.JOULES.prior)
         assert watts <= power * 1.001
     assert rate_share(WITH_POWER, 40.0, energy=0.5) == pytest.approx(rate_share(WITH_POWER, 80.0), rel=1e-9)
 
