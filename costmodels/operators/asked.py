@@ -10,9 +10,9 @@ import numpy as np
 from codesign.costmodels.operators.device import Device, device_of
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.formats import Format, format_of
-from codesign.costmodels.operators.routing import SKEW_EXPERTS
+from codesign.costmodels.operators.routing import SKEW_EXPERTS, skew_of
 from codesign.costmodels.operators.shape_limits import LARGEST, faults, whole_number
-from codesign.costmodels.operators.spellings import OPERATORS, SKEW, Operator
+from codesign.costmodels.operators.spellings import OPERATORS, Operator
 from codesign.costmodels.operators.stacks import BY_KERNEL, stack_named
 from codesign.costmodels.operators.tables import Rows
 from codesign.errors import DataError, UsageError, nearest, printable
@@ -118,16 +118,20 @@ class Asked:
 
     def _stacks(self, family: str) -> tuple[tuple[str, ...], Any]:
         """Return the distinct stacks, and which of them each row runs on; none is named where no framework is."""
-        if "framework" not in self._frame.columns:
-            return ("",), np.zeros(len(self._frame), np.int64)
-        frameworks, place = np.unique(self.column("framework"), return_inverse=True)
-        kernels, sort = np.array([""]), np.zeros(len(self._frame), np.int64)
-        if family in BY_KERNEL and "kernel_source" in self._frame.columns:
-            kernels, sort = np.unique(self.column("kernel_source"), return_inverse=True)
+        nothing = np.array([""]), np.zeros(len(self._frame), np.int64)
+        frameworks, place = self._texts("framework") or nothing
+        kernels, sort = (self._texts("kernel_source") if family in BY_KERNEL else None) or nothing
         pairs, place = np.unique(place * len(kernels) + sort, return_inverse=True)
         each = [divmod(pair, len(kernels)) for pair in pairs.tolist()]
         names, of_pair = np.unique([stack_named(frameworks[f], kernels[k]) for f, k in each], return_inverse=True)
         return tuple(names.tolist()), of_pair[place]
+
+    def _texts(self, column: str) -> tuple[Any, Any] | None:
+        """Return the distinct texts of a column and which of them each row has; None where there is no such column."""
+        if column not in self._frame.columns:
+            return None
+        texts, place = np.unique(self.column(column), return_inverse=True)
+        return texts, place
 
     def _shapes(self, spelt: str, operator: Operator, at: Any, forms: list[Format]) -> dict[str, Array]:
         shapes = {name: np.full(len(at), value) for name, value in operator.fixed.items()}
@@ -141,12 +145,22 @@ class Asked:
             shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
             shapes["kv_bytes"] = np.where(self._kv_bytes(at) > 0.0, self._kv_bytes(at), [form.weight for form in forms])
         if operator.family == "moe":
-            skew = self._frame["distribution"].str.extract(SKEW) if (
-                "distribution" in self._frame.columns) else None  # fmt: skip
-            shapes["skew"] = np.full(len(at), SKEW_EXPERTS) if skew is None else (
-                skew.cast(float, strict=False).fill_null(SKEW_EXPERTS).to_numpy()[at])  # fmt: skip
+            shapes["skew"] = self._skews(at)
         self._fitting(operator, shapes, at)
         return shapes
+
+    def _skews(self, at: Any) -> Array:
+        """Return the routing skew of the rows ``at``; even where none is named."""
+        if "distribution" not in self._frame.columns:
+            return np.full(len(at), SKEW_EXPERTS)
+        texts, first, place = np.unique(self.column("distribution")[at], return_index=True, return_inverse=True)
+        found = []
+        for text, row in zip(texts.tolist(), at[first].tolist(), strict=True):
+            try:
+                found.append(skew_of(text))
+            except UsageError as error:
+                raise self.wrong(row, "distribution", text, error.hint) from None
+        return np.array(found)[place]
 
     def _kv_bytes(self, at: Any) -> Array:
         """Return the bytes of a cached element of the rows ``at``; 0 where none are named."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.family_model import FamilyModel
+from codesign.costmodels.operators.family_model import FamilyModel, foreign
 from codesign.costmodels.operators.fit import predict, predict_quickly
 from codesign.costmodels.operators.lookup import ANALYTICAL_HALF, analytical, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
@@ -109,10 +109,14 @@ class Fitted:
         source = np.empty(len(rows), object)
         for device, form, at in pairs(rows):
             served = served_by(self._model, rows.family, rows.formats[form].name, targets[device])
-            seconds[at] = self._predict(served.model, served.model.named(rows.take(at)))
+            named = served.model.named(rows.take(at))
+            seconds[at] = self._predict(served.model, named)
             missed = served.model.distilled if self.monotone else 0.0
             half[at] = Z90 * np.hypot(served.half / Z90, missed)
             source[at] = served.method.value
+            if served.foreign is not None:
+                other = at[foreign(served.model, targets[device].id, named)]
+                half[other], source[other] = Z90 * np.hypot(served.foreign[0] / Z90, missed), served.foreign[1].value
         return _bounded(rows, seconds, half, source)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.stacks import nearest_stack
-from codesign.costmodels.operators.tables import Indices, Rows
+from codesign.costmodels.operators.tables import Indices, Mask, Rows
 from codesign.costmodels.operators.trees import Trees, part
 from codesign.quantity import Array
 
@@ -75,7 +75,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
 
     def quickest_stack(self, form: str) -> str:
         """Return the stack with the lowest floor for ``form``: some stacks were timed with work of the host."""
-        floors = {stack: found[0] for (name, stack), found in self.groups.items() if name == form}
+        floors = {stack: found[0] for (name, stack), found in self.groups.items() if name == form and stack}
         if self.expert.by_kernel:
             return next(iter(floors), "")
         return min(floors, key=lambda stack: floors[stack], default="")
@@ -87,7 +87,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         """
         if not self.expert.by_kernel:
             return rows
-        names = [[nearest_stack(stack, [s for f, s in self.groups if f == form.name]) for stack in rows.stacks]
+        names = [[nearest_stack(stack, [s for f, s in self.groups if f == form.name and s]) for stack in rows.stacks]
                  for form in rows.formats]  # fmt: skip
         known = tuple(sorted({name for of_form in names for name in of_form}))
         place = np.array([[known.index(name) for name in of_form] for of_form in names])
@@ -96,7 +96,8 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
     def of_group(self, form: str, stack: str) -> Array:
         """Return the parameters of a format and stack, shape (7,)."""
         same = [found for (name, _), found in self.groups.items() if name == form]
-        known = self.groups.get((form, stack), self.groups.get((form, stack.partition("/")[0])))
+        names = (stack, stack.partition("/")[0], "") if self.expert.by_kernel else (stack, stack.partition("/")[0])
+        known = next((self.groups[form, name] for name in names if (form, name) in self.groups), None)
         return known if known is not None else np.mean(same, axis=0) if same else self.pooled
 
 
@@ -124,9 +125,17 @@ def of_device(model: FamilyModel, device: str) -> FamilyModel:
     mine = {(form, stack): found for (where, form, stack), found in model.kernels.items() if where == device}
     if not mine:
         return model
-    measured = {form for form, _ in mine}
-    others = {group: found for group, found in model.groups.items() if group[0] not in measured}
+    others = {group: found for group, found in model.groups.items() if group not in mine}
     return msgspec.structs.replace(model, groups=mine | others)
+
+
+def foreign(model: FamilyModel, device: str, rows: Rows) -> Mask:
+    """Return the mask of ``rows`` whose sort of kernels was measured, if at all, on other devices than ``device``."""
+    mine = {(form, stack) for where, form, stack in model.kernels if where == device}
+    if not mine:
+        return np.zeros(len(rows), np.bool_)
+    table = np.array([[(form.name, stack) not in mine for stack in rows.stacks] for form in rows.formats])
+    return np.asarray(table[rows.form, rows.stack])
 
 
 def of_devices(model: FamilyModel, rows: Rows) -> Iterator[tuple[FamilyModel, Indices]]:

@@ -7,6 +7,8 @@ kernel that is far from the others, as some are on one device, moves it by a pla
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 
@@ -42,11 +44,18 @@ def by_kernel(bare: FamilyModel, rows: Rows, spread: float, noise: float, rng: n
             found[key] = fit_parameters(some, bare.expert.prior, spread, noise, within=True)
             sizes[key] = len(mine)
     middle = np.median(list(found.values()), axis=0)
-    most = {key[:2]: max(size for other, size in sizes.items() if other[:2] == key[:2]) for key in sizes}
     # the quickest of those that an engine runs often stands for it: some sorts serve few shapes
-    order = sorted(found, key=lambda key: (sizes[key] < OFTEN * most[key[:2]], found[key][0]))
+    order = sorted(found, key=lambda key: (sizes[key] < OFTEN * _most(sizes, key), found[key][0]))
     medians = {
         form: np.median([middle, *(v for k, v in found.items() if k[1] == form)], axis=0) for _, form, _ in order
     }
     groups = {(form, stack): medians[form] for _, form, stack in order}
+    groups |= {(form, ""): median for form, median in medians.items()}
     return msgspec.structs.replace(bare, pooled=middle, groups=groups, kernels={key: found[key] for key in order})
+
+
+def _most(sizes: Mapping[Kernel, int], key: Kernel) -> int:
+    """Return the rows of the sort measured most of the device, format and framework of ``key``."""
+    device, form, stack = key
+    name = stack.partition("/")[0]
+    return max(n for (d, f, s), n in sizes.items() if (d, f, s.partition("/")[0]) == (device, form, name))

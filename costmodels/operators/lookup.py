@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.efficiency import efficiency
-from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.experts import EXPERTS, Expert
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.family_model import NO_TREES, FamilyModel, knows, on_device
@@ -48,6 +47,7 @@ class Served(NamedTuple):
         half: 90 % quantile of |ln(measured / predicted)|.
         method: What the prediction is called.
         seen: ``half`` of new shapes of devices that were measured.
+        foreign: ``half`` and ``method`` of sorts of kernels that were measured on other devices only.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Served(NamedTuple):
     half: float
     method: Method
     seen: float
+    foreign: tuple[float, Method] | None = None
 
     @property
     def own(self) -> float:
@@ -96,7 +97,9 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     else:
         seen = model.card.experts[expert.name].halves.get("seen", ANALYTICAL_HALF)
         here = on_device(model.families[expert.name], target.id, form)
-        found = Served(expert.name, here, *_tier(model, expert.name, target, form), seen)
+        half, method = _tier(model, expert.name, target, form)
+        other = _other_tier(model, expert.name, form) if method is Method.INTERPOLATED else None
+        found = Served(expert.name, here, half, method, seen, other)
     entries = {entry.expert: entry for entry in target.operators}
     own = entries.get(entry_name(found.name, form))
     if own is not None:
@@ -147,7 +150,7 @@ def moved(served: Served, entry: OperatorCalibration) -> Served:
             f"calibrate again: it is of another version of the model; from {entry.source}",
         )
     model = msgspec.structs.replace(served.model, change=np.array(entry.change), level=entry.level, trust=entry.trust)
-    return served._replace(model=model, half=entry.half, method=Method.CALIBRATED)
+    return served._replace(model=model, half=entry.half, method=Method.CALIBRATED, foreign=None)
 
 
 def _expert(model: OperatorModel, family: str, form: str) -> Expert | None:
@@ -161,7 +164,7 @@ def analytical(family: str, form: str, kind: str) -> FamilyModel:
         parameters = np.log(np.array(PRIORS[family]))
     else:
         curve = efficiency(kind, CURVES.get(family, family), form)
-        parameters = physics.PRIOR.copy()
+        parameters = Expert("", family, (), (), False, False).prior.copy()
         parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
     expert = Expert(f"{family}-{group}", family, (), (), False, False)
     return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)
@@ -172,7 +175,13 @@ def _tier(model: OperatorModel, expert: str, target: Target, form: str) -> tuple
     fitted = model.card.experts[expert]
     if knows(model.families[expert], target.id, form):
         return fitted.halves.get("seen", ANALYTICAL_HALF), Method.INTERPOLATED
-    tier, method = ("worst", Method.NEW_FAMILY)
     if target.architecture in fitted.architectures:
-        tier, method = ("unseen", Method.SAME_FAMILY)
+        return _other_tier(model, expert, form)
+    tier, method = ("worst", Method.NEW_FAMILY)
     return fitted.halves.get(f"{tier} {form}", fitted.halves.get(tier, ANALYTICAL_HALF)), method
+
+
+def _other_tier(model: OperatorModel, expert: str, form: str) -> tuple[float, Method]:
+    """Return ``_tier`` of what was measured on devices of the same family only."""
+    halves = model.card.experts[expert].halves
+    return halves.get(f"unseen {form}", halves.get("unseen", ANALYTICAL_HALF)), Method.SAME_FAMILY

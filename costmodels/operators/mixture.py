@@ -26,9 +26,9 @@ INNER, OUTER = 3.0, 1.0
 """Times that an element of the inner width, and of the hidden size, moves between the products: the activation reads
 two and writes one; the sum over experts reads one."""
 
-WRITTEN = 2.0
-"""Times more where kernels also write what is of other devices' experts: slopes of measured rows in width and hidden
-size on two devices, with all experts but one elsewhere, are 5 and 3 passes."""
+AGAIN = 2.0
+"""Times more that the outputs of products pass in Triton kernels: slopes of measured rows in width and hidden size on
+two devices, with all experts but one elsewhere, are 5 and 3 passes; rows of a single device are closer with it, too."""
 
 
 def mixture_work(s: Shapes, on: Columns) -> Work:
@@ -50,7 +50,7 @@ def mixture_work(s: Shapes, on: Columns) -> Work:
     touched = 3.0 * used * d * width * on.weight + rows * (d * on.activation + PASSED * (3.0 * width + d))
     elsewhere = np.zeros(1) if on.elsewhere is None else on.elsewhere
     passing = np.where(elsewhere > 0.0, tokens * s["topk"], rows)
-    again = np.where(elsewhere > 1.0, WRITTEN, 0.0)
+    again = np.where(elsewhere > 1.0, AGAIN, 0.0)
     passes = PASSED * passing * ((INNER + again) * width + (OUTER + again) * d) + 2.0 * tokens * d * on.output
     return Work(
         flops, moved, grids, fewest=(flops, one), clocked=True, touched=touched, passes=passes, hardness=MIXED_HARDNESS

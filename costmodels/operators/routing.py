@@ -7,14 +7,22 @@ where there are fewer routed tokens than experts, all scaled to the routed token
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
+from codesign.errors import UsageError
 from codesign.quantity import Array
 
 SKEW_EXPERTS = 1.0
-"""Routing skew of an even distribution over experts."""
+"""Routing skew of an even distribution over experts: no exponent of a power law, whose 1 is a hair more."""
+
+POWER_LAW = r"^power_law_([0-9]*\.?[0-9]+)$"
+"""Name of a distribution over experts: the exponent of a power law."""
+
+EVEN = frozenset(("", "balanced", "uniform"))
+"""Names of even distributions."""
 
 FEW = (0.01, 2.0)
 """Between which shares are drawn where there are fewer routed tokens than experts."""
@@ -24,6 +32,19 @@ MANY = 0.8
 
 FEW_IN_USE = 0.65
 """Experts in use for each routed token, where there are few (of 40 draws each of 8 to 256 experts; 0.5 to 1)."""
+
+
+def skew_of(name: str) -> float:
+    """Return the routing skew of a distribution over experts by its name.
+
+    Raises:
+        UsageError: there is no such distribution.
+    """
+    found = re.match(POWER_LAW, name.strip())
+    if found is None and name.strip().lower() not in EVEN:
+        raise UsageError(f"distribution {name!r} is unknown", "expected balanced, or power_law_ and its exponent")
+    exponent = float(found[1]) if found else SKEW_EXPERTS
+    return exponent + 1e-6 if found and exponent == SKEW_EXPERTS else exponent
 
 
 def busiest(s: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -38,7 +59,7 @@ def busiest(s: Mapping[str, Array]) -> tuple[Array, Array]:
     here, routed = np.maximum(experts / ep, 1.0), tokens * s["topk"]
     rows = np.maximum(routed / ep, 1.0)
     used = np.minimum(here, rows)
-    skewed = np.broadcast_to(s["skew"] > SKEW_EXPERTS, np.shape(rows))
+    skewed = np.broadcast_arrays(s["skew"] != SKEW_EXPERTS, rows)[0]
     if not skewed.any():
         return rows, used
     few = np.minimum(routed, experts)
@@ -69,7 +90,7 @@ def _drawn(s: Mapping[str, Array], routed: Array, reach: Array) -> tuple[Array, 
 
     ep, experts = s["ep"], s["experts"]
     here = np.maximum(experts / ep, 1.0)
-    skew = np.maximum(s["skew"], SKEW_EXPERTS + 1e-6)
+    skew = np.where(s["skew"] == SKEW_EXPERTS, SKEW_EXPERTS + 1e-6, s["skew"])
 
     def integral(power: int) -> Array:
         left = power - skew + 1.0

@@ -51,6 +51,3 @@ OPERATORS: dict[str, Operator] = {
     "embedding": Operator("vector", {"rows": "B", "length": "H"}, {"kind": UNARY}, measured=False),
 }
 """Name of an operator -> how it is asked for. A product of ``linear`` and ``bmm`` is M x N times N x K."""
-
-SKEW = r"power_law_([0-9.]+)"
-"""Routing skew within the name of a distribution over experts."""

@@ -22,8 +22,8 @@ class Stack(NamedTuple):
             for every head.
         packed: Whether its prefill also takes queries, keys and values apart and writes them to the cache.
         gathers: Whether its prefill takes the query heads that share keys as further queries of one stripe.
-        elsewhere: Whether tokens routed to experts of other devices pass through its kernels as well: not at all (0),
-            between the products (1), or in the products' outputs too (2).
+        elsewhere: Whether tokens routed to experts of other devices pass between its products as well: not at all (0),
+            or so (1); with 2 the outputs of its products, of whatever experts, also pass once more each way.
     """
 
     sharing: float = np.inf
@@ -41,7 +41,8 @@ STACKS = {
 }  # fmt: skip
 """Name of a stack, without version -> what its kernels do; ``PLAIN`` for others. TensorRT-LLM 1.0 to 1.3: its kernels
 for shared keys stop at 32 heads, where public tables show the step. vLLM 0.14 to 0.24: with experts on several devices
-its Triton kernels write zeros for tokens of others, which its other kernels skip. A name of a framework alone stands
+its Triton kernels write zeros for tokens of others, which its other kernels skip, and outputs pass more often in
+any case (``mixture.AGAIN``). A name of a framework alone stands
 for what it runs on most devices."""
 
 KERNELS = (
@@ -57,17 +58,26 @@ BY_KERNEL = frozenset(("prefill", "moe"))
 
 
 def stack_named(framework: str, kernel: str = "") -> str:
-    """Return the stack of a framework, its version after a slash not looked at, and the name of a kernel."""
-    name, text = framework.partition("/")[0], kernel.lower()
+    """Return the stack of a framework, its version after a slash not looked at, and the name of a kernel.
+
+    Either may be empty; of a kernel alone the stack is ``/sort``.
+    """
+    name, text = framework.partition("/")[0].strip().lower(), kernel.lower()
     sort = next((sort for part, sort in KERNELS if part in text), "")
-    return f"{name}/{sort}" if name and sort else name
+    return f"{name}/{sort}" if sort else name
 
 
 def nearest_stack(stack: str, known: Sequence[str]) -> str:
-    """Return which of ``known`` stands for ``stack``: itself, the first of its framework, or the first; else itself."""
-    name = stack.partition("/")[0]
-    of_framework = [one for one in known if name and one.partition("/")[0] == name]
-    return stack if stack in known or not known else next(iter(of_framework or known))
+    """Return which of ``known`` stands for ``stack``.
+
+    That is itself where it names framework and sort or is known; else the first of its framework, or of its sort, or of
+    all.
+    """
+    name, _, sort = stack.partition("/")
+    if (name and sort) or stack in known or not known:
+        return stack
+    alike = [one for one in known if one.partition("/")[0 if name else 2] == (name or sort)] if name or sort else []
+    return next(iter(alike or known))
 
 
 def of_stacks(stacks: Sequence[str], stack: NDArray[np.int64]) -> dict[str, Array]:

@@ -23,8 +23,8 @@ from codesign.costmodels.operators.families import (
 )
 from codesign.costmodels.operators.formats import Format, format_of
 from codesign.costmodels.operators.physics import least
-from codesign.costmodels.operators.routing import SKEW_EXPERTS
-from codesign.costmodels.operators.spellings import OPERATORS, SKEW, VECTOR_KINDS
+from codesign.costmodels.operators.routing import skew_of
+from codesign.costmodels.operators.spellings import OPERATORS, VECTOR_KINDS
 from codesign.costmodels.operators.stacks import of_stacks, stack_named
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Array
@@ -336,11 +336,13 @@ def _framework() -> Any:
 
 
 def _kernels() -> Any:
-    """Return the expression of the stack where sorts of kernels are told apart; a table may not name them."""
+    """Return the expression of the stack where sorts of kernels are told apart."""
     import polars as pl
 
     pair = pl.struct(pl.col("framework").cast(pl.Utf8), pl.col("kernel_source").cast(pl.Utf8))
-    return pair.map_elements(lambda row: stack_named(row["framework"], row["kernel_source"]), return_dtype=pl.Utf8)
+    return pair.map_elements(
+        lambda row: stack_named(row["framework"] or "", row["kernel_source"] or ""), return_dtype=pl.Utf8
+    )
 
 
 def _serving_gemm(table: pl.DataFrame) -> Rows:
@@ -381,6 +383,7 @@ def _moe(table: pl.DataFrame) -> Rows:
     import polars as pl
 
     shapes = _numbers(table, "moe")
-    skew = table["distribution"].cast(pl.Utf8).str.extract(SKEW).cast(pl.Float64)
-    shapes["skew"] = skew.fill_null(SKEW_EXPERTS).to_numpy()
+    names = table["distribution"].cast(pl.Utf8).fill_null("")
+    skews = {name: skew_of(name) for name in names.unique().to_list()}
+    shapes["skew"] = names.replace_strict(skews, return_dtype=pl.Float64).to_numpy()
     return _rows("moe", table, shapes, "system", "moe_dtype", _kernels())

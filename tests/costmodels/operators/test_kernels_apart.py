@@ -22,8 +22,10 @@ from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.lookup import served_by, shipped_model
 from codesign.costmodels.operators.most_probable import fit_parameters
 from codesign.costmodels.operators.protocols import error
+from codesign.costmodels.operators.queries import predict_frame
 from codesign.costmodels.operators.stacks import nearest_stack, stack_named
-from codesign.costmodels.operators.tables import Rows, joined
+from codesign.costmodels.operators.tables import Rows, joined, read_tables
+from codesign.errors import DataError
 from codesign.quantity import Array
 from codesign.targets import load_target
 
@@ -39,7 +41,8 @@ def mixture(count: int, *, form: str = "bf16", seed: int = 0, far: str = "") -> 
     sizes: dict[str, Array] = {
         "tokens": np.exp2(rng.integers(0, 14, count)), "hidden": np.float64(1024) * rng.integers(1, 8, count),
         "inter": np.float64(512) * rng.integers(1, 8, count), "topk": np.full(count, 8.0),
-        "experts": np.full(count, 128.0), "tp": np.ones(count), "ep": np.exp2(rng.integers(0, 6, count)), "skew": rng.choice([1.0, 1.01, 1.2], count),
+        "experts": np.full(count, 128.0),
+        "tp": np.ones(count), "ep": np.exp2(rng.integers(0, 6, count)), "skew": rng.choice([1.0, 1.01, 1.2], count),
     }  # fmt: skip
     devices = tuple(device_of(load_target(name)) for name in DEVICES)
     rows = Rows(
@@ -67,15 +70,16 @@ def test_kernels_are_known_by_parts_of_their_names() -> None:
         ("vllm/0.24.0", "vllm_flashinfer_trtllmdecode"): "vllm/trtllm-gen",
         ("vllm/0.22.0", "vllm_fused_moe"): "vllm/triton",
         ("vllm/0.24.0", "vllm_fp8moe_flashinfer_cutlass_flashinferexperts"): "vllm/cutlass",
-        ("trtllm/1.3.0", "torch_flow"): "trtllm", ("vllm", ""): "vllm", ("", "cutlass"): "",
+        ("trtllm/1.3.0", "torch_flow"): "trtllm", (" VLLM ", ""): "vllm", ("", "cutlass"): "/cutlass", ("", ""): "",
     }  # fmt: skip
     assert {pair: stack_named(*pair) for pair in names} == names
 
 
 def test_an_engine_of_unknown_kernels_is_the_first_known_of_it() -> None:
     known = ["trtllm", "vllm/fa3", "vllm/fa4"]
-    found = [nearest_stack(name, known) for name in ("vllm/fa4", "vllm", "vllm/triton", "sglang", "")]
-    assert found == ["vllm/fa4", "vllm/fa3", "vllm/fa3", "trtllm", "trtllm"]
+    names = ("vllm/fa4", "vllm", "vllm/triton", "sglang", "", "/fa4", "/triton")
+    found = [nearest_stack(name, known) for name in names]
+    assert found == ["vllm/fa4", "vllm/fa3", "vllm/triton", "trtllm", "trtllm", "vllm/fa4", "trtllm"]
     assert nearest_stack("vllm", []) == "vllm"
 
 
@@ -113,14 +117,47 @@ def test_a_search_that_begins_far_off_stays_within_its_limits() -> None:
     assert error(predicted, rows.seconds).mean < 0.1
 
 
-@pytest.mark.parametrize("expert", ["moe-16", "moe-narrow", "prefill"])
-def test_what_stands_for_an_engine_serves_common_shapes(expert: str) -> None:
+@pytest.mark.parametrize(("expert", "device", "form", "stack"), [
+    ("moe-16", "h100-sxm", "bf16", "vllm/triton"), ("moe-16", "rtx-pro-6000-server", "bf16", "vllm/cutlass"),
+    ("moe-narrow", "h100-sxm", "int4_wo", "vllm/marlin"), ("prefill", "b200-sxm", "fp8", "trtllm"),
+])  # fmt: skip
+def test_what_stands_for_an_engine_on_a_device(expert: str, device: str, form: str, stack: str) -> None:
     model = shipped_model(trees=False).families[expert]
-    assert model.kernels
-    for device, form, _ in model.kernels:
-        of_form = [stack for where, named, stack in model.kernels if (where, named) == (device, form)]
-        assert on_device(model, device, form).quickest_stack(form) == of_form[0]
-    assert not any(stack == "vllm/fa4" for _, stack in (next(iter(model.groups)),))
+    assert on_device(model, device, form).quickest_stack(form) == stack
+
+
+@pytest.mark.parametrize(("device", "stack"), [("h100-sxm", "vllm/fa3"), ("b200-sxm", "vllm/flashinfer")])
+def test_kernels_of_few_rows_do_not_stand_for_an_engine(device: str, stack: str) -> None:
+    model = on_device(shipped_model(trees=False).families["prefill"], device, "bf16")
+    rare = {"vllm/fa4", "vllm/triton"} & {name for form, name in model.groups if form == "bf16"}
+    assert rare
+    assert nearest_stack("vllm", [name for form, name in model.groups if form == "bf16" and name]) == stack
+
+
+def asked(**changed: str) -> pl.DataFrame:
+    row = {"op": "moe", "device": "h100-sxm", "dtype": "fp8", "framework": "vllm", "kernel_source": "", "topk": "8",
+           "num_tokens": "64", "hidden_size": "4096", "inter_size": "1536", "num_experts": "128"}  # fmt: skip
+    return pl.DataFrame({name: [text] for name, text in {**row, **changed}.items()})
+
+
+def test_a_kernel_that_a_device_did_not_run_is_not_known_there() -> None:
+    """The H100 ran fp8 experts by one sort, far from all others; a query of another is not answered by it."""
+    plain, same, other = (predict_frame(asked(kernel_source=name), shipped_model()).row(0, named=True)
+                          for name in ("", "flashinfer_cutlass", "vllm_fused_moe"))  # fmt: skip
+    assert plain["latency_ms"] == same["latency_ms"]
+    assert plain["source"] == same["source"] == "interpolated"
+    assert other["latency_ms"] < 0.5 * same["latency_ms"]
+    assert other["source"] == "same-family"
+    assert other["high_ms"] / other["low_ms"] > 1.5 * same["high_ms"] / same["low_ms"]
+
+
+def test_distributions_are_known_by_name_or_refused() -> None:
+    names = ("balanced", "power_law_1.0", "power_law_1.2")
+    frames = [asked(distribution=name, moe_ep_size="8", num_tokens="4096") for name in names]
+    even, log_uniform, law = (predict_frame(frame, shipped_model())["latency_ms"][0] for frame in frames)
+    assert even < log_uniform < law
+    with pytest.raises(DataError, match=r"row 1, distribution is 'power_law_1\.2\.3'"):
+        predict_frame(asked(distribution="power_law_1.2.3"), shipped_model())
 
 
 def test_the_column_of_kernels_tells_them_apart_for_attention_and_experts_only() -> None:
@@ -152,9 +189,6 @@ def test_rows_of_unnamed_kernels_are_predicted_as_those_that_stand_for_them() ->
 
 
 def test_tables_without_kernels_are_refused_with_the_column(tmp_path: Path) -> None:
-    from codesign.costmodels.operators.tables import read_tables
-    from codesign.errors import DataError
-
     (tmp_path / "aiconfigurator").mkdir()
     pl.DataFrame({"num_tokens": [1], "framework": ["vllm"]}).write_parquet(tmp_path / "aiconfigurator/moe.parquet")
     with pytest.raises(DataError, match=r"moe\.parquet"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codesign.costmodels.operators.routing import FEW, MANY, busiest
+from codesign.costmodels.operators.routing import FEW, MANY, busiest, skew_of
 
 
 def shapes(**sizes: float | list[float]) -> dict[str, np.ndarray]:
@@ -75,3 +75,11 @@ def test_skew_loads_the_busiest_device_only_where_there_are_several() -> None:
     eight = [busiest(shapes(tokens=4096, experts=256, topk=8, ep=8, skew=skew))[0][0] for skew in (1.0, 1.01, 1.2)]
     assert eight[0] == 4096
     assert eight[0] < eight[1] < eight[2]
+
+
+def test_an_exponent_of_one_is_a_power_law_and_smaller_ones_are_flatter() -> None:
+    names = ("balanced", "power_law_0.5", "power_law_1.0", "power_law_1.01")
+    rows = [busiest(shapes(tokens=4096, experts=256, topk=8, ep=8, skew=skew_of(name)))[0][0] for name in names]
+    assert rows[0] < rows[1] < rows[2] < rows[3]
+    assert rows[2] == pytest.approx(rows[3], rel=0.02)
+    assert rows[1] == pytest.approx(drawn(4096, 256, 8, 8, 0.5)[0], rel=0.15)
