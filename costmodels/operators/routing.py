@@ -18,11 +18,11 @@ from codesign.quantity import Array
 SKEW_EXPERTS = 1.0
 """Routing skew of an even distribution over experts: no exponent of a power law, whose 1 is a hair more."""
 
-POWER_LAW = r"^power_law_([0-9]*\.?[0-9]+)$"
-"""Name of a distribution over experts: the exponent of a power law."""
+POWER_LAW = r"power_law_([0-9]*\.?[0-9]+)"
+"""How the name of a distribution over experts begins that is a power law: with its exponent."""
 
-EVEN = frozenset(("", "balanced", "uniform"))
-"""Names of even distributions."""
+EVEN, BALANCED = frozenset(("", "balanced", "uniform")), "eplb"
+"""Names of even distributions, and what ends the names of those that copies of busy experts make even."""
 
 FEW = (0.01, 2.0)
 """Between which shares are drawn where there are fewer routed tokens than experts."""
@@ -40,11 +40,14 @@ def skew_of(name: str) -> float:
     Raises:
         UsageError: there is no such distribution.
     """
-    found = re.match(POWER_LAW, name.strip())
-    if found is None and name.strip().lower() not in EVEN:
+    text = name.strip().lower()
+    found = re.match(POWER_LAW, text)
+    if found is None and text not in EVEN:
         raise UsageError(f"distribution {name!r} is unknown", "expected balanced, or power_law_ and its exponent")
-    exponent = float(found[1]) if found else SKEW_EXPERTS
-    return exponent + 1e-6 if found and exponent == SKEW_EXPERTS else exponent
+    if found is None or text.endswith(BALANCED):
+        return SKEW_EXPERTS
+    exponent = float(found[1])
+    return exponent + 1e-6 if exponent == SKEW_EXPERTS else exponent
 
 
 def busiest(s: Mapping[str, Array]) -> tuple[Array, Array]:

@@ -77,6 +77,11 @@ def test_skew_loads_the_busiest_device_only_where_there_are_several() -> None:
     assert eight[0] < eight[1] < eight[2]
 
 
+def test_names_of_distributions() -> None:
+    assert [skew_of(name) for name in ("", "balanced", "Uniform", "power_law_1.01_eplb")] == [1.0] * 4
+    assert [skew_of(name) for name in ("power_law_1.2", " power_law_1.01 ", "power_law_2")] == [1.2, 1.01, 2.0]
+
+
 def test_an_exponent_of_one_is_a_power_law_and_smaller_ones_are_flatter() -> None:
     names = ("balanced", "power_law_0.5", "power_law_1.0", "power_law_1.01")
     rows = [busiest(shapes(tokens=4096, experts=256, topk=8, ep=8, skew=skew_of(name)))[0][0] for name in names]
