@@ -32,14 +32,14 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         expert: What it is of.
-        pooled: Parameters where neither format nor stack is known, shape (7,), or (8,) within the power of devices.
-        groups: Format and stack -> parameters.
+        pooled: Parameters where neither format nor stack is known, shape (7,), or (8,) where the expert has an eighth.
+        groups: Format and stack -> parameters; where sorts of kernels differ, an empty stack is that of any.
         trees: The shape term.
         devices: Ids of the devices it was fitted on.
         architectures: Theirs.
         scatter: Standard deviation of ln(measured / predicted) on the rows it was fitted on, robust against outliers.
-        change: Added to the parameters of a device that was calibrated, shape (7,), or (1,) where there is none; the
-            shape term does not see it.
+        change: Added to the parameters of a device that was calibrated, shape (7,) or (8,), or (1,) where there is
+            none; the shape term does not see it.
         level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
         trust: Share of the shape term that holds, 0 to 1: 1 but where a device was calibrated.
         own: Device it was fitted on, or device and format -> its change and level, shape (8,) or (9,); ``on_device``
@@ -66,7 +66,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
     distilled: float = 0.0
 
     def parameters(self, rows: Rows) -> Array:
-        """Return the parameters of each row, shape (7, n): of its group, else of its format, else the pooled ones."""
+        """Return the parameters of each row, of its group, else of its format, else pooled; shape (7, n) or (8, n)."""
         table = np.empty((len(rows.formats), len(rows.stacks), len(self.pooled)))
         for f, form in enumerate(rows.formats):
             for s, stack in enumerate(rows.stacks):
@@ -74,7 +74,10 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         return np.asarray(table[rows.form, rows.stack].T)
 
     def quickest_stack(self, form: str) -> str:
-        """Return the stack with the lowest floor for ``form``: some stacks were timed with work of the host."""
+        """Return the stack with the lowest floor for ``form``: some stacks were timed with work of the host.
+
+        Where sorts of kernels differ, that is the first of those that stand for an engine.
+        """
         floors = {stack: found[0] for (name, stack), found in self.groups.items() if name == form and stack}
         if self.expert.by_kernel:
             return next(iter(floors), "")
@@ -94,7 +97,7 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         return msgspec.structs.replace(rows, stacks=known, stack=place[rows.form, rows.stack])
 
     def of_group(self, form: str, stack: str) -> Array:
-        """Return the parameters of a format and stack, shape (7,)."""
+        """Return the parameters of a format and stack, shape (7,) or (8,)."""
         same = [found for (name, _), found in self.groups.items() if name == form]
         names = (stack, stack.partition("/")[0], "") if self.expert.by_kernel else (stack, stack.partition("/")[0])
         known = next((self.groups[form, name] for name in names if (form, name) in self.groups), None)

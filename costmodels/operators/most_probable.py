@@ -20,7 +20,7 @@ def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float, *, wi
 
     Args:
         rows: Measured operators.
-        centre: Mean of the prior, shape (7,).
+        centre: Mean of the prior, shape (7,) or (8,).
         spread: Its standard deviation.
         noise: Of ln(measured / physical form).
         within: Keep the search between the limits of the physical form. Beyond them nothing changes, so that a search
