@@ -216,7 +216,10 @@ def test_the_registry_imports_nothing_until_chosen() -> None:
 
 
 def test_doctor_finds_a_live_counter(run_codesign: Any, tmp_path: Path) -> None:
-    """A thread moves the counter at 40 W while the command runs in a process of its own."""
+    """A thread moves the counter at 40 W while the command runs in a process of its own.
+
+    A machine that stalls holds the thread up, and the counter lags behind the clock: one of three runs has to agree.
+    """
     zone = tmp_path / "powercap" / "intel-rapl:0"
     zone.mkdir(parents=True)
     (zone / "name").write_text("package-0\n")
@@ -231,14 +234,17 @@ def test_doctor_finds_a_live_counter(run_codesign: Any, tmp_path: Path) -> None:
 
     thread = threading.Thread(target=move)
     thread.start()
+    watts: list[float] = []
     try:
-        outcome = run_codesign("doctor", "--json", env={"CODESIGN_POWERCAP_ROOT": str(zone.parent)})
+        while len(watts) < 3 and not (watts and watts[-1] == pytest.approx(40.0, rel=0.1)):
+            outcome = run_codesign("doctor", "--json", env={"CODESIGN_POWERCAP_ROOT": str(zone.parent)})
+            assert (outcome.rc, outcome.stderr) == (0, "")
+            content = json.loads(outcome.stdout)
+            rapl = next(meter for meter in content["energy_meters"] if meter["backend"] == "rapl")
+            assert rapl["status"] == "live", rapl["reason"]
+            watts.append(rapl["power_w"])
     finally:
         stop.set()
         thread.join()
-    assert (outcome.rc, outcome.stderr) == (0, "")
-    content = json.loads(outcome.stdout)
-    rapl = next(meter for meter in content["energy_meters"] if meter["backend"] == "rapl")
-    assert rapl["status"] == "live", rapl["reason"]
-    assert rapl["power_w"] == pytest.approx(40.0, rel=0.1)
+    assert watts[-1] == pytest.approx(40.0, rel=0.1), watts
     assert set(rapl) == {"backend", "status", "power_w", "reason"}
