@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -143,36 +143,24 @@ class Asked:
             shapes["cached"] = shapes["cached"] + self.numbers("step", at, 0.0, zero=True)
         if operator.family in ("prefill", "decode"):
             shapes["kv_heads"] = np.where(shapes["kv_heads"] > 0.0, shapes["kv_heads"], shapes["heads"])
-            shapes["kv_bytes"] = np.where(self._kv_bytes(at) > 0.0, self._kv_bytes(at), [form.weight for form in forms])
+            named = self._meant("kv_cache_dtype", at, lambda text: format_of(text).weight if text.strip() else 0.0, 0.0)
+            shapes["kv_bytes"] = np.where(named > 0.0, named, [form.weight for form in forms])
         if operator.family == "moe":
-            shapes["skew"] = self._skews(at)
+            shapes["skew"] = self._meant("distribution", at, skew_of, SKEW_EXPERTS)
         self._fitting(operator, shapes, at)
         return shapes
 
-    def _skews(self, at: Any) -> Array:
-        """Return the routing skew of the rows ``at``; even where none is named."""
-        if "distribution" not in self._frame.columns:
-            return np.full(len(at), SKEW_EXPERTS)
-        texts, first, place = np.unique(self.column("distribution")[at], return_index=True, return_inverse=True)
+    def _meant(self, column: str, at: Any, meaning: Callable[[str], float], missing: float) -> Array:
+        """Return the numbers that the texts of a column mean for the rows ``at``; ``missing`` without the column."""
+        if column not in self._frame.columns:
+            return np.full(len(at), missing)
+        texts, first, place = np.unique(self.column(column)[at], return_index=True, return_inverse=True)
         found = []
         for text, row in zip(texts.tolist(), at[first].tolist(), strict=True):
             try:
-                found.append(skew_of(text))
+                found.append(meaning(text))
             except UsageError as error:
-                raise self.wrong(row, "distribution", text, error.hint) from None
-        return np.array(found)[place]
-
-    def _kv_bytes(self, at: Any) -> Array:
-        """Return the bytes of a cached element of the rows ``at``; 0 where none are named."""
-        if "kv_cache_dtype" not in self._frame.columns:
-            return np.zeros(len(at))
-        texts, first, place = np.unique(self.column("kv_cache_dtype")[at], return_index=True, return_inverse=True)
-        found = []
-        for text, row in zip(texts.tolist(), at[first].tolist(), strict=True):
-            try:
-                found.append(format_of(text).weight if text.strip() else 0.0)
-            except UsageError as error:
-                raise self.wrong(row, "kv_cache_dtype", text, error.hint) from None
+                raise self.wrong(row, column, text, error.hint) from None
         return np.array(found)[place]
 
     def _fitting(self, operator: Operator, shapes: dict[str, Array], at: Any) -> None:

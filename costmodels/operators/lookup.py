@@ -160,13 +160,13 @@ def _expert(model: OperatorModel, family: str, form: str) -> Expert | None:
 def analytical(family: str, form: str, kind: str) -> FamilyModel:
     """Return the physical form of ``family`` with what is assumed of targets of ``kind``, without a shape term."""
     group = ANALYTICAL_GROUPS[int(kind != "cpu")]
+    expert = Expert(f"{family}-{group}", family, (), (), False, False)
     if kind == "cpu":
         parameters = np.log(np.array(PRIORS[family]))
     else:
         curve = efficiency(kind, CURVES.get(family, family), form)
-        parameters = Expert("", family, (), (), False, False).prior.copy()
+        parameters = expert.prior.copy()
         parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
-    expert = Expert(f"{family}-{group}", family, (), (), False, False)
     return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)
 
 
