@@ -37,7 +37,7 @@ LLAMA_2_70B = {
     "tie_word_embeddings": False, "torch_dtype": "float16", "hidden_act": "silu",
 }  # fmt: skip
 METRICS = ("ttft", "tpot")
-MEASURED_AS = {"dtype": "fp16", "execution": "eager", "mode": "static"}
+MEASURED_AS = {"dtype": "fp16", "execution": "eager", "mode": "served"}
 
 
 def table(path: Path) -> pl.DataFrame:

@@ -28,7 +28,7 @@ PLACES = ("grid", "pue", "lifetime_years", "utilisation")
 """Options that state a site."""
 
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
-MODES = ("static", "continuous", "training")
+MODES = ("static", "served", "continuous", "training")
 LARGEST_DEGREE = 4096
 LARGEST_COUNT = 1_000_000_000
 """Replicas, or requests/s: above it an input is taken for a mistake."""

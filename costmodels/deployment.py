@@ -90,6 +90,11 @@ class Structure(msgspec.Struct, frozen=True):
         return self.execution if self.execution != "auto" else ("eager" if target.kind == "cpu" else "graph")
 
     @property
+    def in_turn(self) -> bool:
+        """Return whether one batch is served after the other: all of it is prefilled, then all of it decoded."""
+        return self.mode in ("static", "served")
+
+    @property
     def devices(self) -> int:
         """Devices of one replica."""
         return self.tp * self.pp * self.ep
@@ -179,11 +184,13 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     )
     sent = _send(asked.sent_by_prefill, here, structure)
     passes: tuple[Any, Any, Any, Any] = (structure.pp,) * 4
-    if structure.mode == "static":
+    if structure.in_turn:
         if load.concurrency is not None or load.rounds is not None:
             raise UsageError("concurrency and rounds describe full slots", "add mode continuous, or leave them out")
         # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
-        service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
+        first = prefill.seconds * float(2 * structure.pp - 1) + sent
+        first = first + _handling(batch) if structure.mode == "served" else first
+        service = static_service(first, step, batch, generate)
     else:
         turn = prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep)
         beside, among = saved_shares(decode, prefill, turn.rows)
@@ -212,12 +219,17 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
 
 def _served(service: Service, added: Column, turn: Turn, step: Column, load: Load, batch: Array) -> Service:
     """Add what a client waits for outside the steady state of the slots."""
-    service = later(service, Column.of_factor(np.full_like(batch, HANDLING), F.HOST, COUNT))
+    service = later(service, _handling(batch))
     if load.rounds is not None:
         service = with_burst(service, added, turn, step, batch, _at_least(load.rounds, 1.0, "rounds"))
     if load.concurrency is not None:
         service = with_waiting(service, np.maximum(_at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
     return service
+
+
+def _handling(batch: Array) -> Column:
+    """Return what a server takes around the iterations of each request."""
+    return Column.of_factor(np.full_like(batch, HANDLING), F.HOST, COUNT)
 
 
 def _at_least(given: Any, least: float, name: str) -> Array:
@@ -257,9 +269,8 @@ def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, ge
             f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode"
         )
     # what no graph depends on stays out of the key, so that targets, nodes and launch modes share an entry
-    plain = Structure(
-        structure.dtype, structure.tp, structure.pp, structure.ep, mode=structure.mode, kv_dtype=structure.kv_dtype
-    )
+    mode = "static" if structure.in_turn else structure.mode
+    plain = Structure(structure.dtype, structure.tp, structure.pp, structure.ep, mode=mode, kv_dtype=structure.kv_dtype)
     sizes = tuple(np.ascontiguousarray(a, dtype=np.float64).tobytes() for a in (batch, prompt, generate))
     known: Any = model  # hashable by content: models are frozen structs
     return _prepared(known, plain, *sizes) if len(batch) <= CACHED_POINTS else _prepare(model, plain, *sizes)
@@ -276,7 +287,7 @@ def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
 
     full = local(np.ceil(batch / structure.pp))
     # continuous batching prefills one prompt (per group of ``ep``) at a time beside the full batch of decodes
-    one = full if structure.mode == "static" else local(np.full_like(batch, float(structure.ep)))
+    one = full if structure.in_turn else local(np.full_like(batch, float(structure.ep)))
     prefill = largest_stage(one.phase("prefill"), structure.pp)
     decode = largest_stage(full.phase("decode"), structure.pp)
     return Prepared(

@@ -1,6 +1,7 @@
 """Serving in closed form: static batches and the steady state of continuous batching.
 
-Static: a batch is prefilled together, then decoded together.
+Static: a batch is prefilled together, then decoded together. Served is the same behind a server, whose handling ``h``
+comes before the first token.
 
 Continuous: ``B`` slots stay full and each iteration decodes one token in every slot, so ``lambda = B / G`` requests of
 ``G`` tokens finish in an iteration and as many prompts of ``P`` tokens have to be prefilled in it; a budget of ``C``

@@ -37,7 +37,7 @@ COUNTS = ("tp", "pp", "ep", "nodes", "replicas", "batch", "power_limit")
 
 COUNTED = ("batches", "degrees", "stages", "nodes", "replicas", "power_limits")
 
-SERVING_MODES = ("static", "continuous")
+SERVING_MODES = ("static", "served", "continuous")
 
 Counts = tuple[Annotated[int, msgspec.Meta(ge=1, le=1_000_000)], ...]
 

@@ -27,7 +27,7 @@ def closed_loop(concurrency: float, requests: float) -> Load:
     """Return the load of ``concurrency`` users who send ``requests`` in all."""
     batch = min(concurrency, requests)
     if batch <= 1.0:
-        return Load(1.0, "static")
+        return Load(1.0, "served")
     if requests < FULL_WAVES * batch:
         why = f"{requests:g} requests for {batch:g} slots: the first wave waits for its own prompts"
         return Load(batch, "continuous", frozenset({"ttft", "request_latency", "throughput"}), why)

@@ -150,7 +150,7 @@ def _served(part: Part, prefill: Array, decode: Array) -> dict[str, Array]:
     further = np.maximum(generate - 1.0, 1.0)
     step = decode * part.structure.pp / further
     first = prefill * part.structure.pp
-    if part.structure.mode == "static":
+    if part.structure.in_turn:
         ttft, tpot = first, step
         whole = ttft + tpot * (generate - 1.0)
         throughput = batch * generate / whole

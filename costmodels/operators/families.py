@@ -15,7 +15,7 @@ from codesign.costmodels.operators import processors
 from codesign.costmodels.operators.attention import decode_features, decode_work, prefill_features, prefill_work
 from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.mixture import mixture_features, mixture_work
-from codesign.costmodels.operators.physics import Grid, Work, bound, rate
+from codesign.costmodels.operators.physics import LOADS, MIXED_POWER_HARDNESS, Grid, Work, bound, rate
 from codesign.costmodels.operators.routing import SKEW_EXPERTS
 from codesign.costmodels.operators.tilings import log, tilings
 from codesign.quantity import Array
@@ -60,7 +60,7 @@ def gemm_work(s: Shapes, on: Columns) -> Work:
     """Return the work of ``batch`` products of (m, k) and (k, n)."""
     b, m, n, k = s["batch"], s["m"], s["n"], s["k"]
     moved = b * (on.activation * m * k + on.weight * k * n + on.output * m * n)
-    return Work(2.0 * b * m * n * k, moved, (Grid(b, m, n, k),))
+    return Work(2.0 * b * m * n * k, moved, (Grid(b, m, n, k, loads=LOADS),))
 
 
 def _gemm_features(s: Shapes, work: Work, on: Columns) -> list[Array]:
@@ -80,7 +80,8 @@ def convolution_work(s: Shapes, on: Columns) -> Work:
     flops = 2.0 * m * n * k
     # Winograd's minimal filtering (Lavin and Gray, CVPR 2016): 4 x 4 outputs of a 3 x 3 kernel by a quarter of the work
     fewest = np.where((s["kernel"] == 3) & (s["stride"] == 1), flops / 4.0, flops)
-    return Work(flops, moved, (Grid(np.ones_like(m), m, n, k),), fewest=(fewest, moved))
+    grid = Grid(np.ones_like(m), m, n, k)
+    return Work(flops, moved, (grid,), fewest=(fewest, moved), power_hardness=MIXED_POWER_HARDNESS)
 
 
 def _convolution_features(s: Shapes, work: Work, on: Columns) -> list[Array]:

@@ -41,7 +41,8 @@ class FamilyModel(msgspec.Struct, frozen=True, eq=False):
         change: Added to the parameters of a device that was calibrated, shape (7,) or (8,), or (1,) where there is
             none; the shape term does not see it.
         level: Added to the logarithm of every prediction: 0 but where a device was calibrated.
-        trust: Share of the shape term that holds, 0 to 1: 1 but where a device was calibrated.
+        trust: Share of the shape term that holds, 0 to 1: on a device that was not measured that of the expert, on one
+            that was 1, on one that was calibrated what the measurements tell.
         own: Device it was fitted on, or device and format -> its change and level, shape (8,) or (9,); ``on_device``
             applies them.
         kernels: Device, format and stack -> their parameters, where sorts of kernels have theirs; those that stand for
@@ -121,7 +122,12 @@ def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
 
 
 def of_device(model: FamilyModel, device: str) -> FamilyModel:
-    """Return ``model`` with the shape term and the kernels of ``device`` where devices have theirs apart."""
+    """Return ``model`` with the shape term and the kernels of ``device`` where devices have theirs apart.
+
+    The shape term holds as a whole on a device it was fitted to.
+    """
+    if device in model.devices:
+        model = msgspec.structs.replace(model, trust=1.0)
     if model.expert.apart and device in model.devices:
         own = part(model.trees, model.devices.index(device), len(model.devices))
         model = msgspec.structs.replace(model, trees=own)

@@ -47,9 +47,13 @@ SPREAD = 0.5
 NOISE = 0.25
 """Standard deviation of ln(measured / physical form) within a group, where the shape term is not yet known."""
 
-CALIBRATION_SPREAD, CALIBRATION_NOISE = 0.3, 0.1
+CALIBRATION_SPREAD, CALIBRATION_NOISE = 0.3, 0.2
 """Of a parameter's logarithm between devices, and the least of ln(measured / predicted) on a calibrated one: twice the
 scatter of the fit is taken (assumed; chosen on the development devices, each left out)."""
+
+FEW = 0.6
+"""Of ln(measured / predicted) of a single measurement beyond that; of n over the root of n. Which shapes are measured
+is chance, and neighbours are off alike (chosen likewise: one measurement then misleads on few devices)."""
 
 TRUST_SPREAD = 0.3
 """Of the share of the shape term that holds on a device which was not measured, 1 at most (chosen likewise)."""
@@ -114,13 +118,14 @@ def served(expert: Expert, rows: Rows) -> Mask:
 def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
     """Return the model of ``expert``; equal rows and seeds give equal models."""
     rng = np.random.default_rng(seed)
-    chosen = rows.take(sample(rows.device, MOST_OF_A_GROUP, rng))
-    bare = _by_group(expert, rows, chosen, rng)
+    steady = rows.take(_steady(expert, rows))
+    chosen = steady.take(sample(steady.device, MOST_OF_A_GROUP, rng))
+    bare = _by_group(expert, steady, chosen, rng)
     training = rows.take(sample(rows.device, MOST_OF_A_DEVICE, rng))
     columns, expected = shape_features(training, own_parameters(bare, training), expert)
     left = np.log(training.seconds / (predict_known(bare, training) if expert.by_device else expected))
     if expert.levelled:
-        levels = _levels(training, left)
+        levels = _levels(expert, training, left)
         left = left - levels
         bare = _with_levels(bare, training, levels)
     trees = _shape_trees(expert, training, columns, left, seed)
@@ -139,17 +144,17 @@ def _by_group(expert: Expert, rows: Rows, chosen: Rows, rng: np.random.Generator
     """
     used = [rows.devices[d] for d in np.unique(rows.device).tolist()]
     ids, architectures = tuple(d.id for d in used), tuple(sorted({d.architecture for d in used}))
-    bare = FamilyModel(expert, expert.prior, {}, NO_TREES, ids, architectures, 0.0)
+    bare = FamilyModel(expert, expert.prior, {}, NO_TREES, ids, architectures, 0.0, trust=expert.carried)
     if expert.by_kernel:
         return by_kernel(bare, rows, SPREAD, NOISE, rng)
-    pooled = fit_parameters(chosen, expert.prior, 2.0 * SPREAD, NOISE)
+    pooled = fit_parameters(chosen, expert.prior, 2.0 * SPREAD, NOISE, held=expert.held)
     groups: dict[Group, Array] = {}
     for f, form in enumerate(rows.formats):
         for s, stack in enumerate(rows.stacks):
             mask = np.flatnonzero((rows.form == f) & (rows.stack == s))
             if len(mask):
                 some = rows.take(mask[sample(rows.device[mask], MOST_OF_A_GROUP, rng)])
-                groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE)
+                groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE, held=expert.held)
     found = msgspec.structs.replace(bare, pooled=pooled, groups=groups)
     return _by_device(found, chosen) if expert.by_device else found
 
@@ -183,6 +188,11 @@ def _known_devices(model: FamilyModel, rows: Rows) -> FamilyModel:
     return msgspec.structs.replace(model, own=own)
 
 
+def _steady(expert: Expert, rows: Rows) -> Mask:
+    """Return the mask of rows whose level is that of a device: all, or those of short runs where there are any."""
+    return rows.held_out if expert.short_runs and rows.held_out.any() else np.ones(len(rows), np.bool_)
+
+
 def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
     """Return ``model`` with the changes of each device of ``rows``, moved to the mean of their parameters."""
     own = {}
@@ -191,6 +201,7 @@ def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
         spread = np.append(np.full(len(model.pooled), CALIBRATION_SPREAD), LEVEL_SPREAD)
         own[rows.devices[number].id] = fit_change(mine, model.parameters(mine), 0.0, Prior(0.0, spread), NOISE)[0]
     mean = np.mean(list(own.values()), axis=0)
+    mean[list(model.expert.held)] = 0.0
     return msgspec.structs.replace(
         model, pooled=model.pooled + mean[:-1], groups={key: found + mean[:-1] for key, found in model.groups.items()},
         own={device: change - mean for device, change in own.items()},
@@ -199,18 +210,21 @@ def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
 
 def _with_levels(model: FamilyModel, rows: Rows, levels: Array) -> FamilyModel:
     """Return ``model`` whose devices with own changes also have the levels that are left of them."""
-    own = dict(model.own)
+    own, steady = dict(model.own), _steady(model.expert, rows)
     for number in np.unique(rows.device).tolist() if own else []:
         of_device = own[rows.devices[number].id]
-        own[rows.devices[number].id] = np.append(
-            of_device[:-1], of_device[-1] + np.median(levels[rows.device == number])
-        )
+        mine = (rows.device == number) & steady
+        own[rows.devices[number].id] = np.append(of_device[:-1], of_device[-1] + np.median(levels[mine]))
     return msgspec.structs.replace(model, own=own)
 
 
-def _levels(rows: Rows, left: Array) -> Array:
-    """Return the median of ``left`` of each row's device and format, less the mean of those medians."""
+def _levels(expert: Expert, rows: Rows, left: Array) -> Array:
+    """Return the median of ``left`` of each row's device and format, less the mean of those medians.
+
+    Where runs of a device differ, of those in which it was measured.
+    """
     key = rows.device * len(rows.formats) + rows.form
+    key = 2 * key + rows.held_out if expert.short_runs else key
     found, place = np.unique(key, return_inverse=True)
     medians = np.array([np.median(left[place == p]) for p in range(len(found))])
     return np.asarray((medians - medians.mean())[place])
@@ -291,7 +305,7 @@ def calibrated(
     before = model.parameters(rows)
     term = shape_term(model, rows) if term is None else term
     known = np.append(np.broadcast_to(model.change, len(before)), model.level)
-    noise = max(CALIBRATION_NOISE, 2.0 * model.scatter)
+    noise = np.hypot(max(CALIBRATION_NOISE, 2.0 * model.scatter), FEW / np.sqrt(len(rows)))
     prior = Prior(known, CALIBRATION_SPREAD if spread is None else spread, model.trust, TRUST_SPREAD)
     rows_of_form = np.bincount(rows.form)[rows.form]
     change, trust = fit_change(rows, before, term, prior, np.hypot(noise, np.sqrt(rows_of_form) * apart))

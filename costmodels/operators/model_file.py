@@ -174,5 +174,5 @@ def _family(expert: Expert, fitted: Fitted, arrays: Mapping[str, Any], with_tree
         trees=checked_trees(arrays, f"{name}/trees", fitted.depth, fitted.offset) if with_trees else NO_TREES,
         devices=fitted.devices,
         architectures=fitted.architectures, scatter=fitted.scatter, network=network,
-        distilled=fitted.distilled,
+        distilled=fitted.distilled, trust=expert.carried,
     )  # fmt: skip

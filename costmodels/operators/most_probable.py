@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,9 @@ INSIDE = 1e-3
 """Distance from its limits at which a search begins."""
 
 
-def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float, *, within: bool = False) -> Array:
+def fit_parameters(
+    rows: Rows, centre: Array, spread: float, noise: float, *, within: bool = False, held: Sequence[int] = ()
+) -> Array:
     """Return the parameters most probable given ``rows``, a normal prior around ``centre`` and robust noise.
 
     Args:
@@ -25,6 +28,7 @@ def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float, *, wi
         noise: Of ln(measured / physical form).
         within: Keep the search between the limits of the physical form. Beyond them nothing changes, so that a search
             that gets there is lost: kernels far from the others take it there.
+        held: Positions of parameters that stay at ``centre``.
     """
     from scipy.optimize import least_squares
 
@@ -36,12 +40,17 @@ def fit_parameters(rows: Rows, centre: Array, spread: float, noise: float, *, wi
     if within:
         bounds = physics.limits(len(centre), work.eighth)
         begin = np.clip(centre, bounds[0] + INSIDE, bounds[1] - INSIDE)
+    free = np.setdiff1d(np.arange(len(centre)), held)
+    found = begin.copy()
 
-    def left(parameters: Array) -> Array:
-        found = np.log(physics.seconds(parameters, work, on)) - measured
-        return np.concatenate([found / noise, (parameters - centre) / spread])
+    def left(asked: Array) -> Array:
+        found[free] = asked
+        residual = np.log(physics.seconds(found, work, on)) - measured
+        return np.concatenate([residual / noise, (asked - centre[free]) / spread])
 
-    return np.asarray(least_squares(left, begin, loss="soft_l1", max_nfev=60, bounds=bounds).x)
+    of_free = (bounds[0][free], bounds[1][free])
+    found[free] = least_squares(left, begin[free], loss="soft_l1", max_nfev=60, bounds=of_free).x
+    return found
 
 
 class Prior(NamedTuple):

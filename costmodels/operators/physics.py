@@ -33,8 +33,14 @@ FUNCTION_BYTES = 2.0
 """Bytes that a core could read from the last-level cache while it does one exponential: 32 bytes and 16 exponentials a
 clock (Shah et al., FlashAttention-3, 2024, section 3: 3.9 T a second beside 989 TFLOP/s of products on an H100)."""
 
-POWER_HARDNESS = 6.0
-"""Exponent of the soft minimum of the rates that the units and the power allow."""
+POWER_HARDNESS, MIXED_POWER_HARDNESS = 20.0, 6.0
+"""Exponent of the soft minimum of the rates that the units and the power allow: the clock falls until the power fits.
+The second where parts of an operator draw differently: transforms of a convolution, and its product."""
+
+LOADS = 6.0
+"""Slots of a vector unit that a product takes for other than arithmetic, for each multiply-add, over the rows and over
+the columns of a tile. A core's 16 x 16 threads load the rows and columns of their outputs from its scratchpad, four
+numbers at a time: that is 4 (derived); filling the scratchpad and the loop take the rest (assumed)."""
 
 NAMES = (
     "floor", "matrix share", "memory share", "cache reads of tiles", "resident size", "resident sharpness",
@@ -45,6 +51,7 @@ cache's bandwidth that feeds tiles; size at which half of an operator's bytes st
 share of the cache's bandwidth that those bytes move at. All are kept as logarithms."""
 
 PRIOR = np.log([3e-6, 0.8, 0.85, 3.0, 0.5, 2.0, 0.3])
+RATE_SHARE = NAMES.index("matrix share")
 LEAST = np.log([1e-7, 0.02, 0.05, 0.02, 1e-3, 0.1, 0.01])
 MOST = np.log([1e-3, 1.2, 1.2, 50.0, 20.0, 20.0, 1.2])
 """Where a search for parameters begins, and between which it stays."""
@@ -95,6 +102,7 @@ class Grid(NamedTuple):
         columns: Of the output.
         depth: Multiply-adds for each output element.
         tiles: Tilings to choose from; a width of 0 is the whole width.
+        loads: As ``LOADS``, where vector units do the product.
     """
 
     repeats: Array
@@ -102,6 +110,7 @@ class Grid(NamedTuple):
     columns: Array
     depth: Array
     tiles: tuple[tuple[int, int], ...] = TILES
+    loads: float = 0.0
 
 
 class OnProcessor(NamedTuple):
@@ -140,6 +149,7 @@ class Work(NamedTuple):
         functions: Exponentials.
         begins: Stripes that cores begin, one after the other; None where products have none.
         hardness: Of the soft maximum of compute and memory.
+        power_hardness: Of the soft minimum of the rates that units and power allow.
     """
 
     flops: Array
@@ -154,6 +164,7 @@ class Work(NamedTuple):
     functions: Array | None = None
     begins: Array | None = None
     hardness: float = HARDNESS
+    power_hardness: float = POWER_HARDNESS
 
     @property
     def eighth(self) -> Eighth:
@@ -243,18 +254,20 @@ def _within_power(matrix: Array, joules: Array, work: Work, on: Columns) -> Arra
     """Return the share of the peak that units with the share ``matrix`` sustain within the power of the device."""
     peak = rate(work, on)
     allowed = on.power / (joules * on.energy) / peak
-    return np.asarray((matrix**-POWER_HARDNESS + allowed**-POWER_HARDNESS) ** (-1.0 / POWER_HARDNESS))
+    return np.asarray((matrix**-work.power_hardness + allowed**-work.power_hardness) ** (-1.0 / work.power_hardness))
 
 
 def _tiled(grid: Grid, matrix: Array, feed: Array, work: Work, on: Columns) -> Array:
     """Return the seconds of the best tiling."""
     flop = 2.0 / (rate(work, on) / on.cores * matrix)
     read = 1.0 / (on.cache_bandwidth / on.cores * feed)
+    loads = np.where(on.peak <= on.vector, grid.loads, 0.0)
     best = np.full(np.shape(grid.rows), np.inf)
     for height, width in grid.tiles:
         wide = np.asarray(width or grid.columns, np.float64)
         waves = np.ceil(grid.repeats * np.ceil(grid.rows / height) * np.ceil(grid.columns / wide) / on.cores)
-        step = np.maximum(height * wide * flop, (height * on.activation + wide * on.weight) * read)
+        slots = 1.0 + loads * (1.0 / height + 1.0 / wide)
+        step = np.maximum(height * wide * flop * slots, (height * on.activation + wide * on.weight) * read)
         best = np.minimum(best, waves * grid.depth * step)
     return best
 

@@ -54,7 +54,7 @@ def test_cache_is_replicated_when_degrees_exceed_its_heads(tp: int) -> None:
     generate=st.integers(1, 500),
     tp=st.sampled_from([1, 2, 4, 8, 16]),
     pp=st.sampled_from([1, 2, 4]),
-    mode=st.sampled_from(["static", "continuous"]),
+    mode=st.sampled_from(["static", "served", "continuous"]),
     name=st.sampled_from(["llama-3.2-1b", "qwen3-30b-a3b"]),
 )
 @settings(max_examples=30)

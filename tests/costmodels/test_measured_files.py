@@ -97,7 +97,7 @@ def test_what_metadata_adds_and_appended_results_are_read(tmp_path: Path) -> Non
     source = read_file(str(path))
     assert [m.where for m in source.measurements] == ["appended.json:1"] * 2 + ["appended.json:2"] * 2
     assert {(m.design.tp, m.design.dtype) for m in source.measurements} == {(4, "fp8")}
-    assert [m.design.mode for m in source.measurements] == ["static"] * 2 + ["continuous"] * 2
+    assert [m.design.mode for m in source.measurements] == ["served"] * 2 + ["continuous"] * 2
 
 
 def test_arrivals_give_their_concurrency_and_no_time_to_first_token(tmp_path: Path) -> None:

@@ -263,6 +263,15 @@ def test_the_cache_has_a_precision_of_its_own() -> None:
         price(LLAMA, H100, Structure("bf16", kv_dtype="fp9"), Load(16, 1000, 24))
 
 
+def test_a_served_batch_is_a_static_one_behind_a_server() -> None:
+    options: dict[str, Any] = {"batch": np.array([1, 8, 64]), "prompt": 512, "generate": 64, "execution": "eager"}
+    static, served = (estimate(LLAMA, H100, mode=mode, **options).estimate.columns for mode in ("static", "served"))
+    for name in ("ttft", "request_latency"):
+        assert served[name].value == pytest.approx(static[name].value + HANDLING)
+    assert served["tpot"].value == pytest.approx(static["tpot"].value)
+    assert served["throughput"].value == pytest.approx(options["batch"] * 64 / served["request_latency"].value)
+
+
 def test_load_generators_are_options_of_an_estimate() -> None:
     options: dict[str, Any] = {"batch": 32, "prompt": 1000, "generate": 200, "mode": "continuous", "chunk": 2048}
     steady = estimate(LLAMA, H100, **options).estimate.quantity("ttft").value
