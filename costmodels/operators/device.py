@@ -125,7 +125,7 @@ def known_devices() -> tuple[Device, ...]:
 OF_DEVICE = (
     "vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy", "private",
 )  # fmt: skip
-OF_FORMAT = ("weight", "activation", "output")
+OF_FORMAT = ("weight", "activation", "output", "converting", "tile")
 """Columns that are attributes of a device, and of a format."""
 
 
@@ -149,6 +149,8 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     weight: Array
     activation: Array
     output: Array
+    converting: Array
+    tile: Array
     sharing: Array | None = None
     packed: Array | None = None
     gathers: Array | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from codesign.costmodels.operators.families import FAMILIES
-from codesign.costmodels.operators.physics import BEGINS, JOULES, PASSES, PRIOR, RATE_SHARE
+from codesign.costmodels.operators.physics import BEGINS, CONVERTS, JOULES, PASSES, PRIOR, RATE_SHARE
 from codesign.quantity import Array
 
 
@@ -27,6 +27,7 @@ class Expert(NamedTuple):
         by_device: Whether each device gets its own physical parameters before the shape term is fitted: those of a
             device left out are then the mean of the others.
         within_power: Whether the power of the device limits its matrix rate.
+        converts: Whether some of its formats convert activations in a kernel before the product.
         apart: Whether each device gets its own shape term, and a device left out the mean of theirs: kernels of
             different devices have little in common.
         by_kernel: Whether each sort of kernels gets its own physical parameters on each device, and a device left out
@@ -49,6 +50,7 @@ class Expert(NamedTuple):
     by_generation: bool = False
     by_device: bool = False
     within_power: bool = False
+    converts: bool = False
     apart: bool = False
     by_kernel: bool = False
     rate_share: float | None = None
@@ -65,7 +67,7 @@ class Expert(NamedTuple):
     @property
     def prior(self) -> Array:
         """Return where a search for its physical parameters begins, shape (7,) or (8,)."""
-        eighth = JOULES if self.within_power else EIGHTH.get(self.family)
+        eighth = JOULES if self.within_power else CONVERTS if self.converts else EIGHTH.get(self.family)
         found = PRIOR if eighth is None else np.append(PRIOR, eighth.prior)
         if self.rate_share is None:
             return found
@@ -85,8 +87,8 @@ NARROW = ("int8", "int8_wo", "int4_wo", "nvfp4", "w4a16_mxfp4")
 
 EXPERTS = (
     Expert("gemm-16", "gemm", ("bf16",), (*SIXTEEN, "tf32"), True, False),
-    Expert("gemm-8", "gemm", EIGHT, EIGHT, True, False),
-    Expert("gemm-narrow", "gemm", (), NARROW, True, False, carried=0.5),
+    Expert("gemm-8", "gemm", EIGHT, EIGHT, True, False, converts=True),
+    Expert("gemm-narrow", "gemm", (), NARROW, True, False, converts=True, carried=0.5),
     Expert(
         "gemm-32",
         "gemm-fp32",

@@ -57,10 +57,13 @@ class Family(NamedTuple):
 
 
 def gemm_work(s: Shapes, on: Columns) -> Work:
-    """Return the work of ``batch`` products of (m, k) and (k, n)."""
+    """Return the work of ``batch`` products of (m, k) and (k, n); some formats first convert the (m, k)."""
     b, m, n, k = s["batch"], s["m"], s["n"], s["k"]
     moved = b * (on.activation * m * k + on.weight * k * n + on.output * m * n)
-    return Work(2.0 * b * m * n * k, moved, (Grid(b, m, n, k, loads=LOADS),))
+    # of 4 bytes there is nothing narrower to convert to, and the eighth parameter is another
+    converted = b * m * k * on.converting if np.any(on.activation < 4.0) else None
+    grid = Grid(b, m, n, k, loads=LOADS, least=on.tile)
+    return Work(2.0 * b * m * n * k, moved, (grid,), converted=converted)
 
 
 def _gemm_features(s: Shapes, work: Work, on: Columns) -> list[Array]:

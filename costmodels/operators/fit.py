@@ -147,15 +147,18 @@ def _by_group(expert: Expert, rows: Rows, chosen: Rows, rng: np.random.Generator
     bare = FamilyModel(expert, expert.prior, {}, NO_TREES, ids, architectures, 0.0, trust=expert.carried)
     if expert.by_kernel:
         return by_kernel(bare, rows, SPREAD, NOISE, rng)
-    pooled = fit_parameters(chosen, expert.prior, 2.0 * SPREAD, NOISE, held=expert.held)
+    pooled = fit_parameters(chosen, expert.prior, 2.0 * SPREAD, NOISE, within=expert.converts, held=expert.held)
     groups: dict[Group, Array] = {}
     for f, form in enumerate(rows.formats):
         for s, stack in enumerate(rows.stacks):
             mask = np.flatnonzero((rows.form == f) & (rows.stack == s))
             if len(mask):
                 some = rows.take(mask[sample(rows.device[mask], MOST_OF_A_GROUP, rng)])
-                groups[form.name, stack] = fit_parameters(some, pooled, SPREAD, NOISE, held=expert.held)
-    found = msgspec.structs.replace(bare, pooled=pooled, groups=groups)
+                groups[form.name, stack] = fit_parameters(
+                    some, pooled, SPREAD, NOISE, within=expert.converts, held=expert.held
+                )
+    # a format that was not measured is as the middle one that was: one of many rows counts as any other
+    found = msgspec.structs.replace(bare, pooled=np.median(list(groups.values()), axis=0), groups=groups)
     return _by_device(found, chosen) if expert.by_device else found
 
 

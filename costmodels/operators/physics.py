@@ -71,6 +71,10 @@ JOULES = Eighth(*np.log([20e-12, 1e-13, 1e-9]).tolist())
 PASSES = Eighth(*np.log([0.5, 0.05, 1.2]).tolist())
 """Sustained share of the memory bandwidth in kernels that only move data between products (assumed)."""
 
+CONVERTS = Eighth(*np.log([0.2, 0.01, 1.2]).tolist())
+"""Share of the cache's bandwidth at which cores convert what they also read from memory and write to it (assumed): a
+scale is sought, and every number rounded."""
+
 BEGINS = Eighth(*np.log([1e-6, 1e-8, 1e-4]).tolist())
 """Seconds in which a core begins a stripe: it fetches queries and the first keys, and has nothing to compute (assumed).
 """
@@ -103,6 +107,7 @@ class Grid(NamedTuple):
         depth: Multiply-adds for each output element.
         tiles: Tilings to choose from; a width of 0 is the whole width.
         loads: As ``LOADS``, where vector units do the product.
+        least: Rows that a tile has at least.
     """
 
     repeats: Array
@@ -111,6 +116,7 @@ class Grid(NamedTuple):
     depth: Array
     tiles: tuple[tuple[int, int], ...] = TILES
     loads: float = 0.0
+    least: Array | float = 0.0
 
 
 class OnProcessor(NamedTuple):
@@ -146,6 +152,7 @@ class Work(NamedTuple):
         touched: Bytes that kernels read and write, whole tiles; None where these are ``bytes``.
         clocked: Whether its floor follows the clock: the device works meanwhile, if not on the operator's numbers.
         passes: Bytes that kernels of their own move between its products; None where there are no such.
+        converted: Bytes that a kernel moves that converts an operand before the product; None where there is no such.
         functions: Exponentials.
         begins: Stripes that cores begin, one after the other; None where products have none.
         hardness: Of the soft maximum of compute and memory.
@@ -161,6 +168,7 @@ class Work(NamedTuple):
     touched: Array | None = None
     clocked: bool = False
     passes: Array | None = None
+    converted: Array | None = None
     functions: Array | None = None
     begins: Array | None = None
     hardness: float = HARDNESS
@@ -169,7 +177,8 @@ class Work(NamedTuple):
     @property
     def eighth(self) -> Eighth:
         """Return what an eighth parameter is of this operator."""
-        return PASSES if self.passes is not None else BEGINS if self.begins is not None else JOULES
+        mine = ((self.passes, PASSES), (self.converted, CONVERTS), (self.begins, BEGINS))
+        return next((eighth for column, eighth in mine if column is not None), JOULES)
 
 
 def rate(work: Work, on: Columns) -> Array:
@@ -195,7 +204,7 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
 
     Args:
         parameters: Logarithms of ``NAMES``, shape (7,), or (7, n) where they differ between rows. An eighth is
-            ``Work.eighth``; without it passes and stripes take what is assumed, and power limits nothing. Of processors
+            ``Work.eighth``; without it all but power take what is assumed, and power limits nothing. Of processors
             those of ``PROCESSOR_NAMES``, shape (4,) or (4, n).
         work: Of the operators.
         on: Their devices and formats.
@@ -227,6 +236,8 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
     found = floor + (compute**work.hardness + moved**work.hardness) ** (1.0 / work.hardness)
     if work.passes is not None:
         found = found + work.passes / (eighth * on.bandwidth)
+    if work.converted is not None:
+        found = found + work.converted * (1.0 / bandwidth + 1.0 / (eighth * on.cache_bandwidth))
     if work.begins is not None:
         found = found + work.begins / on.cores * eighth
     return np.asarray(found)
@@ -268,7 +279,7 @@ def _tiled(grid: Grid, matrix: Array, feed: Array, work: Work, on: Columns) -> A
         waves = np.ceil(grid.repeats * np.ceil(grid.rows / height) * np.ceil(grid.columns / wide) / on.cores)
         slots = 1.0 + loads * (1.0 / height + 1.0 / wide)
         step = np.maximum(height * wide * flop * slots, (height * on.activation + wide * on.weight) * read)
-        best = np.minimum(best, waves * grid.depth * step)
+        best = np.minimum(best, np.where(height >= grid.least, waves * grid.depth * step, np.inf))
     return best
 
 
