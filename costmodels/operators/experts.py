@@ -104,7 +104,7 @@ EXPERTS = (
         carried=0.25,
     ),
     Expert("convolution-32", "convolution-fp32", (), ("fp32", *SIXTEEN), False, True, False, True, True),
-    Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True, False, True),
+    Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True, False, True, carried=0.75),
     Expert("prefill", "prefill", (), (*SIXTEEN, *EIGHT), False, True, by_kernel=True),
     Expert("decode", "decode", (), (*SIXTEEN, *EIGHT), False, True, by_device=True, apart=True),
     Expert("moe-16", "moe", ("bf16",), SIXTEEN, False, True, by_kernel=True),

@@ -21,7 +21,7 @@ from codesign.costmodels.operators.power import PowerModel
 from codesign.costmodels.operators.trees import TREE_ARRAYS, checked_trees
 from codesign.errors import DataError
 
-VERSION = 3
+VERSION = 4
 HINT = "expected a file that codesign costmodels fit wrote"
 FILE = Layout("operator model", "codesign_operators", VERSION, HINT)
 

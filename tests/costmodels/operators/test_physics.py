@@ -139,17 +139,58 @@ def priced(family: str, on: Columns, parameters: Any = physics.PRIOR, **changed:
     return float(physics.seconds(np.asarray(parameters), FAMILIES[family].work(shapes(family, **changed), on), on)[0])
 
 
-@pytest.mark.parametrize("family", ["moe", "prefill"])
-def test_an_eighth_parameter_is_assumed_where_there_is_none(family: str) -> None:
-    on = columns(1)
+@pytest.mark.parametrize(("family", "form"), [("moe", "bf16"), ("prefill", "bf16"), ("gemm", "fp8")])
+def test_an_eighth_parameter_is_assumed_where_there_is_none(family: str, form: str) -> None:
+    on = columns(1, form)
     eighth = FAMILIES[family].work(shapes(family), on).eighth
     assert priced(family, on) == priced(family, on, np.append(physics.PRIOR, eighth.prior))
     more, less = (priced(family, on, np.append(physics.PRIOR, eighth.prior + step)) for step in (0.5, -0.5))
-    assert more < less if family == "moe" else more > less  # a larger share of bandwidth; a longer beginning
+    assert more > less if family == "prefill" else more < less  # a longer beginning; a larger share of bandwidth
 
 
-def test_without_products_apart_an_eighth_parameter_is_the_energy_of_an_operation() -> None:
-    assert FAMILIES["gemm"].work(shapes("gemm"), columns(1)).eighth is physics.JOULES
+def test_of_products_in_fp32_the_eighth_parameter_is_the_energy_of_an_operation() -> None:
+    assert FAMILIES["gemm"].work(shapes("gemm"), columns(1, "fp32")).eighth is physics.JOULES
+    assert FAMILIES["gemm"].work(shapes("gemm"), columns(1)).eighth is physics.CONVERTS
+
+
+def test_activations_are_converted_before_a_product_of_eight_bits() -> None:
+    on = columns(1, "fp8")
+    for m, n in ((16, 4096), (8192, 128)):
+        work = FAMILIES["gemm"].work(shapes("gemm", m=m, n=n), on)
+        bare = physics.seconds(physics.PRIOR, work._replace(converted=None), on)
+        moved = m * 4096 * (2 + 1)  # read in 16 bits, written in 8
+        memory, share = np.exp(physics.PRIOR[2]), np.exp(physics.CONVERTS.prior)
+        added = moved / (memory * on.bandwidth) + moved / (share * on.cache_bandwidth)
+        assert physics.seconds(physics.PRIOR, work, on) - bare == pytest.approx(added)
+    for form in ("bf16", "int8_wo", "int8"):
+        found = FAMILIES["gemm"].work(shapes("gemm"), columns(1, form)).converted
+        assert found is not None
+        assert found[0] == 0.0, "engines count no such kernel to these"
+
+
+def test_loads_take_slots_of_vector_units_and_more_in_small_tiles() -> None:
+    def slots(on: Columns, **sizes: float) -> float:
+        work = FAMILIES["gemm"].work(shapes("gemm", k=65536, **sizes), on)._replace(bytes=np.ones(1))
+        bare = work._replace(grids=tuple(grid._replace(loads=0.0) for grid in work.grids))
+        none = np.append(-99.0, physics.PRIOR[1:])  # no floor
+        return float((physics.seconds(none, work, on) / physics.seconds(none, bare, on))[0])
+
+    on = columns(1, "fp32")
+    one = msgspec.structs.replace(on, cores=np.ones(1))
+    assert slots(one, m=8192, n=8192) == pytest.approx(1.0 + physics.LOADS * (1 / 128 + 1 / 256), rel=1e-3)
+    assert slots(on, m=64, n=64) > 1.1, "small tiles keep more cores busy, at a price"
+    assert slots(columns(1), m=64, n=64) == 1.0, "matrix units load by themselves"
+
+
+def test_block_scaled_products_take_a_tile_of_rows_for_one() -> None:
+    on = columns(1, "nvfp4", device_of(load_target("b200-sxm")))
+    works = [FAMILIES["gemm"].work(shapes("gemm", m=m, k=16384), on)._replace(converted=None) for m in (1, 128)]
+    compute = [physics.seconds(physics.PRIOR, w._replace(bytes=np.ones(1)), on)[0] for w in works]
+    assert compute[0] == pytest.approx(compute[1])
+    wide = columns(1, "fp8", device_of(load_target("b200-sxm")))
+    works = [FAMILIES["gemm"].work(shapes("gemm", m=m, k=16384), wide)._replace(converted=None) for m in (1, 128)]
+    compute = [physics.seconds(physics.PRIOR, w._replace(bytes=np.ones(1)), wide)[0] for w in works]
+    assert compute[0] < compute[1]
 
 
 def test_tokens_of_other_devices_pass_through_some_kernels() -> None:

@@ -116,6 +116,53 @@ def test_calibration_of_a_known_device_starts_from_what_is_known(rows: Rows) -> 
     assert error(predict(known, slow), slow.seconds).mean < 0.6 * error(predict(strange, slow), slow.seconds).mean
 
 
+def hot(rows: Rows, factor: float) -> Rows:
+    """Return ``rows`` of which two thirds were measured in a sweep that takes ``factor`` as long."""
+    apart = np.arange(len(rows)) % 3 == 0
+    return msgspec.structs.replace(rows, held_out=apart, seconds=np.where(apart, 1.0, factor) * rows.seconds)
+
+
+def test_a_device_is_what_its_short_runs_are(rows: Rows) -> None:
+    mixed = hot(rows, 1.4)
+    short = mixed.take(mixed.held_out)
+    expert = EXPERT._replace(short_runs=True)
+    found = {name: predict_known(fit_family(e, mixed), short) for name, e in (("all", EXPERT), ("short", expert))}
+    off = {name: float(np.median(np.log(values / short.seconds))) for name, values in found.items()}
+    assert abs(off["short"]) < 0.03
+    assert off["all"] > 0.1
+
+
+def test_what_is_known_of_kernels_is_not_fitted_but_for_each_device(rows: Rows) -> None:
+    model = fit_family(EXPERT._replace(rate_share=1.0), rows)
+    assert model.pooled[physics.RATE_SHARE] == 0.0
+    assert all(found[physics.RATE_SHARE] == 0.0 for found in model.groups.values())
+    own = [change[physics.RATE_SHARE] for change in model.own.values()]
+    assert np.median(own) < -0.1, "the truth is 0.8"
+    free = fit_family(EXPERT, rows)
+    assert free.pooled[physics.RATE_SHARE] < -0.1
+
+
+def test_a_share_of_the_shape_term_is_carried_to_other_devices(rows: Rows) -> None:
+    expert = EXPERT._replace(by_device=False, carried=0.25)
+    model = fit_family(expert, rows)
+    assert model.trust == 0.25
+    assert on_device(model, "h100-sxm").trust == 1.0
+    assert on_device(model, "l4").trust == 0.25
+    strange = predict(model, rows)
+    whole, none = (predict(msgspec.structs.replace(model, trust=trust), rows) for trust in (1.0, 0.0))
+    np.testing.assert_allclose(np.log(strange / none), 0.25 * np.log(whole / none), atol=1e-9)
+
+
+def test_one_measurement_moves_a_device_less_than_many_of_it(rows: Rows) -> None:
+    model = fit_family(EXPERT, rows)
+    one = rows.take(np.array([7]))
+    slow = msgspec.structs.replace(one, seconds=1.6 * predict(model, one))
+    many = slow.take(np.zeros(16, np.int64))
+    moved = [float(np.log(predict(calibrated(model, few), one) / predict(model, one))[0]) for few in (slow, many)]
+    assert 0.05 < moved[0] < 0.75 * moved[1]
+    assert moved[1] == pytest.approx(np.log(1.6), rel=0.25)
+
+
 def test_experts_of_other_formats_have_no_power_limit(rows: Rows) -> None:
     model = fit_family(BARE, rows)
     assert len(model.pooled) == len(physics.NAMES) == 7
