@@ -110,7 +110,13 @@ def priced_servers(model: Model, target: Target, part: pl.DataFrame) -> pl.DataF
     for (degree,), rows in groups(part, ["tensor_parallel"]):
         loads = (("batch", "batch_size"), ("prompt", "prompt_size"), ("generate", "token_size"))
         columns = estimate(
-            model, target, dtype="fp16", tp=degree, execution="eager", mode="served", **{k: rows[c].to_numpy() for k, c in loads}
+            model,
+            target,
+            dtype="fp16",
+            tp=degree,
+            execution="eager",
+            mode="served",
+            **{k: rows[c].to_numpy() for k, c in loads},
         ).estimate.columns
         found.append(rows.with_columns(
             ttft_ratio=pl.Series(columns["ttft"].value * 1e3) / rows["prompt_ms"],

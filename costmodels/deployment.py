@@ -188,9 +188,8 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         if load.concurrency is not None or load.rounds is not None:
             raise UsageError("concurrency and rounds describe full slots", "add mode continuous, or leave them out")
         # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
-        first = prefill.seconds * float(2 * structure.pp - 1) + sent
-        first = first + _handling(batch) if structure.mode == "served" else first
-        service = static_service(first, step, batch, generate)
+        service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
+        service = later(service, _handling(batch)) if structure.mode == "served" else service
     else:
         turn = prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep)
         beside, among = saved_shares(decode, prefill, turn.rows)

@@ -23,7 +23,7 @@ from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline
 from codesign.search.constraints import parse_where, violations
-from codesign.search.deployment_spec import COUNTS, DeploymentSpec, checked, objective_names
+from codesign.search.deployment_spec import BATCHING, COUNTS, DeploymentSpec, checked, objective_names
 from codesign.search.problem import Details, Metric, Objective, Points, Problem, Results, Status
 from codesign.search.quality import quality_loss
 from codesign.search.space import BoxSpace
@@ -99,7 +99,7 @@ class Deployment(Problem):
         self.title = f"{self.model.name} on {', '.join(self.targets)}"
         self.question = (
             f"Which deployment serves {self.model.name} best for {asked.prompt} prompt and "
-            f"{asked.generate} generated tokens ({asked.mode} batching)?"
+            f"{asked.generate} generated tokens ({BATCHING[asked.mode]})?"
         )
         self.views = self._views()
         self.sources = tuple(

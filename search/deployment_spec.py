@@ -37,7 +37,10 @@ COUNTS = ("tp", "pp", "ep", "nodes", "replicas", "batch", "power_limit")
 
 COUNTED = ("batches", "degrees", "stages", "nodes", "replicas", "power_limits")
 
-SERVING_MODES = ("static", "served", "continuous")
+BATCHING = {
+    "static": "static batching", "served": "static batching of a server", "continuous": "continuous batching",
+}  # fmt: skip
+SERVING_MODES = tuple(BATCHING)
 
 Counts = tuple[Annotated[int, msgspec.Meta(ge=1, le=1_000_000)], ...]
 

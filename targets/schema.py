@@ -18,7 +18,18 @@ import msgspec
 from codesign.errors import CodesignError, DataError, nearest
 from codesign.quantity import Method, Origin
 from codesign.strict_yaml import decode_yaml
-from codesign.targets.target import Calibration, Host, Link, Memory, OperatorCalibration, Power, Target, Unit, Value
+from codesign.targets.target import (
+    OPERATOR_LAYOUT,
+    Calibration,
+    Host,
+    Link,
+    Memory,
+    OperatorCalibration,
+    Power,
+    Target,
+    Unit,
+    Value,
+)
 from codesign.units import parse_quantity
 
 SCHEMA = 1
@@ -128,6 +139,8 @@ class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str
     factors: dict[str, WrittenFactor]
     operators: dict[str, WrittenOperators] = {}
+    layout: int = 3
+    """Of the models that the operators are of; files of before it was written are of this one."""
 
 
 def parse_target(text: str, name: str) -> Target:
@@ -188,6 +201,11 @@ def parse_overlay(text: str, name: str) -> Overlay:
             )
         if not 0.0 <= factor.sigma < 10.0:
             raise DataError(f"{name}: factors.{label}.sigma: found {factor.sigma}, expected 0 to 10")
+    if overlay.operators and overlay.layout != OPERATOR_LAYOUT:
+        raise DataError(
+            f"{name}: layout: operators of layout {overlay.layout} of the models, expected {OPERATOR_LAYOUT}",
+            "calibrate again: their numbers mean something else now",
+        )
     for label, found in overlay.operators.items():
         if any(not abs(value) < LARGEST_CHANGE for value in (*found.change, found.level)):
             raise DataError(

@@ -82,6 +82,10 @@ class Calibration(msgspec.Struct, frozen=True):
     source: str
 
 
+OPERATOR_LAYOUT = 4
+"""Of the models of operators: what the numbers of a fitted model, and so those of a calibration, mean."""
+
+
 class OperatorCalibration(msgspec.Struct, frozen=True):
     """What measured operators of this card tell of one fitted model of operators.
 

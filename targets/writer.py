@@ -9,7 +9,7 @@ from pathlib import Path
 from codesign.errors import DataError, UsageError
 from codesign.quantity import Origin
 from codesign.targets.schema import SCHEMA
-from codesign.targets.target import Calibration, OperatorCalibration, Target, Value
+from codesign.targets.target import OPERATOR_LAYOUT, Calibration, OperatorCalibration, Target, Value
 from codesign.units import UNITS, parse_quantity
 
 _USUAL = frozenset(("TFLOP/s", "GB/s", "W", "us", "MHz", "MiB", "GiB", "kgCO2e", "mm2", "$/h"))
@@ -48,7 +48,7 @@ def overlay_text(target: str, factors: Iterable[Calibration], operators: Iterabl
         lines.append(f"    source: {_quoted(factor.source)}")
     lines = lines if len(lines) > 3 else [*lines[:2], "factors: {}"]
     for position, found in enumerate(operators):
-        lines += ["operators:"] if position == 0 else []
+        lines += [f"layout: {OPERATOR_LAYOUT}", "operators:"] if position == 0 else []
         lines.append(f"  {found.expert}:")
         lines.append(f"    change: [{', '.join(map(_number, found.change))}]")
         lines.append(f"    level: {_number(found.level)}")

@@ -18,7 +18,11 @@ Degree = Annotated[int, typer.Option(help="Degree of parallelism: tensor, pipeli
 Nodes = Annotated[int, typer.Option(help="Nodes that one replica spans.")]
 Replicas = Annotated[int, typer.Option(help="Copies that serve beside each other.")]
 Mode = Annotated[
-    str, typer.Option(help="static (one batch after the other), served (the same, asked of a server), continuous (full slots), training.")
+    str,
+    typer.Option(
+        help="static (one batch after the other), served (the same, asked of a server), continuous (full slots), or "
+        "training (one step)."
+    ),
 ]
 Execution = Annotated[
     str, typer.Option(help="How kernels are launched: eager, compiled, graph; auto is graph, on processors eager.")

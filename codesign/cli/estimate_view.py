@@ -50,11 +50,15 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     words += [f"at most {options['power_limit']:g} W"] if options["power_limit"] is not None else []
     served = model.kind == "causal-lm" and options["mode"] != "training"
     how = (
-        f"{options['mode']} batching"
+        SERVED.get(options["mode"], f"{options['mode']} batching")
         if served
         else ("one training step" if options["mode"] == "training" else "one run")
     )
     return ", ".join([*words, how, *([options["execution"]] if options["execution"] != "auto" else [])])
+
+
+SERVED = {"served": "static batching of a server"}
+"""Mode -> how it is said where the word alone does not do."""
 
 
 def metric_table(title: str, estimate: Any) -> Table:

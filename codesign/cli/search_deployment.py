@@ -30,7 +30,9 @@ def deployment(
     power_limit: Annotated[str, typer.Option(help="Free the power limit, in % of the TDP: 100,85,70,55.")] = "",
     prompt: Annotated[int, typer.Option(help="Prompt tokens of a request.")] = 1024,
     generate: Annotated[int, typer.Option(help="Output tokens of a request.")] = 256,
-    mode: Annotated[str, typer.Option(help="static, served (a static batch asked of a server) or continuous.")] = "continuous",
+    mode: Annotated[
+        str, typer.Option(help="static, served (a static batch asked of a server) or continuous.")
+    ] = "continuous",
     chunk: o.Chunk = None,
     rate: o.Rate = None,
     execution: o.Execution = "auto",

@@ -63,6 +63,8 @@ def _design(m: Measurement, model: Model, given: Mapping[str, Any]) -> Design:
         stated = getattr(m.design, name)
         if isinstance(stated, str) and not (stated.isprintable() and len(stated) <= LONGEST):
             raise DataError(f"{m.where}: {name} is {printable(stated, LONGEST)}", "expected a short name such as bf16")
+        if {stated, given.get(name)} == {"static", "served"}:
+            stated = None  # a file of one user means a server, but whoever measured knows better
         if name in given and stated is not None and stated != given[name]:
             raise UsageError(f"{m.where} states {name} {stated}, --{name} says {given[name]}", "leave the option out")
         value = given.get(name, stated)

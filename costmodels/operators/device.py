@@ -125,7 +125,7 @@ def known_devices() -> tuple[Device, ...]:
 OF_DEVICE = (
     "vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy", "private",
 )  # fmt: skip
-OF_FORMAT = ("weight", "activation", "output", "converting", "tile")
+OF_FORMAT = ("weight", "activation", "output", "converting", "tile", "full")
 """Columns that are attributes of a device, and of a format."""
 
 
@@ -151,6 +151,7 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     output: Array
     converting: Array
     tile: Array
+    full: Array
     sharing: Array | None = None
     packed: Array | None = None
     gathers: Array | None = None

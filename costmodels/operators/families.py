@@ -60,8 +60,8 @@ def gemm_work(s: Shapes, on: Columns) -> Work:
     """Return the work of ``batch`` products of (m, k) and (k, n); some formats first convert the (m, k)."""
     b, m, n, k = s["batch"], s["m"], s["n"], s["k"]
     moved = b * (on.activation * m * k + on.weight * k * n + on.output * m * n)
-    # of 4 bytes there is nothing narrower to convert to, and the eighth parameter is another
-    converted = b * m * k * on.converting if np.any(on.activation < 4.0) else None
+    # fp32 is never converted to, and the eighth parameter of its products is another
+    converted = None if np.all(on.full > 0.0) else b * m * k * on.converting
     grid = Grid(b, m, n, k, loads=LOADS, least=on.tile)
     return Work(2.0 * b * m * n * k, moved, (grid,), converted=converted)
 

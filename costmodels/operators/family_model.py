@@ -109,9 +109,11 @@ def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
     """Return ``model`` as fitted to ``form`` on ``device``.
 
     A format that was not measured there gets the mean change of those that were; a device that was not, none. Where
-    devices have shape terms or kernels apart, those of the device.
+    devices have shape terms or kernels apart, those of the device. Of what was measured all of the shape term holds.
     """
     model = of_device(model, device)
+    if knows(model, device, form) or (not form and device in model.devices):
+        model = msgspec.structs.replace(model, trust=1.0)
     own = model.own.get(f"{device} {form}", model.own.get(device))
     if own is None:
         others = [change for name, change in model.own.items() if name.partition(" ")[0] == device]
@@ -122,12 +124,7 @@ def on_device(model: FamilyModel, device: str, form: str = "") -> FamilyModel:
 
 
 def of_device(model: FamilyModel, device: str) -> FamilyModel:
-    """Return ``model`` with the shape term and the kernels of ``device`` where devices have theirs apart.
-
-    The shape term holds as a whole on a device it was fitted to.
-    """
-    if device in model.devices:
-        model = msgspec.structs.replace(model, trust=1.0)
+    """Return ``model`` with the shape term and the kernels of ``device`` where devices have theirs apart."""
     if model.expert.apart and device in model.devices:
         own = part(model.trees, model.devices.index(device), len(model.devices))
         model = msgspec.structs.replace(model, trees=own)

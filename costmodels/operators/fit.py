@@ -48,12 +48,13 @@ NOISE = 0.25
 """Standard deviation of ln(measured / physical form) within a group, where the shape term is not yet known."""
 
 CALIBRATION_SPREAD, CALIBRATION_NOISE = 0.3, 0.2
-"""Of a parameter's logarithm between devices, and the least of ln(measured / predicted) on a calibrated one: twice the
-scatter of the fit is taken (assumed; chosen on the development devices, each left out)."""
+"""Of a parameter's logarithm between devices, and of ln(measured / predicted) on a calibrated one: twice the scatter of
+the fit where that is more (assumed; chosen on the development devices, each left out)."""
 
 FEW = 0.6
-"""Of ln(measured / predicted) of a single measurement beyond that; of n over the root of n. Which shapes are measured
-is chance, and neighbours are off alike (chosen likewise: one measurement then misleads on few devices)."""
+"""The same of a single measurement, beside the noise (their squares add); of n, over the root of n. Which shapes are
+measured is chance, and neighbours are off alike (chosen likewise: one measurement then misleads on few devices).
+"""
 
 TRUST_SPREAD = 0.3
 """Of the share of the shape term that holds on a device which was not measured, 1 at most (chosen likewise)."""
@@ -118,9 +119,9 @@ def served(expert: Expert, rows: Rows) -> Mask:
 def fit_family(expert: Expert, rows: Rows, seed: int = 0) -> FamilyModel:
     """Return the model of ``expert``; equal rows and seeds give equal models."""
     rng = np.random.default_rng(seed)
-    steady = rows.take(_steady(expert, rows))
-    chosen = steady.take(sample(steady.device, MOST_OF_A_GROUP, rng))
-    bare = _by_group(expert, steady, chosen, rng)
+    level = rows.take(steady(expert, rows))
+    chosen = level.take(sample(level.device, MOST_OF_A_GROUP, rng))
+    bare = _by_group(expert, level, chosen, rng)
     training = rows.take(sample(rows.device, MOST_OF_A_DEVICE, rng))
     columns, expected = shape_features(training, own_parameters(bare, training), expert)
     left = np.log(training.seconds / (predict_known(bare, training) if expert.by_device else expected))
@@ -191,9 +192,11 @@ def _known_devices(model: FamilyModel, rows: Rows) -> FamilyModel:
     return msgspec.structs.replace(model, own=own)
 
 
-def _steady(expert: Expert, rows: Rows) -> Mask:
-    """Return the mask of rows whose level is that of a device: all, or those of short runs where there are any."""
-    return rows.held_out if expert.short_runs and rows.held_out.any() else np.ones(len(rows), np.bool_)
+def steady(expert: Expert, rows: Rows) -> Mask:
+    """Return the mask of rows whose level is that of their device: all, or those of short runs of devices with any."""
+    if not expert.short_runs:
+        return np.ones(len(rows), np.bool_)
+    return rows.held_out | ~np.isin(rows.device, rows.device[rows.held_out])
 
 
 def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
@@ -213,10 +216,10 @@ def _by_device(model: FamilyModel, rows: Rows) -> FamilyModel:
 
 def _with_levels(model: FamilyModel, rows: Rows, levels: Array) -> FamilyModel:
     """Return ``model`` whose devices with own changes also have the levels that are left of them."""
-    own, steady = dict(model.own), _steady(model.expert, rows)
+    own, lasting = dict(model.own), steady(model.expert, rows)
     for number in np.unique(rows.device).tolist() if own else []:
         of_device = own[rows.devices[number].id]
-        mine = (rows.device == number) & steady
+        mine = (rows.device == number) & lasting
         own[rows.devices[number].id] = np.append(of_device[:-1], of_device[-1] + np.median(levels[mine]))
     return msgspec.structs.replace(model, own=own)
 
@@ -227,7 +230,7 @@ def _levels(expert: Expert, rows: Rows, left: Array) -> Array:
     Where runs of a device differ, of those in which it was measured.
     """
     key = rows.device * len(rows.formats) + rows.form
-    key = 2 * key + rows.held_out if expert.short_runs else key
+    key = 2 * key + steady(expert, rows)
     found, place = np.unique(key, return_inverse=True)
     medians = np.array([np.median(left[place == p]) for p in range(len(found))])
     return np.asarray((medians - medians.mean())[place])

@@ -31,6 +31,11 @@ class Format(msgspec.Struct, frozen=True):
     tile: float = 16.0
     aliases: tuple[str, ...] = ()
 
+    @property
+    def full(self) -> float:
+        """Return 1 for what computes in fp32, else 0."""
+        return float(self.compute == "fp32")
+
 
 FORMATS = (
     Format("fp32", "fp32", 4.0, 4.0, 4.0, aliases=("float32", "float", "torch.float32")),
@@ -42,11 +47,12 @@ FORMATS = (
     Format("int8", "int8", 1.0, 1.0, 2.0, aliases=("sq", "smooth_quant", "w8a8", "int8_sq")),
     Format("int8_wo", "bf16", 1.0, 2.0, 2.0, aliases=("int8_weight_only", "w8a16")),
     Format("int4_wo", "bf16", 0.53, 2.0, 2.0, aliases=("int4", "int4_weight_only", "w4a16", "awq", "gptq")),
-    Format("nvfp4", "nvfp4", 0.5625, 0.5625, 2.0, 2.5625, 128.0, ("fp4",)),
+    Format("nvfp4", "nvfp4", 0.5625, 0.5625, 2.0, 2.5625, 128.0, aliases=("fp4",)),
     Format("w4a16_mxfp4", "bf16", 0.53125, 2.0, 2.0, aliases=("mxfp4",)),
 )  # fmt: skip
 """Bytes of narrow formats hold their scales: nvfp4 one fp8 a 16 elements, mxfp4 one byte a 32, int4 in groups. Matrix
-units that apply such scales by themselves take 128 rows at once [1]_.
+units of data-centre Blackwell that apply such scales by themselves take 128 rows at once [1]_; on others the tiles of
+libraries have as many (assumed: measured rows of the RTX PRO 6000 are closer so).
 
 .. [1] NVIDIA, PTX ISA 8.7, tcgen05.mma with block scaling: M is 128 or more.
 """

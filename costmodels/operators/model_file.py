@@ -1,7 +1,8 @@
 """The file of a fitted operator model: one archive of plain arrays and a card in JSON; reading executes nothing.
 
-Layout, version 3: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
-``E/pooled``, ``E/groups``, ``E/own``, ``E/kernels``, ``E/trees/...`` and ``E/network``.
+Layout, version 4: a NumPy archive (``.npz``) without objects. ``card`` holds JSON as bytes; the arrays of expert E are
+``E/pooled``, ``E/groups``, ``E/own``, ``E/kernels``, ``E/trees/...`` and ``E/network``. What share of the shape term
+holds on devices that were not measured is of the expert, in the program.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from codesign.costmodels.operators.network import Network
 from codesign.costmodels.operators.power import PowerModel
 from codesign.costmodels.operators.trees import TREE_ARRAYS, checked_trees
 from codesign.errors import DataError
+from codesign.targets.target import OPERATOR_LAYOUT
 
-VERSION = 4
+VERSION = OPERATOR_LAYOUT
 HINT = "expected a file that codesign costmodels fit wrote"
 FILE = Layout("operator model", "codesign_operators", VERSION, HINT)
 

@@ -3,8 +3,9 @@
 ``seconds = floor + (compute^4 + memory^4)^(1/4)``: a launch-independent floor adds, compute and memory hide each other
 but near the ridge. *Compute* is the best of some tilings of the operator: waves of tiles over the cores, each tile
 bound by the matrix rate or by what it reads from the cache. *Memory* moves the operator's bytes from memory, but for
-the part that a cache holds between runs. With the eighth parameter the matrix rate also obeys the power of the device:
-joules an operation times the rate stay below it.
+the part that a cache holds between runs. An eighth parameter says what some operators take besides: kernels that
+convert or move data before and between products, beginnings of stripes; of products in fp32, joules a FLOP, which
+times the rate stay below the power of the device.
 
 Processors have a form of their own, ``seconds = floor + compute + moved``: a library's product first copies its
 operands into the order in which it reads them [1]_, and few cores hide little of that. ``processors`` says how often
@@ -106,7 +107,7 @@ class Grid(NamedTuple):
         columns: Of the output.
         depth: Multiply-adds for each output element.
         tiles: Tilings to choose from; a width of 0 is the whole width.
-        loads: As ``LOADS``, where vector units do the product.
+        loads: As ``LOADS``, where vector units do the product: in fp32, on devices without matrix units for it.
         least: Rows that a tile has at least.
     """
 
@@ -272,14 +273,18 @@ def _tiled(grid: Grid, matrix: Array, feed: Array, work: Work, on: Columns) -> A
     """Return the seconds of the best tiling."""
     flop = 2.0 / (rate(work, on) / on.cores * matrix)
     read = 1.0 / (on.cache_bandwidth / on.cores * feed)
-    loads = np.where(on.peak <= on.vector, grid.loads, 0.0)
+    loads = np.where((on.full > 0.0) & (on.peak == on.vector), grid.loads, 0.0)
+    loaded, tallest = bool(np.any(loads)), np.max(grid.least, initial=0.0)  # most products have neither
     best = np.full(np.shape(grid.rows), np.inf)
     for height, width in grid.tiles:
         wide = np.asarray(width or grid.columns, np.float64)
         waves = np.ceil(grid.repeats * np.ceil(grid.rows / height) * np.ceil(grid.columns / wide) / on.cores)
-        slots = 1.0 + loads * (1.0 / height + 1.0 / wide)
-        step = np.maximum(height * wide * flop * slots, (height * on.activation + wide * on.weight) * read)
-        best = np.minimum(best, np.where(height >= grid.least, waves * grid.depth * step, np.inf))
+        arithmetic = height * wide * flop
+        if loaded:
+            arithmetic = arithmetic * (1.0 + loads * (1.0 / height + 1.0 / wide))
+        step = np.maximum(arithmetic, (height * on.activation + wide * on.weight) * read)
+        taken = waves * grid.depth * step
+        best = np.minimum(best, taken if height >= tallest else np.where(height >= grid.least, taken, np.inf))
     return best
 
 

@@ -19,7 +19,7 @@ from codesign.costmodels.operators.by_format import calibrated_by_format
 from codesign.costmodels.operators.experts import Expert
 from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.family_model import FamilyModel
-from codesign.costmodels.operators.fit import fit_family, predict, predict_known, served, shape_term
+from codesign.costmodels.operators.fit import fit_family, predict, predict_known, served, shape_term, steady
 from codesign.costmodels.operators.tables import Indices, Rows
 from codesign.quantity import Array
 
@@ -116,9 +116,9 @@ def new_shapes(expert: Expert, rows: Rows, seed: int = 0) -> Seen:
     asked = served(expert, rows)
     if out.all() or not (out[shape] & asked).any():
         out = np.arange(len(out)) % 2 == shape[asked.argmax()] % 2
-    # where sweeps run slower, a device is what its short runs are
-    apart = rows.held_out if expert.short_runs and (rows.held_out & out[shape] & asked).any() else True
-    tested = rows.take(out[shape] & asked & apart)
+    asked = out[shape] & asked
+    tested = rows.take(asked)
+    tested = tested.take(steady(expert, tested))  # where sweeps run slower, a device is what its short runs are
     found = predict_known(fit_family(expert, rows.take(~out[shape]), seed), tested)
     half = float(np.quantile(np.abs(np.log(tested.seconds / found)), COVERAGE))
     return Seen(expert.name, len(tested), error(found, tested.seconds), half)

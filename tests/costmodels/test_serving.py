@@ -269,7 +269,10 @@ def test_a_served_batch_is_a_static_one_behind_a_server() -> None:
     for name in ("ttft", "request_latency"):
         assert served[name].value == pytest.approx(static[name].value + HANDLING)
     assert served["tpot"].value == pytest.approx(static["tpot"].value)
-    assert served["throughput"].value == pytest.approx(options["batch"] * 64 / served["request_latency"].value)
+    for name in ("throughput", "energy_per_token"):  # a server handles one batch while the device runs another
+        assert served[name].value == pytest.approx(static[name].value)
+    with pytest.raises(UsageError, match="describe full slots"):
+        estimate(LLAMA, H100, mode="served", concurrency=100, **options)
 
 
 def test_load_generators_are_options_of_an_estimate() -> None:

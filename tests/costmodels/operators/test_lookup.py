@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from codesign.costmodels.api import estimate
 from codesign.costmodels.factors import LABELS
 from codesign.costmodels.operators.lookup import EXPERT_NAMES, served_by, shipped_model
-from codesign.costmodels.operators.model_file import OperatorModel
+from codesign.costmodels.operators.model_file import VERSION, OperatorModel
 from codesign.errors import DataError
 from codesign.quantity import Z90, Method
 from codesign.targets import Calibration, OperatorCalibration, Target, load_target, overlay_text
@@ -133,11 +133,24 @@ def test_an_overlay_comes_back_from_its_file(
     assert load_target("a100-80gb-sxm", overlay=str(path)) == load_target("a100-80gb-sxm")
 
 
+def test_overlays_of_former_models_are_refused(tmp_path: Path) -> None:
+    text = overlay_text("h100-sxm", (), [entry("gemm-32", 8)])
+    path = tmp_path / "my.yaml"
+    path.write_text(text)
+    assert load_target("h100-sxm", overlay=str(path)).operators[0].expert == "gemm-32"
+    for former in ("layout: 3\n", ""):
+        path.write_text(text.replace(f"layout: {VERSION}\n", former))
+        with pytest.raises(DataError, match="layout 3 of the models, expected 4"):
+            load_target("h100-sxm", overlay=str(path))
+    path.write_text(overlay_text("h100-sxm", ()).replace("factors: {}", "layout: 3\nfactors: {}"))
+    assert load_target("h100-sxm", overlay=str(path)).operators == ()
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ("change: [.nan, 0, 0, 0, 0, 0, 0]", "my.yaml"), ("change: [99, 0, 0, 0, 0, 0, 0]", "found a change of 99"),
-        ("change: a", "my.yaml"), ("change: [0, 0, 0, 0, 0, 0, 0]\n    code: x", "my.yaml"),
+("change: a", "my.yaml"), ("change: [0, 0, 0, 0, 0, 0, 0]\n    code: x", "my.yaml"),
     ],
 )  # fmt: skip
 def test_overlays_of_nonsense_are_refused(tmp_path: Path, line: str, says: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,15 @@ def family(seed: int = 0) -> FamilyModel:
     own = {"h100-sxm bf16": np.full(8, 0.1), "a100-80gb-sxm bf16": np.full(8, -0.1)}
     return FamilyModel(EXPERT, pooled, {("bf16", "vllm"): pooled + 0.1}, trees, ("h100-sxm",), ("hopper",), 0.1,
                        own=own, network=network, distilled=0.2)  # fmt: skip
+
+
+def test_the_share_of_the_shape_term_elsewhere_is_that_of_the_expert(tmp_path: Path) -> None:
+    for expert in EXPERTS:
+        if len(expert.prior) == 7:
+            known = msgspec.structs.replace(family(), expert=expert, trust=0.123)
+            write_model(tmp_path / "m.npz", model_of({expert.name: known}, 0, {"gemm": {"rows": 1}}))
+            assert read_model(tmp_path / "m.npz").families[expert.name].trust == expert.carried
+    assert {expert.carried for expert in EXPERTS if len(expert.prior) == 7} == {0.75, 1.0}
 
 
 @pytest.fixture(scope="module")

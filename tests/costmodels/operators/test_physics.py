@@ -169,17 +169,19 @@ def test_activations_are_converted_before_a_product_of_eight_bits() -> None:
 
 
 def test_loads_take_slots_of_vector_units_and_more_in_small_tiles() -> None:
-    def slots(on: Columns, **sizes: float) -> float:
-        work = FAMILIES["gemm"].work(shapes("gemm", k=65536, **sizes), on)._replace(bytes=np.ones(1))
+    def slots(on: Columns, side: float) -> float:
+        work = FAMILIES["gemm"].work(shapes("gemm", k=65536, m=side, n=side), on)._replace(bytes=np.ones(1))
         bare = work._replace(grids=tuple(grid._replace(loads=0.0) for grid in work.grids))
         none = np.append(-99.0, physics.PRIOR[1:])  # no floor
         return float((physics.seconds(none, work, on) / physics.seconds(none, bare, on))[0])
 
     on = columns(1, "fp32")
     one = msgspec.structs.replace(on, cores=np.ones(1))
-    assert slots(one, m=8192, n=8192) == pytest.approx(1.0 + physics.LOADS * (1 / 128 + 1 / 256), rel=1e-3)
-    assert slots(on, m=64, n=64) > 1.1, "small tiles keep more cores busy, at a price"
-    assert slots(columns(1), m=64, n=64) == 1.0, "matrix units load by themselves"
+    assert slots(one, 8192) == pytest.approx(1.0 + physics.LOADS * (1 / 128 + 1 / 256), rel=1e-3)
+    assert slots(on, 64) > 1.1, "small tiles keep more cores busy, at a price"
+    assert slots(columns(1), 64) == 1.0, "matrix units load by themselves"
+    assert slots(columns(1, "tf32", device_of(load_target("rtx-4090"))), 64) == 1.0, "at the rate of its vector units"
+    assert slots(columns(1, "fp32", device_of(load_target("mi210"))), 64) == 1.0, "it has matrix units for fp32"
 
 
 def test_block_scaled_products_take_a_tile_of_rows_for_one() -> None:

@@ -130,6 +130,14 @@ def test_a_device_is_what_its_short_runs_are(rows: Rows) -> None:
     off = {name: float(np.median(np.log(values / short.seconds))) for name, values in found.items()}
     assert abs(off["short"]) < 0.03
     assert off["all"] > 0.1
+    # a device that was measured in one run only is what that run is
+    lone = mixed.device == mixed.device[0]
+    partly = msgspec.structs.replace(mixed, held_out=mixed.held_out & ~lone)
+    model = fit_family(expert, partly)
+    assert set(model.own) == {device.id for device in rows.devices}
+    for mine in (lone, ~lone & mixed.held_out):
+        there = partly.take(mine)
+        assert abs(np.median(np.log(predict_known(model, there) / there.seconds))) < 0.08
 
 
 def test_what_is_known_of_kernels_is_not_fitted_but_for_each_device(rows: Rows) -> None:
@@ -148,6 +156,8 @@ def test_a_share_of_the_shape_term_is_carried_to_other_devices(rows: Rows) -> No
     assert model.trust == 0.25
     assert on_device(model, "h100-sxm").trust == 1.0
     assert on_device(model, "l4").trust == 0.25
+    assert on_device(model, "h100-sxm", "bf16").trust == 1.0
+    assert on_device(model, "h100-sxm", "fp16").trust == 0.25, "a format that was not measured there"
     strange = predict(model, rows)
     whole, none = (predict(msgspec.structs.replace(model, trust=trust), rows) for trust in (1.0, 0.0))
     np.testing.assert_allclose(np.log(strange / none), 0.25 * np.log(whole / none), atol=1e-9)
