@@ -193,10 +193,8 @@ def _quickest(
         if use is None:
             continue
         least = _floor(use, like.name)
-        fused, run = 0.0, like
-        if _converts(family, use, like):
-            fused, run = max(least - _plain_floor(machine), 0.0), msgspec.structs.replace(like, converting=0.0)
-        found = predict_quickly(use.model, _rows(family, shapes, device, run, use.model.quickest_stack(like.name)))
+        fused = max(least - _plain_floor(machine), 0.0) if _quantises(family, use, like) else 0.0
+        found = predict_quickly(use.model, _rows(family, shapes, device, like, use.model.quickest_stack(like.name)))
         found = np.maximum(found - fused, np.minimum(found, least - fused))
         floor, seconds = np.where(found < seconds, least - fused, floor), np.minimum(found, seconds)
         own = max(own, float(np.hypot(use.own, use.model.distilled)))
@@ -220,10 +218,11 @@ def _rows(family: str, shapes: dict[str, Array], device: Device, form: Format, s
     )
 
 
-def _converts(family: str, use: Served, form: Format) -> bool:
-    """Return whether products in ``form`` were timed with a kernel before them that converts their activations.
+def _quantises(family: str, use: Served, form: Format) -> bool:
+    """Return whether products in ``form`` were timed with the quantising of their input.
 
-    Serving engines fuse that into the kernel before, so that in a model their floor is that of plain products.
+    Serving engines fuse that into the kernel before, so that in a model their floor is that of plain products. What the
+    conversion takes for each number stays: half of the serving measurements, set aside for such choices, are closer so.
     """
     return family == "gemm" and form.activation < 2.0 and use.method is not Method.CALIBRATED
 

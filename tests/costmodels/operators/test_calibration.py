@@ -94,7 +94,7 @@ def test_formats_of_one_model_are_calibrated_apart() -> None:
     level = {"fp8": 0.3, "fp8_block": -0.2}
     frames = []
     for form, own in level.items():
-        card = OperatorCalibration("gemm-8", tuple(PLANTED), own, 0.1, 1, "planted")
+        card = OperatorCalibration("gemm-8", (*PLANTED, 0.0), own, 0.1, 1, "planted")
         frames.append(planted(shapes(24, seed=len(form)).with_columns(dtype=pl.lit(form)), target, 0.02, card)[0])
     found = calibrate_rows(pl.concat(frames), target, "a test")
     experts = {one.calibration.expert: one for one in found.experts}
@@ -152,7 +152,7 @@ def test_formats_of_a_physical_form_are_calibrated_apart_too() -> None:
 
 def test_a_format_that_was_not_measured_keeps_its_interval() -> None:
     target = load_target("rtx-4090")
-    card = OperatorCalibration("gemm-8", tuple(PLANTED), 0.0, 0.1, 1, "planted")
+    card = OperatorCalibration("gemm-8", (*PLANTED, 0.0), 0.0, 0.1, 1, "planted")
     measured, _ = planted(shapes(24).with_columns(dtype=pl.lit("fp8")), target, 0.02, card)
     (one,) = calibrate_rows(measured, target, "a test").overlay
     assert one.formats == ("fp8",)
