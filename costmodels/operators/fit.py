@@ -311,7 +311,8 @@ def calibrated(
     before = model.parameters(rows)
     term = shape_term(model, rows) if term is None else term
     known = np.append(np.broadcast_to(model.change, len(before)), model.level)
-    noise = np.hypot(max(CALIBRATION_NOISE, 2.0 * model.scatter), FEW / np.sqrt(len(rows)))
+    few = FEW if model.devices else 0.0  # what is assumed of a device says less than any measurement
+    noise = np.hypot(max(CALIBRATION_NOISE, 2.0 * model.scatter), few / np.sqrt(len(rows)))
     prior = Prior(known, CALIBRATION_SPREAD if spread is None else spread, model.trust, TRUST_SPREAD)
     rows_of_form = np.bincount(rows.form)[rows.form]
     change, trust = fit_change(rows, before, term, prior, np.hypot(noise, np.sqrt(rows_of_form) * apart))
