@@ -81,14 +81,22 @@ def prefill_work(s: Shapes, on: Columns) -> Work:
     moved = b * width * (2.0 * on.activation * h * new + kept)
     touched = pairs / new + np.where(window < new + cached, TILE, TILE / 2.0)
     touched = np.minimum(touched, np.ceil((new + cached) / TILE) * TILE)
-    gathers = False if on.gathers is None else on.gathers > 0.0
-    units, queries = np.where(gathers, b * kv, b * h), np.where(gathers, new * h / kv, new)
+    gathered = _gathered(s, on)
+    units, queries = np.where(gathered, b * kv, b * h), np.where(gathered, new * h / kv, new)
     # exponentials of a stripe hide behind nothing; rows of padding take them as well
     functions = units * np.ceil(queries / HALF_STRIPE) * HALF_STRIPE * touched
     return Work(
         flops, moved, (Grid(units, queries, width, 2.0 * touched, STRIPES),), clocked=True, functions=functions,
         begins=units * np.ceil(queries / STRIPE), touched=moved + b * width * new * _prepared(s, on),
     )  # fmt: skip
+
+
+def _gathered(s: Shapes, on: Columns) -> NDArray[np.bool_]:
+    """Return whether query heads that share keys are further queries of one stripe, by what their stack does."""
+    level = np.zeros(1) if on.gathers is None else on.gathers
+    single, plain = s["new"] == 1.0, on.reference < ASYNCHRONOUS * on.cores
+    always = (level > 3.0) | ((level > 2.0) & plain)
+    return np.asarray(always | (single & ((level > 1.0) | ((level > 0.0) & (s["window"] == 0.0)))))
 
 
 def _prepared(s: Shapes, on: Columns) -> Array:

@@ -21,23 +21,26 @@ class Stack(NamedTuple):
         sharing: Most query heads for which a decode kernel reads keys and values once; with more it reads them again
             for every head.
         packed: Whether its prefill also takes queries, keys and values apart and writes them to the cache.
-        gathers: Whether its prefill takes the query heads that share keys as further queries of one stripe.
+        gathers: Whether its prefill takes the query heads that share keys as further queries of one stripe: never (0),
+            for a single new token without a window (1) or with one too (2), always (4), or so but on devices whose
+            matrix units read by themselves, where it is as 2 (3: FlashInfer runs kernels of TensorRT-LLM there).
         elsewhere: Whether tokens routed to experts of other devices pass between its products as well: not at all (0),
             or so (1); with 2 the outputs of its products, of whatever experts, also pass once more each way.
     """
 
     sharing: float = np.inf
     packed: bool = False
-    gathers: bool = False
+    gathers: int = 0
     elsewhere: int = 0
 
 
 PLAIN = Stack()
-GATHERS = Stack(gathers=True)
-TRITON, MARLIN = Stack(elsewhere=2), Stack(elsewhere=1)
+TRITON, MARLIN = Stack(gathers=4, elsewhere=2), Stack(elsewhere=1)
 STACKS = {
     "trtllm": Stack(32.0, True), "vllm": TRITON, "sglang": TRITON, "vllm/triton": TRITON, "vllm/marlin": MARLIN,
-    **dict.fromkeys(("trtllm/flashinfer", "vllm/flashinfer", "vllm/trtllm-gen", "vllm/fa3", "vllm/fa4"), GATHERS),
+    "vllm/fa2": Stack(gathers=1), "vllm/trtllm-gen": Stack(gathers=2),
+    **dict.fromkeys(("trtllm/flashinfer", "vllm/flashinfer"), Stack(gathers=3)),
+    **dict.fromkeys(("vllm/fa3", "vllm/fa4", "sglang/fa2"), Stack(gathers=4)),
 }  # fmt: skip
 """Name of a stack, without version -> what its kernels do; ``PLAIN`` for others. TensorRT-LLM 1.0 to 1.3: its kernels
 for shared keys stop at 32 heads, where public tables show the step. vLLM 0.14 to 0.24: with experts on several devices

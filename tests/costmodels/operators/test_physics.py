@@ -225,11 +225,29 @@ def test_exponentials_bind_attention_of_narrow_heads() -> None:
 
 def test_stacks_that_gather_heads_begin_fewer_stripes() -> None:
     few = {"new": 4, "batch": 256, "heads": 64, "kv_heads": 8}
-    begun = [FAMILIES["prefill"].work(shapes("prefill", **few), on_stack(gathers=g)).begins for g in (0.0, 1.0)]
+    begun = [FAMILIES["prefill"].work(shapes("prefill", **few), on_stack(gathers=g)).begins for g in (0.0, 4.0)]
     assert begun[0] is not None
     assert begun[1] is not None
     assert begun[0][0] == 8.0 * begun[1][0]
-    assert priced("prefill", on_stack(gathers=1.0), **few) < priced("prefill", on_stack(gathers=0.0), **few)
+    assert priced("prefill", on_stack(gathers=4.0), **few) < priced("prefill", on_stack(gathers=0.0), **few)
+
+
+@pytest.mark.parametrize(
+    ("level", "gathers"),
+    [(0, ()), (1, ("one",)), (2, ("one", "one in a window")), (3, ("one", "one in a window")),
+     (4, ("one", "one in a window", "some"))],
+)  # fmt: skip
+def test_some_stacks_gather_heads_of_single_tokens_alone(level: int, gathers: tuple[str, ...]) -> None:
+    asked = {"one": (1, 0), "one in a window": (1, 128), "some": (16, 0)}
+    for name, (new, window) in asked.items():
+        work = FAMILIES["prefill"].work(shapes("prefill", new=new, window=window), on_stack(gathers=float(level)))
+        assert work.begins is not None
+        assert work.begins[0] == 2 * (8 if name in gathers else 32), name
+    # FlashInfer gathers always where matrix units wait for their operands, unlike the H100's
+    plain = msgspec.structs.replace(columns(1, device=device_of(load_target("l40s"))), gathers=np.array([float(level)]))
+    begins = FAMILIES["prefill"].work(shapes("prefill", new=16), plain).begins
+    assert begins is not None
+    assert begins[0] == 2 * (8 if level > 2 else 32)
 
 
 def test_packed_inputs_of_prefill_move_once_more() -> None:
