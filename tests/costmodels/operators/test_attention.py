@@ -152,7 +152,7 @@ def test_half_of_a_floor_follows_the_clock_where_the_device_works_meanwhile() ->
 
 
 def test_stacks_are_columns_only_where_one_is_special() -> None:
-    assert of_stacks(["vllm/fa2", "", "tgi"], np.array([0, 1, 2])) == {}
+    assert of_stacks(["vllm/cutlass", "", "tgi"], np.array([0, 1, 2])) == {}
     found = of_stacks(["vllm", "trtllm"], np.array([1, 0, 1]))
     assert found["sharing"].tolist() == [32, np.inf, 32]
     assert found["packed"].tolist() == [1, 0, 1]
