@@ -142,7 +142,7 @@ def test_a_calibration_that_is_worth_nothing_says_so(tmp_path: Path) -> None:
     assert any("not predicted better than before" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("mode", ["static", "continuous"])
+@pytest.mark.parametrize("mode", ["static", "served", "continuous"])
 def test_the_roofline_is_below_every_estimate(mode: str, tmp_path: Path) -> None:
     source = read_file(write_csv(tmp_path / "rows.csv", measured(TARGET, ("ttft", "tpot", "latency", "throughput"))))
     model = load_model(MODEL)

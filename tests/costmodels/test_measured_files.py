@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from codesign.costmodels.api import estimate
 from codesign.costmodels.calibrate_from import calibrate_from
 from codesign.costmodels.measurements import read_file
+from codesign.costmodels.measurements.designs import completed
 from codesign.costmodels.measurements.load import arrivals, closed_loop
 from codesign.costmodels.measurements.measurement import Design, Measurement, merged
 from codesign.costmodels.measurements.names import preset_of
-from codesign.errors import DataError
+from codesign.errors import DataError, UsageError
+from codesign.models import load_model
 from codesign.targets import load_target
 
 MODEL = "llama-3.2-1b"
@@ -98,6 +100,17 @@ def test_what_metadata_adds_and_appended_results_are_read(tmp_path: Path) -> Non
     assert [m.where for m in source.measurements] == ["appended.json:1"] * 2 + ["appended.json:2"] * 2
     assert {(m.design.tp, m.design.dtype) for m in source.measurements} == {(4, "fp8")}
     assert [m.design.mode for m in source.measurements] == ["served"] * 2 + ["continuous"] * 2
+
+
+def test_whoever_measured_knows_whether_a_server_was_between(tmp_path: Path) -> None:
+    model = load_model("llama-3.1-8b")
+    source = read_file(write_json(tmp_path / "bench.json", {**VLLM, "max_concurrency": 1}))
+    options = {"dtype": "bf16", "tp": 1}
+    for mode, expected in ((None, "served"), ("served", "served"), ("static", "static")):
+        complete, _ = completed(source.measurements, model, {**options, "mode": mode})
+        assert {m.design.mode for m in complete} == {expected}
+    with pytest.raises(UsageError, match="states mode served, --mode says continuous"):
+        completed(source.measurements, model, {**options, "mode": "continuous"})
 
 
 def test_arrivals_give_their_concurrency_and_no_time_to_first_token(tmp_path: Path) -> None:
