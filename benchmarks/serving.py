@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import itertools
 import json
 import re
 import time
@@ -25,9 +24,13 @@ import polars as pl
 from codesign.costmodels.api import estimate
 from codesign.costmodels.deployment import Load, Priced, Structure
 from codesign.costmodels.disaggregation import Pool, price_pools
+from codesign.costmodels.factors import LABELS, TIME_FACTORS
+from codesign.costmodels.measurements.fit import fit
+from codesign.costmodels.measurements.measurement import UNKNOWN_NOISE, Measurement
+from codesign.costmodels.measurements.measurement import Design as Measured
+from codesign.costmodels.measurements.predictor import Predictor, scaled
 from codesign.models import Model, load_model
-from codesign.quantity import Method
-from codesign.targets import Calibration, Target, load_target
+from codesign.targets import Target, load_target
 
 BUDGET, ROUNDS, MEAN_LENGTH = 8192, 10, 0.9
 """Facts of the public recipe behind most rows: tokens of an iteration, requests of each client (all clients start at
@@ -101,7 +104,7 @@ def splitwise(path: Path) -> None:
     for name, target in targets.items():
         scaled = calibrated(model, target, even.filter(pl.col("hardware") == name))
         found.append(priced_servers(model, scaled, odd.filter(pl.col("hardware") == name)))
-    show("the same, three scales of each server calibrated on the even half, odd half", pl.concat(found), ["hardware"])
+    show("the same, factors of each server calibrated on the even half, odd half", pl.concat(found), ["hardware"])
 
 
 def priced_servers(model: Model, target: Target, part: pl.DataFrame) -> pl.DataFrame:
@@ -126,18 +129,20 @@ def priced_servers(model: Model, target: Target, part: pl.DataFrame) -> pl.DataF
 
 
 def calibrated(model: Model, target: Target, part: pl.DataFrame) -> Target:
-    """Return ``target`` with the scales of link, host and matrix rate that fit ``part`` best, from a grid."""
-    best, least = target, np.inf
-    grid = itertools.product((1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0), (0.9, 1.0, 1.1, 1.25), (0.9, 1.0, 1.1))
-    for scales in grid:
-        names = ("link", "host launch", "matrix rate")
-        entries = (Calibration(n, s, 0.1, Method.CALIBRATED, "even half") for n, s in zip(names, scales, strict=True))
-        tried = msgspec.structs.replace(target, calibration=tuple(entries))
-        found = priced_servers(model, tried, part)
-        loss = sum(float(np.abs(np.log(found[name].to_numpy())).mean()) for name in ("ttft_ratio", "tpot_ratio"))
-        if loss < least:
-            best, least = tried, loss
-    return best
+    """Return ``target`` with the factors that ``part`` identifies, as ``codesign calibrate --from`` finds them."""
+    measured = []
+    for row in part.iter_rows(named=True):
+        design = Measured(
+            "fp16", row["tensor_parallel"], 1, 1, 1, "eager", "served", batch=row["batch_size"],
+            prompt=row["prompt_size"], generate=row["token_size"],
+        )  # fmt: skip
+        for metric, name in (("ttft", "prompt_ms"), ("tpot", "token_ms")):
+            measured.append(Measurement("a setting", metric, row[name] * 1e-3, UNKNOWN_NOISE, 1, design))
+    predictor = Predictor(model, target, measured)
+    found = fit(predictor)
+    moved = {LABELS[f]: round(float(found.scales[f]), 2) for f in TIME_FACTORS if found.identified[f]}
+    print(f"{target.id}: {', '.join(f'{name} {scale}' for name, scale in moved.items())}")
+    return scaled(target, found.scales)
 
 
 # --- many engines, settings not recorded: aggregated serving

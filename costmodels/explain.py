@@ -71,7 +71,8 @@ def group_rows(cost: PhaseCost, point: int = 0) -> list[GroupRow]:
 
 def _row(phase: str, group: GroupCost, point: int) -> GroupRow:
     arithmetic, memory = _at(group.arithmetic, point), _at(group.memory, point)
-    floor, link = _at(group.parts.get(F.FLOOR, 0.0), point), _at(group.parts.get(F.LINK, 0.0), point)
+    floor, short, long = (_at(group.parts.get(f, 0.0), point) for f in (F.FLOOR, F.LINK, F.LONG_LINK))
+    link = short + long
     bounds = {LABELS[F.BANDWIDTH]: memory, LABELS[F.FLOOR]: floor, LABELS[F.LINK]: link}
     rate = next((f for f in (F.ATTENTION, F.MATRIX, F.VECTOR) if f in group.parts), F.MATRIX)
     bounds[LABELS[rate]] = arithmetic

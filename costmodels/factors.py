@@ -24,6 +24,7 @@ class F(IntEnum):
     PUE = 9
     EMBODIED = 10
     PRICE = 11
+    LONG_LINK = 12
 
 
 LABELS: dict[F, str] = {
@@ -39,9 +40,14 @@ LABELS: dict[F, str] = {
     F.PUE: "facility overhead (PUE)",
     F.EMBODIED: "embodied carbon",
     F.PRICE: "price",
+    F.LONG_LINK: "link, long messages",
 }
 
 COUNT = len(F)
 
-TIME_FACTORS = (F.MATRIX, F.ATTENTION, F.VECTOR, F.BANDWIDTH, F.FLOOR, F.HOST, F.LINK)
+TIME_FACTORS = (F.MATRIX, F.ATTENTION, F.VECTOR, F.BANDWIDTH, F.FLOOR, F.HOST, F.LINK, F.LONG_LINK)
 """The factors whose slopes add up to a latency: its breakdown by binding resource."""
+
+LONG_MESSAGE = 2.0**25
+"""Bytes above which the collectives of an engine have an error factor of their own: stacks run long messages by other
+protocols and copies (assumed; that of Llama 2 on servers of 8 takes five times as long from there on)."""

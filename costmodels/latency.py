@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from codesign.costmodels.factors import COUNT, F
+from codesign.costmodels.factors import COUNT, LONG_MESSAGE, F
 from codesign.costmodels.kernel_models import KernelTime, kernel_times
 from codesign.costmodels.machine import Machine
 from codesign.costmodels.work import GroupWork, PhaseWork, phase_work
@@ -67,12 +67,15 @@ class PhaseCost(msgspec.Struct, frozen=True, eq=False):
 
 def group_cost(work: GroupWork, machine: Machine, mesh: dict[str, int], fitted: KernelTime | None = None) -> GroupCost:
     """Return the cost of one launch of a group on ``machine``; ``fitted`` is what the models of operators say of it."""
-    link = _link_seconds(work, machine, mesh)
+    short, long = _link_seconds(work, machine, mesh)
+    link = short + long
     kernel = _kernel(work, machine, fitted) if work.kernel else _Kernel()
     parts = dict(kernel.parts)
     communicates = bool(np.any(link))
     if communicates:
-        parts[F.LINK] = np.asarray(link)
+        parts[F.LINK] = np.asarray(short)
+    if np.any(long):
+        parts[F.LONG_LINK] = np.asarray(long)
     if np.any(work.host):
         parts[F.HOST] = np.asarray(work.host)
     return GroupCost(
@@ -131,19 +134,24 @@ def _rate_factor(family: str, unit: str) -> F:
     return F.ATTENTION if family.startswith("attention") else F.MATRIX
 
 
-def _link_seconds(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> Any:
-    """Return the time of the group's collectives and transfers."""
+def _link_seconds(work: GroupWork, machine: Machine, mesh: dict[str, int]) -> tuple[Any, Any]:
+    """Return the time of the group's collectives and transfers, and of its collectives of long messages."""
     total: Any = 0.0
+    long: Any = 0.0
+    scale = machine.scales.get(F.LONG_LINK, 1.0)
     for op in work.collectives:
         participants = mesh.get(op.axis, 1)
         if participants > 1:
             line = machine.link(op.axis)
             payload = op.payload / participants if op.kind == "all_to_all" else op.payload
-            total = total + line.in_engine(op.kind, payload, participants)
+            seconds = line.in_engine(op.kind, payload, participants)
+            is_long = np.asarray(payload) > LONG_MESSAGE
+            total = total + np.where(is_long, 0.0, seconds)
+            long = long + np.where(is_long, seconds * (scale / line.scale), 0.0)
     for transfer in work.transfers:
         line = machine.link("host")
         total = total + transfer.payload / line.bandwidth + line.latency
-    return total
+    return total, long
 
 
 def _memory_seconds(work: GroupWork, machine: Machine, share: float) -> Any:

@@ -200,6 +200,7 @@ def factors_of(target: Target, dtype: str, lines: tuple[Line, ...] = ()) -> tupl
         F.FLOOR: (0.30, Method.ANALYTICAL, Origin.PUBLISHED),
         F.HOST: (0.40, Method.ANALYTICAL, target.host.dispatch.origin),
         F.LINK: (link.sigma, link.method, link.origin),
+        F.LONG_LINK: (link.sigma, link.method, link.origin),
         F.POWER: (power_sigma, Method.SAME_FAMILY if power_sigma == power.sigma else Method.NEW_FAMILY,
                   target.power.tdp.origin),
         F.GRID: (0.06, Method.ANALYTICAL, Origin.PUBLISHED),

@@ -16,6 +16,7 @@ SHOWN_GROUPS = 8
 SHOWN_SHARE = 0.005
 KNOBS = (
     "memory bandwidth", "matrix rate", "attention rate", "vector rate", "kernel floor", "host launch", "link",
+    "link, long messages",
     "power", "grid intensity", "embodied carbon", "price",
 )  # fmt: skip
 

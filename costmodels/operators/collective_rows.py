@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from codesign.costmodels.collectives import line_of
-from codesign.costmodels.factors import LABELS, F
+from codesign.costmodels.factors import LABELS, LONG_MESSAGE, F
 from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.formats import format_of
 from codesign.errors import UsageError
@@ -41,8 +41,7 @@ def predict_collectives(asked: Asked) -> tuple[Array, Array, Any]:
     for number, row in enumerate(first.tolist()):
         at = np.flatnonzero(place.ravel() == number)
         target, participants = targets[device[row]], int(devices[row])
-        own = next((entry for entry in target.calibration if entry.name == LABELS[F.LINK]), None)
-        line = line_of(target, "node", own.scale if own else 1.0, participants)
+        line = line_of(target, "node", 1.0, participants)
         try:
             if participants < LEAST_DEVICES:
                 raise UsageError(f"expected at least {LEAST_DEVICES}", "one device alone exchanges nothing")
@@ -55,5 +54,11 @@ def predict_collectives(asked: Asked) -> tuple[Array, Array, Any]:
         except UsageError as error:
             raise asked.wrong(row, "num_gpus", str(participants), f"{error.message}; {error.hint}") from None
         seconds[at] = line.collective(KINDS[names[row]], payload[at], participants)
-        sigma[at], source[at] = (line.sigma, line.method.value) if own is None else (own.sigma, own.method.value)
+        sigma[at], source[at] = line.sigma, line.method.value
+        entries = {entry.name: entry for entry in target.calibration}
+        for factor, mine in ((F.LINK, payload[at] <= LONG_MESSAGE), (F.LONG_LINK, payload[at] > LONG_MESSAGE)):
+            own = entries.get(LABELS[factor])
+            if own is not None:
+                seconds[at[mine]] *= own.scale
+                sigma[at[mine]], source[at[mine]] = own.sigma, own.method.value
     return seconds, sigma, source
