@@ -32,6 +32,6 @@ def unused_overlay(overlay: str | None, targets: Iterable[str], *, single_operat
         return [f"{overlay} calibrates {found.target}, which nothing here runs on: it moved nothing"]
     if not found.factors and not found.operators:
         return [f"{overlay} holds neither factors nor operators: it moved nothing"]
-    if single_operators and not found.operators and LABELS[F.LINK] not in found.factors:
+    if single_operators and not found.operators and not {LABELS[F.LINK], LABELS[F.LONG_LINK]} & set(found.factors):
         return [f"{overlay} holds factors of whole models only: they move no single operator"]
     return []

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.costmodels.collectives import collective_seconds
-from codesign.costmodels.factors import F
+from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.latency import phase_cost
 from codesign.costmodels.machine import Machine, machine
 from codesign.models import load_model
-from codesign.targets import Target, load_target
+from codesign.quantity import Column, Method
+from codesign.targets import Calibration, Target, load_target
 from codesign.workload import Block, Collective, Einsum, Group, Mesh, Phase, Role, Sweep, at, shard, tensor
 
 H100 = load_target("h100-sxm")
@@ -151,6 +152,26 @@ def test_ring_collectives_in_closed_form(participants: int) -> None:
     ]
     assert sum(halves) == pytest.approx(ring)
     assert collective_seconds("all_reduce", payload, 1, bandwidth, latency) == 0.0
+
+
+def test_long_messages_have_a_factor_of_their_own() -> None:
+    model = load_model("llama-2-70b")  # 16 KiB a token and all-reduce: 2,048 tokens are 32 MiB
+    mesh = (("tp", 8),)
+
+    def prefill(prompt: int, **scales: float) -> Column:
+        entries = (Calibration(LABELS[F[n]], s, 0.1, Method.CALIBRATED, "a test") for n, s in scales.items())
+        target = msgspec.structs.replace(H100, calibration=tuple(entries))
+        work = shard(model.workload(batch=1, prompt=prompt, generate=2), Mesh(dict(mesh)))
+        return phase_cost(work.phase("prefill"), machine(target, mesh), dict(mesh), "graph").seconds
+
+    for prompt, mine, other in ((2048, F.LINK, F.LONG_LINK), (2049, F.LONG_LINK, F.LINK)):
+        slopes, value = prefill(prompt).slopes, float(prefill(prompt).value)
+        assert slopes[mine] > 0.1 * value
+        assert slopes[other] < 0.1 * slopes[mine], "what gathers the logits of one token is short"
+        moved = prefill(prompt, **{mine.name: 3.0})
+        assert float(moved.value) == pytest.approx(value + 2.0 * slopes[mine], rel=1e-6)
+        assert moved.slopes[mine] == pytest.approx(3.0 * slopes[mine])
+        assert float(prefill(prompt, **{other.name: 3.0}).value) == pytest.approx(value + 2.0 * slopes[other])
 
 
 def test_tensor_parallel_decode_pays_for_its_all_reduces() -> None:
