@@ -166,9 +166,13 @@ def _reserved_power(target: Target) -> float:
 
 
 def _scales(target: Target) -> dict[F, float]:
-    """Return how much slower (or hungrier) than modelled each calibrated factor was measured to be."""
+    """Return how much slower (or hungrier) than modelled each calibrated factor was measured to be.
+
+    Where nothing was measured with long messages, they are as much slower as the others.
+    """
     known = {label: index for index, label in LABELS.items()}
-    return {known[entry.name]: entry.scale for entry in target.calibration if entry.name in known}
+    found = {known[entry.name]: entry.scale for entry in target.calibration if entry.name in known}
+    return {F.LONG_LINK: found[F.LINK], **found} if F.LINK in found else found
 
 
 BANDWIDTH_SIGMA = (0.10, 0.45)

@@ -121,7 +121,8 @@ def scaled(target: Target, scales: Array) -> Target:
     entries = dict(before)
     for f in F:
         name = LABELS[f]
-        if scales[f] != 1.0:
+        # without one of their own, long messages follow the link
+        if scales[f] != 1.0 or (f is F.LONG_LINK and scales[F.LINK] != 1.0):
             scale = float(scales[f]) * (before[name].scale if name in before else 1.0)
             entries[name] = Calibration(name, scale, 0.1, Method.CALIBRATED, "trial")
     return msgspec.structs.replace(target, calibration=tuple(entries[name] for name in sorted(entries)))

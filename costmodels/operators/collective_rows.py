@@ -56,8 +56,9 @@ def predict_collectives(asked: Asked) -> tuple[Array, Array, Any]:
         seconds[at] = line.collective(KINDS[names[row]], payload[at], participants)
         sigma[at], source[at] = line.sigma, line.method.value
         entries = {entry.name: entry for entry in target.calibration}
-        for factor, mine in ((F.LINK, payload[at] <= LONG_MESSAGE), (F.LONG_LINK, payload[at] > LONG_MESSAGE)):
-            own = entries.get(LABELS[factor])
+        link = entries.get(LABELS[F.LINK])
+        long = entries.get(LABELS[F.LONG_LINK], link)
+        for own, mine in ((link, payload[at] <= LONG_MESSAGE), (long, payload[at] > LONG_MESSAGE)):
             if own is not None:
                 seconds[at[mine]] *= own.scale
                 sigma[at[mine]], source[at[mine]] = own.sigma, own.method.value

@@ -158,10 +158,10 @@ def test_an_overlay_moves_the_target_that_it_is_of(ask: Any) -> None:
     assert slower.rows["source"].to_list() == ["calibrated"]
     assert slower.rows["latency_ms"][0] == pytest.approx(2.0 * ask(REDUCE).rows["latency_ms"][0])
     # messages of more than 32 MiB have a factor of their own
-    both = [factor("link"), Calibration("link, long messages", 5.0, 0.05, Method.CALIBRATED, "a test")]
-    for elements, times in ((2**24, 2.0), (2**24 + 1, 5.0)):
+    link, own = factor("link"), Calibration("link, long messages", 5.0, 0.05, Method.CALIBRATED, "a test")
+    for factors, elements, times in (((link, own), 2**24, 2.0), ((link, own), 2**24 + 1, 5.0), ((link,), 2**25, 2.0)):
         asked = table(ALL_REDUCE, f"all_reduce,h100-sxm,bf16,{elements},8")
-        moved_by = ask(asked, "--overlay", overlay(factors=both)).rows["latency_ms"][0]
+        moved_by = ask(asked, "--overlay", overlay(factors=factors)).rows["latency_ms"][0]
         assert moved_by == pytest.approx(times * ask(asked).rows["latency_ms"][0])
 
 

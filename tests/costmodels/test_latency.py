@@ -164,14 +164,19 @@ def test_long_messages_have_a_factor_of_their_own() -> None:
         work = shard(model.workload(batch=1, prompt=prompt, generate=2), Mesh(dict(mesh)))
         return phase_cost(work.phase("prefill"), machine(target, mesh), dict(mesh), "graph").seconds
 
+    # without one of their own long messages follow the others
+    slow = prefill(2049, LINK=3.0)
+    assert float(slow.value) == pytest.approx(float(prefill(2049, LINK=3.0, LONG_LINK=3.0).value))
     for prompt, mine, other in ((2048, F.LINK, F.LONG_LINK), (2049, F.LONG_LINK, F.LINK)):
         slopes, value = prefill(prompt).slopes, float(prefill(prompt).value)
         assert slopes[mine] > 0.1 * value
         assert slopes[other] < 0.1 * slopes[mine], "what gathers the logits of one token is short"
-        moved = prefill(prompt, **{mine.name: 3.0})
+        moved = prefill(prompt, **{other.name: 1.0, mine.name: 3.0})
         assert float(moved.value) == pytest.approx(value + 2.0 * slopes[mine], rel=1e-6)
         assert moved.slopes[mine] == pytest.approx(3.0 * slopes[mine])
-        assert float(prefill(prompt, **{other.name: 3.0}).value) == pytest.approx(value + 2.0 * slopes[other])
+        assert float(prefill(prompt, **{mine.name: 1.0, other.name: 3.0}).value) == pytest.approx(
+            value + 2.0 * slopes[other]
+        )
 
 
 def test_tensor_parallel_decode_pays_for_its_all_reduces() -> None:
