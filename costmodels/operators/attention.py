@@ -48,6 +48,12 @@ keys under a window [1]_.
 """
 
 
+OF_SERVERS = (9.0, 10.0)
+"""Generation (where there is one), and 16-bit matrix rate over vector rate, from which FlashInfer runs kernels of
+TensorRT-LLM: Hopper and Blackwell of servers (15 to 30), not of workstations (4). Both stay when a device only gets
+faster."""
+
+
 class Split(NamedTuple):
     """How decode is spread over the cores; every column of shape (n,).
 
@@ -94,8 +100,8 @@ def prefill_work(s: Shapes, on: Columns) -> Work:
 def _gathered(s: Shapes, on: Columns) -> NDArray[np.bool_]:
     """Return whether query heads that share keys are further queries of one stripe, by what their stack does."""
     level = np.zeros(1) if on.gathers is None else on.gathers
-    single, plain = s["new"] == 1.0, on.reference < ASYNCHRONOUS * on.cores
-    always = (level > 3.0) | ((level > 2.0) & plain)
+    of_servers = ~(on.generation < OF_SERVERS[0]) & (on.reference > OF_SERVERS[1] * on.vector)
+    single, always = s["new"] == 1.0, (level > 3.0) | ((level > 2.0) & ~of_servers)
     return np.asarray(always | (single & ((level > 1.0) | ((level > 0.0) & (s["window"] == 0.0)))))
 
 

@@ -22,8 +22,8 @@ class Stack(NamedTuple):
             for every head.
         packed: Whether its prefill also takes queries, keys and values apart and writes them to the cache.
         gathers: Whether its prefill takes the query heads that share keys as further queries of one stripe: never (0),
-            for a single new token without a window (1) or with one too (2), always (4), or so but on devices whose
-            matrix units read by themselves, where it is as 2 (3: FlashInfer runs kernels of TensorRT-LLM there).
+            for a single new token without a window (1) or with one too (2), always (4), or always but on devices of
+            servers, where it is as 2 (3: FlashInfer runs kernels of TensorRT-LLM there, ``attention.OF_SERVERS``).
         elsewhere: Whether tokens routed to experts of other devices pass between its products as well: not at all (0),
             or so (1); with 2 the outputs of its products, of whatever experts, also pass once more each way.
     """

@@ -243,7 +243,7 @@ def test_some_stacks_gather_heads_of_single_tokens_alone(level: int, gathers: tu
         work = FAMILIES["prefill"].work(shapes("prefill", new=new, window=window), on_stack(gathers=float(level)))
         assert work.begins is not None
         assert work.begins[0] == 2 * (8 if name in gathers else 32), name
-    # FlashInfer gathers always where matrix units wait for their operands, unlike the H100's
+    # FlashInfer gathers always on devices of workstations, unlike the H100
     plain = msgspec.structs.replace(columns(1, device=device_of(load_target("l40s"))), gathers=np.array([float(level)]))
     begins = FAMILIES["prefill"].work(shapes("prefill", new=16), plain).begins
     assert begins is not None
