@@ -89,26 +89,14 @@ EXPERTS = (
     Expert("gemm-16", "gemm", ("bf16",), (*SIXTEEN, "tf32"), True, False),
     Expert("gemm-8", "gemm", EIGHT, EIGHT, True, False, converts=True),
     Expert("gemm-narrow", "gemm", (), NARROW, True, False, converts=True, carried=0.5),
-    Expert(
-        "gemm-32",
-        "gemm-fp32",
-        (),
-        ("fp32",),
-        False,
-        True,
-        True,
-        True,
-        True,
-        rate_share=1.0,
-        short_runs=True,
-        carried=0.25,
-    ),
+    Expert("gemm-32", "gemm-fp32", (), ("fp32",), by_power=False, levelled=True, by_generation=True, by_device=True,
+           within_power=True, rate_share=1.0, short_runs=True, carried=0.25),
     Expert("convolution-32", "convolution-fp32", (), ("fp32", *SIXTEEN), False, True, False, True, True),
     Expert("vector-32", "vector-fp32", (), ("fp32", *SIXTEEN), False, True, False, True, carried=0.75),
     Expert("prefill", "prefill", (), (*SIXTEEN, *EIGHT), False, True, by_kernel=True),
     Expert("decode", "decode", (), (*SIXTEEN, *EIGHT), False, True, by_device=True, apart=True),
     Expert("moe-16", "moe", ("bf16",), SIXTEEN, False, True, by_kernel=True),
     Expert("moe-narrow", "moe", (), (*EIGHT, *NARROW), False, True, apart=True, by_kernel=True, carried=0.5),
-)
+)  # fmt: skip
 """Formats measured on few devices learn from all; those measured on many do better alone: mixing bf16 products with
 others costs 17 points on the RTX PRO 6000."""
