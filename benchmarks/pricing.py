@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.costmodels.deployment import Load, Structure, price
+from codesign.costmodels.deployment import price
 from codesign.costmodels.queries import price_file
+from codesign.costmodels.structure import Load, Structure
 from codesign.models import load_model
 from codesign.targets import load_target
 

@@ -15,52 +15,37 @@ import re
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
+from serving_rows import (
+    DTYPES,
+    MEAN_LENGTH,
+    ONE_WAITS,
+    PRESETS,
+    ROUNDS,
+    TARGETS,
+    Design,
+    cache_dtype,
+    design_of,
+    drafts,
+    medians,
+    settings,
+)
 
 from codesign.costmodels.api import estimate
-from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.deployment import Priced
 from codesign.costmodels.disaggregation import Pool, price_pools
 from codesign.costmodels.factors import LABELS, TIME_FACTORS
 from codesign.costmodels.measurements.fit import fit
 from codesign.costmodels.measurements.measurement import UNKNOWN_NOISE, Measurement
 from codesign.costmodels.measurements.measurement import Design as Measured
 from codesign.costmodels.measurements.predictor import Predictor, scaled
+from codesign.costmodels.structure import Load, Structure
 from codesign.models import Model, load_model
 from codesign.targets import Target, load_target
-
-BUDGET, ROUNDS, MEAN_LENGTH = 8192, 10, 0.9
-"""Facts of the public recipe behind most rows: tokens of an iteration, requests of each client (all clients start at
-once), and lengths drawn uniformly between 0.8 and 1.0 of the stated ones."""
-
-PRESETS = {
-    "meta-llama/Llama-3.1-70B": "llama-3.1-70b",
-    "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
-    "deepseek-ai/DeepSeek-V3": "deepseek-v3",
-    "deepseek-ai/DeepSeek-R1": "deepseek-v3",
-    "nvidia/DeepSeek-R1-NVFP4": "deepseek-v3",
-    "nvidia/DeepSeek-V3.1-NVFP4": "deepseek-v3",
-    "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
-    "moonshotai/Kimi-K2.5": "kimi-k2",
-}
-
-INEXPRESSIBLE = {
-    "openai/gpt-oss-120b": "sliding windows in every other layer",
-    "Qwen/Qwen3.5-397B-A17B": "linear attention in three of four layers",
-    "zhipuai/GLM-5": "sparse attention with an indexer",
-}
-
-ONE_WAITS = ("llama-3.1-8b",)
-"""Rows whose first token is late by latency / concurrency at every length: one request more than slots in flight."""
-
-TARGETS = {"b200_sxm": "b200-sxm", "b300_sxm": "b300-sxm", "gb200": "gb200", "gb300": "gb300", "h100_sxm": "h100-sxm"}
-DTYPES = {"fp4": "nvfp4", "fp8": "fp8", "bf16": "bf16", "int4": "int4", None: "bf16"}
-NODE = 8
-"""Devices that the aggregated rows use at most."""
-
 
 SHOWN = {"ttft": "first token", "tpot": "further", "request": "request"}
 
@@ -148,21 +133,6 @@ def calibrated(model: Model, target: Target, part: pl.DataFrame) -> Target:
 # --- many engines, settings not recorded: aggregated serving
 
 
-class Design(NamedTuple):
-    """What a row measured: one configuration."""
-
-    system: str
-    backend: str
-    model: str
-    dtype: str
-    tp: int
-    ep: int
-    recipe: bool
-    concurrency: float
-    prompt: float
-    generate: float
-
-
 def silicon(path: Path) -> None:
     """Print errors of first and further tokens of aggregated serving, by system, model and precision."""
     rows = pl.read_parquet(path)
@@ -171,19 +141,21 @@ def silicon(path: Path) -> None:
     pooled(separate.filter(pl.col("decode_num_workers").is_not_null()))
     unknown = separate.filter(pl.col("decode_num_workers").is_null())
     left_out = Counter({"separate pools whose number of workers is not recorded": len(unknown)})
-    measured: dict[Design, list[tuple[float, float]]] = {}
+    measured: dict[Design, list[dict[str, Any]]] = {}
     for row in aggregated.iter_rows(named=True):
         design, reason = design_of(row)
         if design is None:
             left_out[reason] += 1
         else:
-            measured.setdefault(design, []).append((row["silicon_ttft_ms"], row["silicon_tpot_ms"]))
+            measured.setdefault(design, []).append(row)
+    plain = {design: [row for row in rows if not drafts(row, rows)] for design, rows in measured.items()}
+    left_out["the engine drafts tokens"] = sum(map(len, measured.values())) - sum(map(len, plain.values()))
     table = pl.DataFrame(
-        [(*design, *np.median(np.array(pairs), axis=0)) for design, pairs in measured.items()],
+        [(*design, *medians(rows)) for design, rows in plain.items()],
         schema=[*Design._fields, "ttft_ms", "tpot_ms"], orient="row",
-    ).sort(Design._fields).with_row_index("order")  # fmt: skip
+    ).sort(Design._fields).with_row_index("order").drop_nulls("ttft_ms")  # fmt: skip
     found = pl.concat(priced_designs(*key, part) for key, part in groups(table, list(Design._fields[:7])))
-    expressible = sum(len(pairs) for pairs in measured.values())
+    expressible = sum(map(len, plain.values()))
     print(f"\n{len(aggregated)} aggregated rows; {expressible} expressible: {len(table)} configurations")
     for reason, count in left_out.most_common():
         print(f"- {count} rows left out: {reason}")
@@ -197,41 +169,6 @@ def silicon(path: Path) -> None:
     show("aggregated serving, odd half", half, ["backend", "ep"])
 
 
-def design_of(row: dict[str, Any]) -> tuple[Design | None, str]:
-    """Return what a row measured, or None and why it is left out."""
-    if row["model_path"] in INEXPRESSIBLE:
-        return None, f"{row['model_path']}: {INEXPRESSIBLE[row['model_path']]}"
-    stated = re.search(r"_c(\d+)_", row["id"])
-    concurrency = float(stated[1]) if stated else row["batch_size"]
-    devices = devices_of(row)
-    copies = row["attention_dp_size"] or concurrency / row["batch_size"]
-    if devices is None or copies not in (1, devices, devices**2):
-        return None, "the recorded parallel sizes contradict each other"
-    recipe = "epnone" not in row["id"]
-    share = MEAN_LENGTH if recipe else 1.0
-    tp, ep = (1, devices) if copies > 1 else (devices, 1)
-    return Design(
-        row["system"], row["backend"], PRESETS[row["model_path"]], DTYPES[row["precision"]], tp, ep, recipe,
-        concurrency, float(round(row["isl"] * share)), float(round(row["osl"] * share)),
-    ), ""  # fmt: skip
-
-
-def devices_of(row: dict[str, Any]) -> int | None:
-    """Return the devices of a row, None where its sizes contradict each other.
-
-    Where experts are both split and spread, the table multiplies the two degrees of the same devices.
-    """
-    world = int(row["tp_size"] * (row["attention_dp_size"] or 1))
-    split, spread = int(row["moe_tp_size"]), int(row["moe_ep_size"])
-    if world == split * spread and split == spread and world > 4:
-        world = split
-    elif row["attention_dp_size"] is None:
-        world = int(row["tp_size"])
-    elif world != split * spread:
-        return None
-    return world if world <= NODE else None
-
-
 def priced_designs(
     system: str, backend: str, model: str, dtype: str, tp: int, ep: int, recipe: bool, part: pl.DataFrame
 ) -> pl.DataFrame:
@@ -241,26 +178,30 @@ def priced_designs(
     aside when it starts, the others its present one, which is the prompt and half of the output on average.
     """
     concurrency, prompt, generate = (part[name].to_numpy() for name in ("concurrency", "prompt", "generate"))
+    asked = [settings(Design(system, backend, model, dtype, tp, ep, recipe, *sizes))
+             for sizes in zip(concurrency, prompt, generate, strict=True)]  # fmt: skip
+    (budget,) = {budget for budget, _ in asked}
+    varied = recipe or model in ONE_WAITS
 
     def priced(**load: Any) -> Priced:
         return estimate(
             model, TARGETS[system], dtype=dtype, kv_dtype=cache_dtype(system), tp=tp, ep=ep,
-            mode="continuous", chunk=BUDGET, prompt=prompt, generate=generate, **load,
+            mode="continuous" if varied else "in-step", chunk=budget, prompt=prompt, generate=generate, **load,
         )  # fmt: skip
 
     cache = priced(batch=np.full_like(concurrency, ep)).cache
     held = cache.requests if backend == "trtllm" else np.floor(cache.tokens / (prompt + generate / 2.0))
     slots = np.clip(held, ep, concurrency)
+    waits = {"gather": np.array([wait for _, wait in asked])} if varied else {}
     found = priced(
-        batch=slots, rounds=ROUNDS if recipe else None, concurrency=concurrency + (model in ONE_WAITS)
+        batch=slots, rounds=ROUNDS if recipe else None, concurrency=concurrency + (model in ONE_WAITS), **waits
     ).estimate
-    columns = found.columns
+    ttft, tpot, latency = (found.columns[name].value * 1e3 for name in ("ttft", "tpot", "request_latency"))
     return part.with_columns(
         slots=pl.Series(slots), feasible=pl.Series(held >= ep),
-        ttft_ratio=pl.Series(columns["ttft"].value * 1e3) / part["ttft_ms"],
-        tpot_ratio=pl.Series(columns["tpot"].value * 1e3) / part["tpot_ms"],
-        request_ratio=pl.Series(columns["request_latency"].value * 1e3)
-        / (part["ttft_ms"] + part["tpot_ms"] * (part["generate"] - 1.0)),
+        ttft_ratio=pl.Series(ttft) / part["ttft_ms"],
+        tpot_ratio=pl.Series(tpot) / part["tpot_ms"],
+        request_ratio=pl.Series(latency) / (part["ttft_ms"] + part["tpot_ms"] * (part["generate"] - 1.0)),
     )  # fmt: skip
 
 
@@ -302,11 +243,6 @@ def pool_of(row: dict[str, Any], side: str) -> Pool:
         nodes=-(-split * copies // per_node), kv_dtype=cache_dtype(row["system"]),
     )  # fmt: skip
     return Pool(structure, int(row[f"{side}_num_workers"]))
-
-
-def cache_dtype(system: str) -> str | None:
-    """Return what keys and values are stored in: the recipe has fp8 from Blackwell on."""
-    return None if system == "h100_sxm" else "fp8"
 
 
 def full_engine(folder: Path) -> None:

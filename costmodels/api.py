@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.deployment import Priced
 from codesign.costmodels.design import generates, price_design
 from codesign.costmodels.explain import Exclude, Explanation
 from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import with_merits
 from codesign.costmodels.siting import check_site, site_at
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.targets import Target, load_target
@@ -28,7 +29,7 @@ PLACES = ("grid", "pue", "lifetime_years", "utilisation")
 """Options that state a site."""
 
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
-MODES = ("static", "served", "continuous", "training")
+MODES = ("static", "served", "continuous", "in-step", "training")
 LARGEST_DEGREE = 4096
 LARGEST_COUNT = 1_000_000_000
 """Replicas, or requests/s: above it an input is taken for a mistake."""

@@ -23,17 +23,20 @@ from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.mixed_iteration import saved_shares
 from codesign.costmodels.power_limit import check_limit, limited, sentence
 from codesign.costmodels.serving import (
-    HANDLING,
     Service,
     Turn,
     continuous_service,
+    handling,
+    in_step_service,
     later,
+    prompts_in_step,
     prompts_in_turn,
     static_service,
     with_arrivals,
     with_burst,
     with_waiting,
 )
+from codesign.costmodels.structure import Load, Structure, at_least, check_load, check_structure
 from codesign.costmodels.work import PhaseWork, phase_work
 from codesign.errors import UsageError
 from codesign.models import Model
@@ -72,64 +75,6 @@ METRICS: dict[str, Metric] = {
 }
 
 
-class Structure(msgspec.Struct, frozen=True):
-    """The structural part of a deployment: everything that decides the graph."""
-
-    dtype: str
-    tp: int = 1
-    pp: int = 1
-    ep: int = 1
-    nodes: int = 1
-    execution: str = "auto"
-    mode: str = "static"
-    chunk: int | None = None
-    kv_dtype: str | None = None
-
-    def launched(self, target: Target) -> str:
-        """Return the execution mode: ``auto`` is graphs on accelerators, eager on processors."""
-        return self.execution if self.execution != "auto" else ("eager" if target.kind == "cpu" else "graph")
-
-    @property
-    def in_turn(self) -> bool:
-        """Return whether one batch is served after the other: all of it is prefilled, then all of it decoded."""
-        return self.mode in ("static", "served")
-
-    @property
-    def devices(self) -> int:
-        """Devices of one replica."""
-        return self.tp * self.pp * self.ep
-
-    def axes(self) -> tuple[tuple[str, int], ...]:
-        """Mesh axes, innermost first."""
-        return (("tp", self.tp), ("ep", self.ep), ("pp", self.pp))
-
-
-class Load(msgspec.Struct, frozen=True, eq=False):
-    """The numeric part: arrays of shape (N,), or scalars.
-
-    ``batch`` is the concurrent requests of a replica. Continuous batching takes two more from load generators:
-    ``concurrency``, requests in flight of which those beyond ``batch`` wait for a slot, and ``rounds``, requests that
-    each client sends, the first of all clients at once (None: the steady state). ``power_limit`` is that of a device, W
-    (None: its design power).
-    """
-
-    batch: Any
-    prompt: Any
-    generate: Any
-    replicas: Any = 1
-    rate: Any = None
-    concurrency: Any = None
-    rounds: Any = None
-    power_limit: Any = None
-
-    def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """Return (batch, prompt, generate, replicas), broadcast together and with the other sizes that are given."""
-        given = (self.batch, self.prompt, self.generate, self.replicas)
-        others = [a for a in (self.rate, self.concurrency, self.rounds, self.power_limit) if a is not None]
-        together = np.broadcast_arrays(*given, *others)[:4]
-        return tuple(np.atleast_1d(a).astype(np.float64) for a in together)  # type: ignore[return-value]
-
-
 class Priced(msgspec.Struct, frozen=True, eq=False):
     """An estimate with the phase costs and memory parts behind it, for ``explain`` and the per-operator table.
 
@@ -146,18 +91,6 @@ class Priced(msgspec.Struct, frozen=True, eq=False):
     units_per_run: Array | float = 1.0
 
 
-def check_structure(structure: Structure, target: Target) -> str:
-    """Return why this structure cannot run on this target, or an empty string."""
-    per_node = target.devices_per_node or 1
-    if structure.devices > structure.nodes * per_node:
-        return f"{structure.devices} devices exceed {structure.nodes} node(s) of {per_node}"
-    if structure.nodes > 1 and structure.devices % structure.nodes:
-        return f"{structure.devices} devices do not split over {structure.nodes} nodes"
-    if structure.nodes > structure.devices:
-        return f"{structure.nodes} nodes for {structure.devices} device(s)"
-    return ""
-
-
 def price(model: Model, target: Target, structure: Structure, load: Load, site: Site | None = None) -> Priced:
     """Price every point of ``load`` under one structure.
 
@@ -165,11 +98,13 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         UsageError: the target lacks the compute dtype or a link, or the model has no prefill and decode phases.
     """
     site = site or Site()
+    check_load(structure, load)
     batch, prompt, generate, replicas = load.arrays()
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
     structure = msgspec.structs.replace(structure, execution=structure.launched(target))
-    asked = prepared(model, structure, batch, prompt, generate)
+    turn = _turn(structure, load, batch, prompt, generate)
+    asked = prepared(model, structure, batch, prompt, generate, turn.ranks if structure.in_step else None)
     # graphs hold the steps of decode; prompts, whose lengths differ, are launched kernel by kernel
     prompt_launch = "eager" if structure.execution == "graph" else structure.execution
     prefill = phase_cost(asked.prefill, here, mesh, prompt_launch)
@@ -183,23 +118,14 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         asked.sent_by_decode, here, structure
     )
     sent = _send(asked.sent_by_prefill, here, structure)
+    through = prefill.seconds * float(structure.pp) + sent
     passes: tuple[Any, Any, Any, Any] = (structure.pp,) * 4
     if structure.in_turn:
-        if load.concurrency is not None or load.rounds is not None:
-            raise UsageError("concurrency and rounds describe full slots", "add mode continuous, or leave them out")
         # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
         service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
-        service = later(service, _handling(batch)) if structure.mode == "served" else service
+        service = later(service, handling(prefill, batch)) if structure.mode == "served" else service
     else:
-        turn = prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep)
-        beside, among = saved_shares(decode, prefill, turn.rows)
-        # the prefill of one prompt (of ``ep`` prompts, side by side) through all stages
-        through = prefill.seconds * float(structure.pp) + sent
-        added = through * (turn.rows - among) + step * -beside
-        service = _served(continuous_service(added, turn, step, batch, generate), added, turn, step, load, batch)
-        mixed = np.minimum(batch / turn.together / generate, 1.0)
-        prefills = batch / structure.ep
-        passes = (prefills, prefills * (1.0 - among / turn.rows), structure.pp, structure.pp * (1.0 - beside * mixed))
+        service, passes = _full_slots(structure, load, turn, (prefill, through), (decode, step), batch, generate)
     if load.rate is not None:
         service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
     work = _round(service, prefill, decode, passes, batch)
@@ -216,26 +142,39 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     return Priced(estimate, (prefill, decode), memory, here, cache, executed, generate)
 
 
-def _served(service: Service, added: Column, turn: Turn, step: Column, load: Load, batch: Array) -> Service:
-    """Add what a client waits for outside the steady state of the slots."""
-    service = later(service, _handling(batch))
+def _turn(structure: Structure, load: Load, batch: Array, prompt: Array, generate: Array) -> Turn:
+    """Return which prompts share the iterations of full slots."""
+    if structure.in_step:
+        return prompts_in_step(batch, prompt, generate, structure.chunk, structure.ep)
+    gather = at_least(0.0 if load.gather is None else load.gather, 0.0, "gather")
+    return prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep, gather)
+
+
+def _full_slots(
+    structure: Structure, load: Load, turn: Turn, prefill: tuple[PhaseCost, Column], decode: tuple[PhaseCost, Column],
+    batch: Array, generate: Array,
+) -> tuple[Service, tuple[Any, Any, Any, Any]]:  # fmt: skip
+    """Return the service of slots that are always full, and how often each phase runs in a round (``_round``).
+
+    ``prefill`` and ``decode`` come with the time of one through all stages: the prefill is of one prompt, of ``ep``
+    prompts side by side, or of all that are in step.
+    """
+    (prefill_cost, through), (decode_cost, step) = prefill, decode
+    beside, among = saved_shares(decode_cost, prefill_cost, turn.rows)
+    beside = beside * (1.0 - turn.together / batch) if structure.in_step else beside
+    added = through * (turn.rows - among) + step * -beside
+    if structure.in_step:
+        service = in_step_service(added, turn, step, handling(prefill_cost, batch), batch, generate)
+    else:
+        service = later(continuous_service(added, turn, step, batch, generate), handling(prefill_cost, batch))
     if load.rounds is not None:
-        service = with_burst(service, added, turn, step, batch, _at_least(load.rounds, 1.0, "rounds"))
+        service = with_burst(service, added, turn, step, batch, at_least(load.rounds, 1.0, "rounds"))
     if load.concurrency is not None:
-        service = with_waiting(service, np.maximum(_at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
-    return service
-
-
-def _handling(batch: Array) -> Column:
-    """Return what a server takes around the iterations of each request."""
-    return Column.of_factor(np.full_like(batch, HANDLING), F.HOST, COUNT)
-
-
-def _at_least(given: Any, least: float, name: str) -> Array:
-    values = np.atleast_1d(np.asarray(given, dtype=np.float64))
-    if not np.all(values >= least):
-        raise UsageError(f"{name} is {float(np.min(values)):g}", f"expected at least {least:g}")
-    return values
+        service = with_waiting(service, np.maximum(at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
+    mixed = np.minimum(batch / turn.together / generate, 1.0)
+    prefills = batch / (turn.together if structure.in_step else structure.ep)
+    stages = structure.pp
+    return service, (prefills, prefills * (1.0 - among / turn.rows), stages, stages * (1.0 - beside * mixed))
 
 
 def _cache(
@@ -261,8 +200,14 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     sent_by_decode: Any
 
 
-def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array) -> Prepared:
-    """Return the structure's work, from the cache where few points are asked for again (on another target)."""
+def prepared(
+    model: Model, structure: Structure, batch: Array, prompt: Array, generate: Array, at_once: Array | None = None
+) -> Prepared:
+    """Return the structure's work, from the cache where few points are asked for again (on another target).
+
+    ``at_once`` is the prompts that are prefilled together; None is the batch where one batch follows the other, else
+    one for each rank of data-parallel attention.
+    """
     if model.kind != "causal-lm":
         raise UsageError(
             f"{model.name} does not generate tokens", "deployments need a language model with prefill and decode"
@@ -270,13 +215,14 @@ def prepared(model: Model, structure: Structure, batch: Array, prompt: Array, ge
     # what no graph depends on stays out of the key, so that targets, nodes and launch modes share an entry
     mode = "static" if structure.in_turn else structure.mode
     plain = Structure(structure.dtype, structure.tp, structure.pp, structure.ep, mode=mode, kv_dtype=structure.kv_dtype)
-    sizes = tuple(np.ascontiguousarray(a, dtype=np.float64).tobytes() for a in (batch, prompt, generate))
+    given = (batch, prompt, generate) if at_once is None else (batch, prompt, generate, at_once)
+    sizes = tuple(np.ascontiguousarray(a, dtype=np.float64).tobytes() for a in given)
     known: Any = model  # hashable by content: models are frozen structs
     return _prepared(known, plain, *sizes) if len(batch) <= CACHED_POINTS else _prepare(model, plain, *sizes)
 
 
 def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
-    batch, prompt, generate = (np.frombuffer(data, dtype=np.float64) for data in sizes)
+    batch, prompt, generate, *at_once = (np.frombuffer(data, dtype=np.float64) for data in sizes)
 
     def local(concurrent: Array) -> Workload:
         # decode of a single generated token is priced as one step, so that its rate stays defined
@@ -286,7 +232,7 @@ def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
 
     full = local(np.ceil(batch / structure.pp))
     # continuous batching prefills one prompt (per group of ``ep``) at a time beside the full batch of decodes
-    one = full if structure.in_turn else local(np.full_like(batch, float(structure.ep)))
+    one = full if structure.in_turn else local(at_once[0] if at_once else np.full_like(batch, float(structure.ep)))
     prefill = largest_stage(one.phase("prefill"), structure.pp)
     decode = largest_stage(full.phase("decode"), structure.pp)
     return Prepared(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from codesign.costmodels.deployment import Load, Priced, Structure, price
+from codesign.costmodels.deployment import Priced, price
 from codesign.costmodels.impact import Site
 from codesign.costmodels.single_pass import price_pass
+from codesign.costmodels.structure import Load, Structure
 from codesign.models import Model
 from codesign.targets import Target
 

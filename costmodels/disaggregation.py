@@ -23,10 +23,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.deployment import METRICS, Load, Priced, Structure, price
+from codesign.costmodels.deployment import METRICS, Priced, price
 from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.factors import COUNT, F
-from codesign.costmodels.serving import HANDLING
+from codesign.costmodels.serving import handling
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.quantity import Array, Column
@@ -89,7 +90,7 @@ def price_pools(model: Model, target: Target, prefill: Pool, decode: Pool, load:
     if load.rounds is not None:
         share = 1.0 / np.asarray(load.rounds, dtype=np.float64)
         ttft = (once + each * ((flow - 1.0) / 2.0)) * share + ttft * (1.0 - share)
-    ttft = ttft + Column.of_factor(np.full_like(prompt, HANDLING), F.HOST, COUNT)
+    ttft = ttft + handling(passed.phases[0], prompt)
     saturated = np.zeros(flow.shape, dtype=bool) if closed else flow * each.value >= 1.0
     return _estimate(passed, decoded, ttft, stay, rate, generate, prefill.devices + decode.devices, saturated)
 

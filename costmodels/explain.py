@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.deployment import Priced
 from codesign.costmodels.design import price_design
 from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.impact import Site, grid_notes
 from codesign.costmodels.latency import GroupCost, PhaseCost
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import CodesignError
 from codesign.models import Model
 from codesign.targets import Target

@@ -172,10 +172,18 @@ def served(machine: Machine, family: str, form: str) -> Served | None:
 def _known(machine: Machine, shape: Shape) -> bool:
     """Return whether a model was fitted on operators like ``shape``: batched products were measured in fp32 only."""
     found = served(machine, shape.family, shape.form.name)
-    if found is None:
+    if found is None or (found.method is not Method.CALIBRATED and _of_engines(shape)):
         return False
     batched = shape.family == "gemm" and bool(np.any(np.asarray(shape.sizes["batch"]) > 1))
     return not batched or shape.form.name == "fp32" or found.method is Method.CALIBRATED
+
+
+def _of_engines(shape: Shape) -> bool:
+    """Return whether engines bring kernels of their own: public tables time experts in narrow formats in portable ones.
+
+    Those take up to three times as long.
+    """
+    return shape.family == "moe" and shape.form.activation < 2.0
 
 
 def _quickest(

@@ -17,6 +17,12 @@ prompt spreads over (1 without a budget), ``h`` the handling outside of iteratio
 arrived before. Prompts are a server with service time ``e`` that is busy for a share ``rho = lambda e / TPOT``, so
 ``W = rho e / (2 (1 - rho))`` (M/D/1; DistServe, arXiv 2401.09670, section 3).
 
+Requests of one length whose clients answer at once stay in step: ``k`` prompts that share an iteration finish in one
+again. Only the prompts of the others come in between, and where there are none a prompt waits for no decodes:
+
+    TPOT = t_decode + (B - k) a / (k G)
+    TTFT = (1 - k / B) (t_decode / 2 + n t_decode) + W + a + h
+
 Load generators hold a number of requests in flight and send all of them at once at first. In that burst a prompt waits
 for those before it: ``e (B + min(B, m)) / 2`` on average, with ``m = (C - B) / P`` prompts an iteration. When each
 client sends ``R`` requests, ``1 / R`` of the first tokens are the burst's. Requests in flight beyond the slots wait for
@@ -31,11 +37,18 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from codesign.costmodels.factors import COUNT, F
+from codesign.costmodels.latency import PhaseCost
 from codesign.quantity import Array, Column
 
 HANDLING = 0.020
 """Seconds between a client and the first iteration and back: transport, tokens from text and back, queueing in the
 server (assumed; serving measurements at few requests in flight exceed their iterations by 10 to 40 ms)."""
+
+EXPERTS_HANDLING = 0.050
+"""Seconds more of mixtures of experts, whatever the prompt and the batch, that further tokens do not see: first tokens of
+three engines exceed their iterations by 40 to 70 ms more than those of dense models (chosen on half of the serving
+measurements, set aside for it; what takes them is not known)."""
 
 GATHER_ITERATIONS = 50.0
 """Iterations after which ranks no longer wait for each other to have a prompt: TensorRT-LLM's default."""
@@ -79,14 +92,16 @@ def static_service(prefill: Column, step: Column, batch: Array, generate: Array)
     return Service(prefill, step, latency, latency.reciprocal() * batch, None)
 
 
-def prompts_in_turn(batch: Array, prompt: Array, generate: Array, budget: int | None, groups: int) -> Turn:
+def prompts_in_turn(
+    batch: Array, prompt: Array, generate: Array, budget: int | None, groups: int, wait: Array | float = 0.0
+) -> Turn:
     """Return the steady state of prompts beside ``batch`` full slots.
 
     Every request brings ``prompt + generate`` tokens and an iteration takes ``budget`` of them, in each of the
     ``groups`` ranks of data-parallel attention. As all ranks wait for the one that prefills, engines gather a prompt
-    for each before any of them starts: half the time in which as many become due, at most ``GATHER_ITERATIONS``.
-    Without a budget whole prompts go one at a time; one that leaves no room beside the decodes is the caller's to
-    refuse.
+    for each before any of them starts: half the time in which as many become due, at most ``GATHER_ITERATIONS``. A
+    scheduler may let prompts ``wait`` some iterations in any case, as many as fit an iteration then share it. Without a
+    budget whole prompts go one at a time; one that leaves no room beside the decodes is the caller's to refuse.
     """
     due = batch / generate
     iterations = burst = np.ones_like(due)
@@ -95,8 +110,45 @@ def prompts_in_turn(batch: Array, prompt: Array, generate: Array, budget: int | 
         left = np.maximum(budget - batch / groups, 1.0)
         iterations, burst = np.ceil(prompt / left), left / prompt
     ranks = np.minimum(float(groups), batch)
-    gather = np.minimum((ranks - 1.0) / (2.0 * due), GATHER_ITERATIONS)
-    return Turn(due, ranks, np.maximum(due / groups, 1.0), gather, iterations, burst * groups)
+    gather = np.maximum(np.minimum((ranks - 1.0) / (2.0 * due), GATHER_ITERATIONS), wait)
+    shared = np.minimum(due / groups * wait, burst) if budget is not None else due * 0.0
+    return Turn(due, ranks, np.maximum(np.maximum(due / groups, shared), 1.0), gather, iterations, burst * groups)
+
+
+def prompts_in_step(batch: Array, prompt: Array, generate: Array, budget: int | None, groups: int) -> Turn:
+    """Return the steady state of requests that stay in step: an iteration prefills as many as its budget has room for.
+
+    ``due`` counts the prompts of others, and ``ranks`` all prompts of an iteration. Without a budget all go at once.
+    """
+    together, iterations = batch, np.ones_like(batch)
+    if budget is not None:
+        left = np.maximum(budget - batch / groups, 1.0)
+        iterations = np.ceil(prompt / left)
+        together = np.minimum(np.maximum(np.floor(left / prompt), 1.0) * groups, batch)
+    one = np.ones_like(batch)
+    return Turn((batch - together) / generate, together, one, one * 0.0, iterations, together)
+
+
+def handling(prefill: PhaseCost, batch: Array) -> Column:
+    """Return what a server takes around the iterations of each request."""
+    experts = any(group.family == "moe" for group in prefill.groups)
+    return Column.of_factor(np.full_like(batch, HANDLING + EXPERTS_HANDLING * experts), F.HOST, COUNT)
+
+
+def in_step_service(
+    added: Column, turn: Turn, step: Column, around: Column, batch: Array, generate: Array
+) -> Service:
+    """Return a replica whose requests stay in step.
+
+    ``added`` is the time that ``turn.together`` prompts add, ``around`` what the server takes before the next.
+    """
+    others = 1.0 - turn.together / batch
+    prefills = turn.due / turn.together
+    tpot = step + added * prefills
+    busy = np.minimum(prefills * added.value / tpot.value, 1.0 - 1e-9)
+    ttft = around + step * (others * (0.5 + turn.iterations)) + added * (1.0 + busy / (2.0 * (1.0 - busy)))
+    latency = ttft + tpot * np.maximum(generate - 1.0, 0.0)
+    return Service(ttft, tpot, latency, latency.reciprocal() * batch, None)
 
 
 def continuous_service(added: Column, turn: Turn, step: Column, batch: Array, generate: Array) -> Service:

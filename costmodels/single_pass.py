@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from codesign.costmodels.deployment import MEMORY_SHARE, Load, Priced, Structure, check_structure
+from codesign.costmodels.deployment import MEMORY_SHARE, Priced
 from codesign.costmodels.energy import device_energy
 from codesign.costmodels.estimate import Estimate, Metric
 from codesign.costmodels.impact import Site, at_site, dollars, embodied_grams, grid_notes, operational_grams
 from codesign.costmodels.latency import PhaseCost, phase_cost
 from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.power_limit import check_limit, limited, sentence
+from codesign.costmodels.structure import Load, Structure, check_structure
 from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.quantity import Column, total

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from codesign.costmodels.api import estimate
-from codesign.costmodels.deployment import MEMORY_SHARE, Load, Structure, price
+from codesign.costmodels.deployment import MEMORY_SHARE, price
 from codesign.costmodels.kv_cache import BLOCK_TOKENS, cache_blocks
 from codesign.costmodels.serving import Service, continuous_service, prompts_in_turn, with_arrivals
+from codesign.costmodels.structure import Load, Structure
 from codesign.models import load_model
 from codesign.quantity import Column
 from codesign.targets import load_target

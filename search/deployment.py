@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.costmodels.deployment import MEMORY_SHARE, METRICS, Load, Structure, check_structure, price
+from codesign.costmodels.deployment import MEMORY_SHARE, METRICS, price
 from codesign.costmodels.merit_columns import MERITS, with_merits
 from codesign.costmodels.siting import placed
+from codesign.costmodels.structure import Load, Structure, check_structure
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline

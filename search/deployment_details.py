@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from codesign.costmodels.deployment import Load, price
+from codesign.costmodels.deployment import price
 from codesign.costmodels.explain import group_rows
 from codesign.costmodels.factors import LABELS, TIME_FACTORS
 from codesign.costmodels.impact import Site
+from codesign.costmodels.structure import Load
 from codesign.search.digests import digests
 from codesign.search.problem import Breakdown, Command, Details, Item
 from codesign.search.serving_commands import engines, serving_command

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import msgspec
 
 from codesign.costmodels.api import check_structure_values
-from codesign.costmodels.deployment import METRICS, Structure
+from codesign.costmodels.deployment import METRICS
 from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import MERITS
 from codesign.costmodels.siting import check_site
+from codesign.costmodels.structure import Structure
 from codesign.errors import UsageError, nearest
 from codesign.models.lengths import size
 from codesign.models.precision import precision

@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.calibration import Posterior, calibrations, update, write_overlay
-from codesign.costmodels.deployment import Load, Priced, price
+from codesign.costmodels.deployment import Priced, price
 from codesign.costmodels.factors import COUNT, LABELS, F
+from codesign.costmodels.structure import Load
 from codesign.errors import UsageError
 from codesign.quantity import Array, Method, Quantity
 from codesign.run import Run, load_run

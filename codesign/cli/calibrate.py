@@ -39,7 +39,7 @@ def calibrate_command(
     prompt: Annotated[int | None, typer.Option(help="Tokens of a prompt.")] = None,
     generate: Annotated[int | None, typer.Option(help="Tokens of an answer.")] = None,
     execution: Annotated[str | None, typer.Option(help="eager, compiled or graph.")] = None,
-    mode: Annotated[str | None, typer.Option(help="static, served or continuous batching.")] = None,
+    mode: Annotated[str | None, typer.Option(help="static, served, continuous or in-step batching.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Token budget of an iteration.")] = None,
     rows: Annotated[Path | None, typer.Option(help="Write the measured operators as CSV too.")] = None,
     allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Calibrate beside other work, widened.")] = False,

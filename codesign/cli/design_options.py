@@ -20,8 +20,8 @@ Replicas = Annotated[int, typer.Option(help="Copies that serve beside each other
 Mode = Annotated[
     str,
     typer.Option(
-        help="static (one batch after the other), served (the same, asked of a server), continuous (full slots), or "
-        "training (one step)."
+        help="static (one batch after the other), served (the same, asked of a server), continuous (full slots), "
+        "in-step (full slots of equal requests sent together), or training (one step)."
     ),
 ]
 Execution = Annotated[

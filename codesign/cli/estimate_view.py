@@ -57,7 +57,7 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     return ", ".join([*words, how, *([options["execution"]] if options["execution"] != "auto" else [])])
 
 
-SERVED = {"served": "static batching of a server"}
+SERVED = {"served": "static batching of a server", "in-step": "continuous batching in step"}
 """Mode -> how it is said where the word alone does not do."""
 
 

@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.api import STRUCTURAL, split
-from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.deployment import Priced
 from codesign.costmodels.design import generates, price_design
 from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.costmodels.impact import Site
 from codesign.costmodels.measurements.measurement import Design, Measurement
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import DataError, UsageError
 from codesign.models import ArchitectureModel, Model
 from codesign.models.shorten import shortened

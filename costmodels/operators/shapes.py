@@ -17,7 +17,7 @@ import numpy as np
 
 from codesign.costmodels.operators.families import BINARY, UNARY
 from codesign.costmodels.operators.formats import FORMATS, Format
-from codesign.costmodels.operators.routing import skew_of
+from codesign.costmodels.operators.routing import SKEW_EXPERTS
 from codesign.workload.einsum import Axis, Einsum, Extent, Role, Tensor
 from codesign.workload.graph import Group
 
@@ -140,12 +140,6 @@ def _attention(name: str, products: list[Einsum]) -> tuple[Shape, ...] | None:
     return (Shape("prefill", form, {**sizes, "new": ranks["s"], "cached": cached}),)
 
 
-ROUTED = skew_of("power_law_1.01")
-"""Routing skew of experts in a model: tokens choose for themselves, and leave some experts idle that an even
-distribution would all use. The flattest power law of public tables (chosen on half of the serving measurements, set
-aside for it)."""
-
-
 def _experts(products: list[Einsum]) -> tuple[Shape, ...] | None:
     """Return a gated MLP over ragged groups of rows: ``e`` experts here, ``m`` rows each, widths ``d`` and ``f``.
 
@@ -162,7 +156,7 @@ def _experts(products: list[Einsum]) -> tuple[Shape, ...] | None:
     visited = np.minimum(np.where(here <= 16, 2.0, np.where(here <= 32, 4.0, 8.0)), here)
     tokens = np.maximum(np.rint(here * op.ranks["m"] / visited), 1.0)
     sizes = {"tokens": tokens, "hidden": op.ranks["d"], "inter": op.ranks["f"], "topk": visited, "experts": here,
-             "tp": 1.0, "ep": 1.0, "skew": ROUTED}  # fmt: skip
+             "tp": 1.0, "ep": 1.0, "skew": SKEW_EXPERTS}  # fmt: skip
     return (Shape("moe", form, sizes),)
 
 

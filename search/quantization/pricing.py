@@ -11,9 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
-from codesign.costmodels.deployment import Load, Priced, Structure
+from codesign.costmodels.deployment import Priced
 from codesign.costmodels.impact import Site
 from codesign.costmodels.single_pass import price_workload
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError
 from codesign.quantity import Array, headline
 from codesign.search.quantization.task import Task

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.costmodels.api import estimate, explain
-from codesign.costmodels.deployment import Load, Structure, price
+from codesign.costmodels.deployment import price
 from codesign.costmodels.factors import LABELS
 from codesign.costmodels.serving import Service, with_arrivals
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Column

@@ -7,10 +7,11 @@ import heapq
 import numpy as np
 import pytest
 
-from codesign.costmodels.deployment import Load, Structure, price
+from codesign.costmodels.deployment import price
 from codesign.costmodels.disaggregation import Pool, price_pools
 from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.serving import HANDLING
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.targets import load_target

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.costmodels.api import estimate
-from codesign.costmodels.deployment import MEMORY_SHARE, Load, Structure, price
+from codesign.costmodels.deployment import MEMORY_SHARE, price
 from codesign.costmodels.kv_cache import BLOCK_TOKENS, cache_blocks, cache_capacity
 from codesign.costmodels.mixed_iteration import saved_shares
 from codesign.costmodels.queries import price_file
@@ -26,6 +26,7 @@ from codesign.costmodels.serving import (
     with_burst,
     with_waiting,
 )
+from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Column

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from codesign.costmodels.deployment import METRICS, Load, price
+from codesign.costmodels.deployment import METRICS, price
+from codesign.costmodels.structure import Load
 from codesign.search.deployment import Deployment
 from codesign.search.deployment_spec import ALIASES
 from codesign.search.driver import run_search
