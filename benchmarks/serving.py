@@ -186,7 +186,8 @@ def priced_designs(
     def priced(**load: Any) -> Priced:
         return estimate(
             model, TARGETS[system], dtype=dtype, kv_dtype=cache_dtype(system), tp=tp, ep=ep,
-            mode="continuous" if varied else "in-step", chunk=budget, prompt=prompt, generate=generate, **load,
+            engine=backend, mode="continuous" if varied else "in-step", chunk=budget, prompt=prompt,
+            generate=generate, **load,
         )  # fmt: skip
 
     cache = priced(batch=np.full_like(concurrency, ep)).cache

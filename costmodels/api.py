@@ -18,7 +18,7 @@ from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import with_merits
 from codesign.costmodels.siting import check_site, site_at
-from codesign.costmodels.structure import Load, Structure
+from codesign.costmodels.structure import ENGINES, Load, Structure
 from codesign.errors import UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.targets import Target, load_target
@@ -120,6 +120,8 @@ def check_structure_values(structure: Structure) -> None:
             raise UsageError(f"{name} is {value}", f"expected a whole number from 1 to {LARGEST_DEGREE}")
     if structure.execution not in EXECUTIONS:
         raise UsageError(f"unknown execution {structure.execution!r}", nearest(structure.execution, EXECUTIONS))
+    if structure.engine is not None and structure.engine not in ENGINES:
+        raise UsageError(f"unknown engine {structure.engine!r}", nearest(structure.engine, ENGINES))
     if structure.mode not in MODES:
         raise UsageError(f"unknown mode {structure.mode!r}", nearest(structure.mode, MODES))
     if structure.chunk is not None and structure.chunk < 1:

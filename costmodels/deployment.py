@@ -107,8 +107,8 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     asked = prepared(model, structure, batch, prompt, generate, turn.ranks if structure.in_step else None)
     # graphs hold the steps of decode; prompts, whose lengths differ, are launched kernel by kernel
     prompt_launch = "eager" if structure.execution == "graph" else structure.execution
-    prefill = phase_cost(asked.prefill, here, mesh, prompt_launch)
-    decode = phase_cost(asked.decode, here, mesh, structure.execution)
+    prefill = phase_cost(asked.prefill, here, mesh, prompt_launch, structure.own_quantising)
+    decode = phase_cost(asked.decode, here, mesh, structure.execution, structure.own_quantising)
     facts: tuple[str, ...] = ()
     if load.power_limit is not None:
         limit = check_limit(load.power_limit, target)

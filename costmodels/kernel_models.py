@@ -86,10 +86,13 @@ def _asked(group: int, shape: Shape) -> _Asked:
     return _Asked(group, sizes, on_grid(sizes, RISING[shape.family]))
 
 
-def kernel_times(works: Sequence[GroupWork], machine: Machine, execution: str = "graph") -> list[KernelTime | None]:
+def kernel_times(
+    works: Sequence[GroupWork], machine: Machine, execution: str = "graph", own_quantising: float = 0.0
+) -> list[KernelTime | None]:
     """Return what each of ``works`` takes on ``machine``; None where closed forms have to do.
 
-    Eagerly a processor runs what a group does beside its product in kernels of their own.
+    Eagerly a processor runs what a group does beside its product in kernels of their own. ``own_quantising`` is the
+    share of the kernels that quantise what a product reads that run on their own.
     """
     device = _device(machine)
     found: list[KernelTime | None] = [None] * len(works)
@@ -97,9 +100,9 @@ def kernel_times(works: Sequence[GroupWork], machine: Machine, execution: str = 
         return found
     eager = execution == "eager" and machine.target.kind == "cpu"
     alone, beside = _kernels(works, eager=eager)
-    for number, operators in _predicted(alone, machine, device).items():
+    for number, operators in _predicted(alone, machine, device, own_quantising).items():
         found[number] = _scaled(works[number], operators, machine, device)
-    for number, operators in _predicted(beside, machine, device).items():
+    for number, operators in _predicted(beside, machine, device, own_quantising).items():
         before = found[number]
         if before is not None or not alone[number]:
             found[number] = _then(before, operators)
@@ -134,7 +137,9 @@ def _on_fresh_pages(found: KernelTime | None, alone: Sequence[Shape], beside: Se
     return msgspec.structs.replace(found, seconds=found.seconds + pages)
 
 
-def _predicted(groups: Sequence[Sequence[Shape]], machine: Machine, device: Device) -> dict[int, list[_Predicted]]:
+def _predicted(
+    groups: Sequence[Sequence[Shape]], machine: Machine, device: Device, own_quantising: float
+) -> dict[int, list[_Predicted]]:
     """Return the predictions of the operators of each group, of those groups all of whose operators are known."""
     asked: dict[tuple[str, str], list[_Asked]] = {}
     for number, shapes in enumerate(groups):
@@ -143,7 +148,7 @@ def _predicted(groups: Sequence[Sequence[Shape]], machine: Machine, device: Devi
                 asked.setdefault((shape.family, shape.form.name), []).append(_asked(number, shape))
     parts: dict[int, list[_Predicted]] = {}
     for (family, form), operators in asked.items():
-        for number, predicted in _quickest(machine, family, form, operators, device):
+        for number, predicted in _quickest(machine, family, form, operators, device, own_quantising):
             parts.setdefault(number, []).append(predicted)
     return parts
 
@@ -187,7 +192,7 @@ def _of_engines(shape: Shape) -> bool:
 
 
 def _quickest(
-    machine: Machine, family: str, form: str, operators: Sequence[_Asked], device: Device
+    machine: Machine, family: str, form: str, operators: Sequence[_Asked], device: Device, own_quantising: float
 ) -> Iterator[tuple[int, _Predicted]]:
     """Yield group and prediction of each operator, all predicted together.
 
@@ -201,7 +206,8 @@ def _quickest(
         if use is None:
             continue
         least = _floor(use, like.name)
-        fused = max(least - _plain_floor(machine), 0.0) if _quantises(family, use, like) else 0.0
+        quantising = max(least - _plain_floor(machine), 0.0) if _quantises(family, use, like) else 0.0
+        fused = quantising * (1.0 - own_quantising)
         found = predict_quickly(use.model, _rows(family, shapes, device, like, use.model.quickest_stack(like.name)))
         found = np.maximum(found - fused, np.minimum(found, least - fused))
         floor, seconds = np.where(found < seconds, least - fused, floor), np.minimum(found, seconds)
@@ -229,8 +235,9 @@ def _rows(family: str, shapes: dict[str, Array], device: Device, form: Format, s
 def _quantises(family: str, use: Served, form: Format) -> bool:
     """Return whether products in ``form`` were timed with the quantising of their input.
 
-    Serving engines fuse that into the kernel before, so that in a model their floor is that of plain products. What the
-    conversion takes for each number stays: half of the serving measurements, set aside for such choices, are closer so.
+    Serving engines fuse most of that into the kernel before, so that in a model their floor is that of plain products.
+    What the conversion takes for each number stays: half of the serving measurements, set aside for such choices, are
+    closer so.
     """
     return family == "gemm" and form.activation < 2.0 and use.method is not Method.CALIBRATED
 

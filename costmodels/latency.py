@@ -161,10 +161,15 @@ def _memory_seconds(work: GroupWork, machine: Machine, share: float) -> Any:
     return work.lasting / bandwidth + work.passing / cached
 
 
-def phase_cost(phase: Phase | PhaseWork, machine: Machine, mesh: dict[str, int], execution: str) -> PhaseCost:
-    """Return the cost of all steps of ``phase`` (or of its work, derived before) for every point."""
+def phase_cost(
+    phase: Phase | PhaseWork, machine: Machine, mesh: dict[str, int], execution: str, own_quantising: float = 0.0
+) -> PhaseCost:
+    """Return the cost of all steps of ``phase`` (or of its work, derived before) for every point.
+
+    ``own_quantising`` is the share of the kernels that quantise what a product reads that run on their own.
+    """
     work = phase if isinstance(phase, PhaseWork) else phase_work(phase)
-    fitted = kernel_times(work.groups, machine, execution)
+    fitted = kernel_times(work.groups, machine, execution, own_quantising)
     costs = [group_cost(group, machine, mesh, found) for group, found in zip(work.groups, fitted, strict=True)]
     fixed = [cost for cost, group in zip(costs, work.groups, strict=True) if not group.swept]
     swept = [cost for cost, group in zip(costs, work.groups, strict=True) if group.swept]

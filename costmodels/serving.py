@@ -46,8 +46,8 @@ HANDLING = 0.020
 server (assumed; serving measurements at few requests in flight exceed their iterations by 10 to 40 ms)."""
 
 EXPERTS_HANDLING = 0.050
-"""Seconds more of mixtures of experts, whatever the prompt and the batch, that further tokens do not see: first tokens of
-three engines exceed their iterations by 40 to 70 ms more than those of dense models (chosen on half of the serving
+"""Seconds more of mixtures of experts, whatever the prompt and the batch, that further tokens do not see: first tokens
+of three engines exceed their iterations by 40 to 70 ms more than those of dense models (chosen on half of the serving
 measurements, set aside for it; what takes them is not known)."""
 
 GATHER_ITERATIONS = 50.0
@@ -135,9 +135,7 @@ def handling(prefill: PhaseCost, batch: Array) -> Column:
     return Column.of_factor(np.full_like(batch, HANDLING + EXPERTS_HANDLING * experts), F.HOST, COUNT)
 
 
-def in_step_service(
-    added: Column, turn: Turn, step: Column, around: Column, batch: Array, generate: Array
-) -> Service:
+def in_step_service(added: Column, turn: Turn, step: Column, around: Column, batch: Array, generate: Array) -> Service:
     """Return a replica whose requests stay in step.
 
     ``added`` is the time that ``turn.together`` prompts add, ``around`` what the server takes before the next.

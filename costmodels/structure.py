@@ -11,9 +11,17 @@ from codesign.errors import UsageError
 from codesign.quantity import Array
 from codesign.targets import Target
 
+ENGINES = {"trtllm": (0.0, 0.0), "sglang": (0.0, 0.0), "vllm": (1.0, 0.5)}
+"""Engine -> share of the kernels that quantise what a product reads that it runs on their own, on one device and on
+several. vLLM fuses those that follow an all-reduce into it, half of a layer's; the others fuse all (chosen on half of
+the serving measurements, set aside for it)."""
+
 
 class Structure(msgspec.Struct, frozen=True):
-    """The structural part of a deployment: everything that decides the graph."""
+    """The structural part of a deployment: everything that decides the graph.
+
+    ``engine`` is the one that serves, one of ``ENGINES``; None is one that fuses what can be fused.
+    """
 
     dtype: str
     tp: int = 1
@@ -24,10 +32,16 @@ class Structure(msgspec.Struct, frozen=True):
     mode: str = "static"
     chunk: int | None = None
     kv_dtype: str | None = None
+    engine: str | None = None
 
     def launched(self, target: Target) -> str:
         """Return the execution mode: ``auto`` is graphs on accelerators, eager on processors."""
         return self.execution if self.execution != "auto" else ("eager" if target.kind == "cpu" else "graph")
+
+    @property
+    def own_quantising(self) -> float:
+        """Share of the kernels that quantise what a product reads that are not fused into the kernel before."""
+        return ENGINES[self.engine][min(self.tp, 2) - 1] if self.engine is not None else 0.0
 
     @property
     def in_turn(self) -> bool:
@@ -54,9 +68,9 @@ class Load(msgspec.Struct, frozen=True, eq=False):
 
     ``batch`` is the concurrent requests of a replica. Continuous batching takes two more from load generators:
     ``concurrency``, requests in flight of which those beyond ``batch`` wait for a slot, and ``rounds``, requests that
-    each client sends, the first of all clients at once (None: the steady state); and one from the scheduler,
-    ``gather``, iterations that a prompt waits on average for others to share its iteration (None: none). ``power_limit`` is that of a device, W
-    (None: its design power).
+    each client sends, the first of all clients at once (None: the steady state); and one from the scheduler:
+    ``gather``, iterations that a prompt waits on average for others to share its iteration (None: none).
+    ``power_limit`` is that of a device, W (None: its design power).
     """
 
     batch: Any
@@ -92,9 +106,7 @@ def check_structure(structure: Structure, target: Target) -> str:
 def check_load(structure: Structure, load: Load) -> None:
     """Refuse what only other modes of serving take."""
     if structure.in_turn and any(given is not None for given in (load.concurrency, load.rounds, load.gather)):
-        raise UsageError(
-            "concurrency, rounds and gather describe full slots", "add mode continuous, or leave them out"
-        )
+        raise UsageError("concurrency, rounds and gather describe full slots", "add mode continuous, or leave them out")
     if structure.in_step and any(given is not None for given in (load.rate, load.rounds, load.gather)):
         raise UsageError(
             "rate, rounds and gather describe requests out of step", "add mode continuous, or leave them out"

@@ -31,6 +31,12 @@ Chunk = Annotated[int | None, typer.Option(help="Token budget of an iteration (c
 KvDtype = Annotated[str | None, typer.Option(help="Precision of cached keys and values; default the model's.")]
 Concurrency = Annotated[int | None, typer.Option(help="Requests in flight; beyond --batch they wait (continuous).")]
 Rounds = Annotated[int | None, typer.Option(help="Requests each client sends, first ones at once (continuous).")]
+Gather = Annotated[
+    float | None, typer.Option(help="Iterations that a prompt waits for others, on average (continuous).")
+]
+Engine = Annotated[
+    str | None, typer.Option(help="trtllm, sglang or vllm, by the kernels they fuse; default all that can be.")
+]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
 PowerLimit = Annotated[str | None, typer.Option(help="Power limit of a device, such as '500 W'; default its TDP.")]
 Grid = Annotated[

@@ -42,11 +42,7 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     """Return the design in a few words."""
     words = [options["dtype"] or model.checkpoint_dtype]
     words += [f"{k} {options[k]}" for k in ("tp", "pp", "ep", "nodes", "replicas") if options[k] != 1]
-    words += [
-        f"{k.replace('_', ' ')} {options[k]}"
-        for k in ("batch", "prompt", "generate", "chunk", "rate", "kv_dtype", "concurrency", "rounds")
-        if options[k] is not None
-    ]
+    words += [f"{k.replace('_', ' ')} {options[k]}" for k in STATED if options[k] is not None]
     words += [f"at most {options['power_limit']:g} W"] if options["power_limit"] is not None else []
     served = model.kind == "causal-lm" and options["mode"] != "training"
     how = (
@@ -56,6 +52,9 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     )
     return ", ".join([*words, how, *([options["execution"]] if options["execution"] != "auto" else [])])
 
+
+STATED = ("batch", "prompt", "generate", "chunk", "rate", "kv_dtype", "concurrency", "rounds", "gather", "engine")
+"""Options of a design that are said where they are given."""
 
 SERVED = {"served": "static batching of a server", "in-step": "continuous batching in step"}
 """Mode -> how it is said where the word alone does not do."""
