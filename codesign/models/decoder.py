@@ -115,7 +115,7 @@ def embedding(figures: Decoder, kernels: Kernels) -> tuple[Group, ...]:
 
 def layer(figures: Decoder, kernels: Kernels, run: Pass, sparse: bool) -> tuple[Group, ...]:
     """Return one layer: attention, residual and norm, MLP, residual and the next layer's norm."""
-    k = kernels
+    k = kernels if figures.experts is None else kernels.beside_experts()
     x, n = stream("x", k.precision), stream("n", k.precision)
     if figures.latent is not None:
         groups = attention.latent(k, n, run)
@@ -126,7 +126,7 @@ def layer(figures: Decoder, kernels: Kernels, run: Pass, sparse: bool) -> tuple[
     middle, normed = k.activation("x.middle", "b s d"), k.activation("n.middle", "b s d")
     groups.append(residual_norm(k, "mlp_norm", x, [k.activation("output", "b s d")], middle, normed, figures.norm))
     if sparse and figures.experts is not None:
-        groups += experts.mixture(k, normed, figures.experts)
+        groups += experts.mixture(kernels, normed, figures.experts)
     elif figures.gated:
         groups += experts.gated(k, normed, bias=figures.mlp_bias)[0]
     else:

@@ -45,6 +45,10 @@ class Kernels:
         """Return the same block's kernels with some rank extents replaced."""
         return Kernels(self.block, {**self.sizes, **sizes}, self.precision)
 
+    def beside_experts(self) -> Kernels:
+        """Return the same block's kernels in the precision of what is beside routed experts."""
+        return Kernels(self.block, self.sizes, self.precision.beside_experts())
+
     def activation(self, name: str, ranks: str, **slots: Any) -> Tensor:
         """Return an activation of this block."""
         return tensor(f"{self.block}.{name}", ranks, Role.ACTIVATION, self.precision.activation_bits, **slots)

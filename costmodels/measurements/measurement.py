@@ -38,6 +38,7 @@ class Design(msgspec.Struct, frozen=True):
     mode: str | None = None
     chunk: int | None = None
     kv_dtype: str | None = None
+    engine: str | None = None
     batch: float | None = None
     prompt: float | None = None
     generate: float | None = None
