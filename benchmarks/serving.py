@@ -3,7 +3,8 @@
 python benchmarks/serving.py --data DIR
 
 DIR holds ``splitwise/perf_model.parquet``, ``aiconfigurator/silicon_sample.parquet`` and ``serving/``. Errors are
-``|estimated - measured| / measured``; a configuration that was measured several times counts once, by its median.
+``|estimated - measured| / measured``; a setting that was measured several times counts once, by the median, that of
+several versions of an engine by its newest.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from serving_rows import (
     design_of,
     drafts,
     medians,
+    newest,
     settings,
 )
 
@@ -123,8 +125,7 @@ def calibrated(model: Model, target: Target, part: pl.DataFrame) -> Target:
         )  # fmt: skip
         for metric, name in (("ttft", "prompt_ms"), ("tpot", "token_ms")):
             measured.append(Measurement("a setting", metric, row[name] * 1e-3, UNKNOWN_NOISE, 1, design))
-    predictor = Predictor(model, target, measured)
-    found = fit(predictor)
+    found = fit(Predictor(model, target, measured))
     moved = {LABELS[f]: round(float(found.scales[f]), 2) for f in TIME_FACTORS if found.identified[f]}
     print(f"{target.id}: {', '.join(f'{name} {scale}' for name, scale in moved.items())}")
     return scaled(target, found.scales)
@@ -151,7 +152,7 @@ def silicon(path: Path) -> None:
     plain = {design: [row for row in rows if not drafts(row, rows)] for design, rows in measured.items()}
     left_out["the engine drafts tokens"] = sum(map(len, measured.values())) - sum(map(len, plain.values()))
     table = pl.DataFrame(
-        [(*design, *medians(rows)) for design, rows in plain.items()],
+        [(*design, *medians(newest(rows))) for design, rows in plain.items()],
         schema=[*Design._fields, "ttft_ms", "tpot_ms"], orient="row",
     ).sort(Design._fields).with_row_index("order").drop_nulls("ttft_ms")  # fmt: skip
     found = pl.concat(priced_designs(*key, part) for key, part in groups(table, list(Design._fields[:7])))
@@ -167,12 +168,51 @@ def silicon(path: Path) -> None:
         half = fits.filter(pl.col("order") % 2 == parity)
         show(f"aggregated serving, {name} half", half, ["system", "model", "dtype"])
     show("aggregated serving, odd half", half, ["backend", "ep"])
+    calibrated_engines(fits)
+
+
+ENOUGH = 6
+"""Settings in each half from which an engine is calibrated."""
+
+
+def calibrated_engines(fits: pl.DataFrame) -> None:
+    """Print the errors of the odd half before and after each engine is calibrated on its even half.
+
+    By the time between tokens of the recipe's settings in tensor parallelism alone.
+    """
+    by = ["system", "model", "dtype", "backend"]
+    before, after = [], []
+    for (system, model, dtype, backend), part in groups(fits.filter(pl.col("recipe") & (pl.col("ep") == 1)), by):
+        even, odd = (part.filter(pl.col("order") % 2 == half) for half in (0, 1))
+        if min(len(even), len(odd)) < ENOUGH:
+            continue
+        measured = [
+            Measurement("a setting", "tpot", row["tpot_ms"] * 1e-3, UNKNOWN_NOISE, 1, Measured(
+                dtype, row["tp"], 1, 1, 1, "auto", "continuous", settings(design_in(row))[0], cache_dtype(system),
+                backend, row["concurrency"], row["prompt"], row["generate"],
+            ))
+            for row in even.iter_rows(named=True)
+        ]  # fmt: skip
+        target = load_target(TARGETS[system])
+        target = scaled(target, fit(Predictor(load_model(model), target, measured)).scales)
+        rows = odd.drop("slots", "feasible", "ttft_ratio", "tpot_ratio", "request_ratio")
+        priced = (priced_designs(*key, rest, target=target) for key, rest in groups(rows, list(Design._fields[:7])))
+        before.append(odd)
+        after.append(pl.concat(priced))
+    show("aggregated serving, odd half of engines with enough settings, as shipped", pl.concat(before), by)
+    show("the same, each engine calibrated on its even half", pl.concat(after), by)
+
+
+def design_in(row: dict[str, Any]) -> Design:
+    """Return the design of a row of configurations."""
+    return Design(*(row[name] for name in Design._fields))
 
 
 def priced_designs(
-    system: str, backend: str, model: str, dtype: str, tp: int, ep: int, recipe: bool, part: pl.DataFrame
-) -> pl.DataFrame:
-    """Return the configurations of one structure with ratios of estimate to measurement.
+    system: str, backend: str, model: str, dtype: str, tp: int, ep: int, recipe: bool, part: pl.DataFrame,
+    target: Target | None = None,
+) -> pl.DataFrame:  # fmt: skip
+    """Return the configurations of one structure with ratios of estimate to measurement, on its system or ``target``.
 
     As many slots as requests in flight, but no more than the cache holds: TensorRT-LLM sets a request's last length
     aside when it starts, the others its present one, which is the prompt and half of the output on average.
@@ -185,7 +225,7 @@ def priced_designs(
 
     def priced(**load: Any) -> Priced:
         return estimate(
-            model, TARGETS[system], dtype=dtype, kv_dtype=cache_dtype(system), tp=tp, ep=ep,
+            model, target or TARGETS[system], dtype=dtype, kv_dtype=cache_dtype(system), tp=tp, ep=ep,
             engine=backend, mode="continuous" if varied else "in-step", chunk=budget, prompt=prompt,
             generate=generate, **load,
         )  # fmt: skip

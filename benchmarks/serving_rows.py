@@ -96,6 +96,12 @@ def drafts(row: dict[str, Any], alike: list[dict[str, Any]]) -> bool:
     return any(run[:2] == one[:2] and (run[2] or "").startswith(one[2]) for one in DRAFTING)
 
 
+def newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs of the last date: engines get faster from version to version."""
+    last = max((row["measured"] or "" for row in rows), default="")
+    return [row for row in rows if (row["measured"] or "") == last]
+
+
 def medians(rows: list[dict[str, Any]]) -> tuple[float | None, float | None]:
     """Return milliseconds to the first token and between further ones, None where nothing is left."""
     if not rows:
