@@ -24,7 +24,7 @@ def touched(experts: Experts, tokens: Extent) -> Extent:
 
 
 def mixture(kernels: Kernels, source: Tensor, experts: Experts) -> list[Group]:
-    """Return router, dispatch, experts and combine of ``source`` (b, s, d); their result is ``<block>.down``.
+    """Return router, experts and combine of ``source`` (b, s, d); their result is ``<block>.down``.
 
     The expert that every token visits runs beside them, and the combine adds its result: the shards of both are summed
     by one all-reduce.
@@ -38,9 +38,8 @@ def mixture(kernels: Kernels, source: Tensor, experts: Experts) -> list[Group]:
     beside = shared(kernels.beside_experts(), source, experts) if experts.shared else []
     return [
         *_router(k, source, experts),
-        _dispatch(k, source),
         exchange("dispatch_all_to_all", "all_to_all", payload, "ep"),
-        _experts(k, touched(experts, tokens)),
+        _experts(k, source, touched(experts, tokens)),
         exchange("combine_all_to_all", "all_to_all", payload, "ep"),
         *beside,
         _combine(k, experts.shared > 0),
@@ -57,20 +56,16 @@ def _router(k: Kernels, source: Tensor, experts: Experts) -> list[Group]:
     return [Group("router", tuple(ops), "gemm"), Group("choose", (choose,), "vector")]
 
 
-def _dispatch(k: Kernels, source: Tensor) -> Group:
-    copy = k.elementwise("dispatch", (source,), k.activation("routed", "b s top d"), 0.0)
-    return Group("dispatch", (copy,), "vector")
-
-
-def _experts(k: Kernels, share: Extent) -> Group:
-    """One fused kernel, as engines run it: gate and up, activation, down over ragged groups of rows."""
+def _experts(k: Kernels, source: Tensor, share: Extent) -> Group:
+    """One fused kernel, as engines run it: gathered rows, gate and up, activation, down over ragged groups of them."""
+    gather = k.elementwise("gather", (source,), k.activation("routed", "b s top d"), 0.0)
     product = k.precision.product
     rows = k.activation("routed", "e m d")
     gate, up, hidden = (k.activation(name, "e m f") for name in ("expert.gate", "expert.up", "expert.hidden"))
     out = k.activation("expert.rows", "e m d")
     # a rank with stride 0 stays on the output: the sum over shards of f is due after the combine, not here
     out = msgspec.structs.replace(out, axes=(*axes("e m"), Axis((("d", 1), ("f", 0)))))
-    ops: list[Op] = []
+    ops: list[Op] = [gather]
     for name, target in (("gate", gate), ("up", up)):
         weight = k.weight(f"expert.{name}.weight", "e d f", touched=share)
         ops.append(k.einsum(f"expert.{name}", (rows, weight), target, product))

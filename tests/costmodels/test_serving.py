@@ -18,10 +18,13 @@ from codesign.costmodels.kv_cache import BLOCK_TOKENS, cache_blocks, cache_capac
 from codesign.costmodels.mixed_iteration import saved_shares
 from codesign.costmodels.queries import price_file
 from codesign.costmodels.serving import (
+    EXPERTS_HANDLING,
     GATHER_ITERATIONS,
     HANDLING,
     continuous_service,
+    in_step_service,
     later,
+    prompts_in_step,
     prompts_in_turn,
     with_burst,
     with_waiting,
@@ -54,12 +57,13 @@ class Request:
 
 
 def simulate(
-    slots: int, prompt: int, generate: int, budget: int, step: float, token: float, rounds: int, seed: int = 0
-) -> list[Request]:
+    slots: int, prompt: int, generate: int, budget: int, step: float, token: float, rounds: int, seed: int = 0,
+    spread: float = 0.2,
+) -> list[Request]:  # fmt: skip
     """Return finished requests of an engine that decodes first and then prefills chunks up to the token budget.
 
-    ``slots`` clients send one request after the other, all of them at once at first; output lengths vary by 20 %. An
-    iteration takes ``step`` seconds and ``token`` more for each prompt token.
+    ``slots`` clients send one request after the other, all of them at once at first; output lengths vary by ``spread``.
+    An iteration takes ``step`` seconds and ``token`` more for each prompt token.
     """
     rng = np.random.default_rng(seed)
     clock, sent = 0.0, 0
@@ -67,7 +71,7 @@ def simulate(
     done: list[Request] = []
     while len(done) < slots * rounds:
         while len(running) < slots and sent < slots * rounds:
-            length = round(generate * rng.uniform(0.8, 1.2))
+            length = round(generate * rng.uniform(1.0 - spread, 1.0 + spread))
             running.append(Request(clock, prompt, max(length, 2)))
             sent += 1
         decoding = [r for r in running if r.left == 0]
@@ -134,6 +138,100 @@ def test_the_burst_of_all_clients_follows_the_simulation(
     tenth = with_burst(steady, added, turn, exact(step), one(slots), one(10.0))
     assert tenth.ttft.value[0] == pytest.approx(0.9 * steady.ttft.value[0] + 0.1 * burst.ttft.value[0])
     assert tenth.tpot.value[0] == steady.tpot.value[0]
+
+
+IN_STEP = [
+    (16, 100, 200, 2048, 0.010, 2e-5),  # all prompts share an iteration
+    (64, 500, 400, 2048, 0.010, 2e-5),  # a few do, the others come in between
+    (128, 60, 300, 4096, 0.020, 5e-5),
+]
+
+
+@pytest.mark.parametrize(("slots", "prompt", "generate", "budget", "step", "token"), IN_STEP)
+def test_requests_of_one_length_follow_the_simulation_in_step(
+    slots: int, prompt: int, generate: int, budget: int, step: float, token: float
+) -> None:
+    requests = simulate(slots, prompt, generate, budget, step, token, rounds=20, spread=0.0)
+    turn = prompts_in_step(one(slots), one(prompt), one(generate), budget, 1)
+    together = turn.together[0]
+    assert together <= slots
+    assert together * prompt <= budget
+    # a prefill is a whole iteration; where others decode in it, all but its tokens is shared
+    added = token * prompt * together + step * together / slots
+    service = in_step_service(exact(added), turn, exact(step), exact(0.0), one(slots), one(generate))
+    middle = sorted(requests, key=lambda r: r.first)[len(requests) // 4 : -len(requests) // 4]
+    tpot = np.mean([(r.last - r.first) / (r.made - 1) for r in middle])
+    assert service.tpot.value[0] == pytest.approx(tpot, rel=0.02)
+    ttft = np.mean([r.first - r.arrived for r in middle])
+    assert service.ttft.value[0] == pytest.approx(ttft, abs=step)
+    rate = len(requests) / max(r.last for r in requests)
+    assert service.requests_per_second.value[0] == pytest.approx(rate, rel=0.02)
+
+
+def test_requests_in_step_wait_for_the_prompts_of_others_alone() -> None:
+    batch, options = np.array([1.0, 8.0, 64.0]), {"prompt": 512, "generate": 128}
+    step = estimate(LLAMA, H100, mode="static", batch=batch, **options).estimate.columns["tpot"].value
+    found = estimate(LLAMA, H100, mode="in-step", batch=batch, **options).estimate.columns
+    assert found["tpot"].value == pytest.approx(step), "without a budget all prompts go at once"
+    chunked = estimate(LLAMA, H100, mode="in-step", batch=batch, chunk=4608, **options).estimate.columns
+    assert chunked["tpot"].value[:2] == pytest.approx(step[:2])
+    assert chunked["tpot"].value[2] > step[2]
+    assert np.all(chunked["ttft"].value <= found["ttft"].value * (1 + 1e-9))
+    # Little's law: every client waits for its own request alone
+    for columns in (found, chunked):
+        assert columns["throughput"].value == pytest.approx(batch * 128 / columns["request_latency"].value)
+    assert H100.power.idle is not None
+    assert np.all(found["power"].value >= H100.power.idle.value)
+    apart = estimate(LLAMA, H100, mode="continuous", batch=batch, chunk=4608, **options).estimate.columns
+    assert np.all(chunked["tpot"].value[:2] < apart["tpot"].value[:2]), "no prompt comes in between"
+    for name in ("rounds", "rate", "gather"):
+        with pytest.raises(UsageError, match="out of step"):
+            estimate(LLAMA, H100, mode="in-step", batch=8, **options, **{name: 2})
+
+
+def test_prompts_that_gather_come_later_and_share_an_iteration() -> None:
+    options: dict[str, Any] = {"batch": 64, "generate": 100, "mode": "continuous", "chunk": 8192}
+    gather = np.array([0.0, 2.0, 10.0, 40.0])
+    for prompt in (16, 500):
+        found = estimate(LLAMA, H100, prompt=prompt, gather=gather, **options).estimate.columns
+        plain = estimate(LLAMA, H100, prompt=prompt, **options).estimate.columns
+        assert found["ttft"].value[0] == pytest.approx(plain["ttft"].value[0])
+        tpot = found["tpot"].value
+        assert np.all(found["ttft"].value - found["ttft"].value[0] >= 0.9 * gather * tpot)
+        # short prompts save launches and weights by sharing; long ones hide fewer decode steps
+        assert (tpot[-1] < tpot[0]) == (prompt == 16)
+    turn = prompts_in_turn(one(64.0), one(500.0), one(100.0), 8192, 1, one(1000.0))
+    assert turn.rows[0] * 500 + 64 <= 8192, "no more than an iteration takes"
+    options |= {"prompt": 16, "gather": 3}
+    for name, value, message in (("mode", "static", "describe full slots"), ("gather", -1, "gather is -1")):
+        with pytest.raises(UsageError, match=message):
+            estimate(LLAMA, H100, **{**options, name: value})
+
+
+def test_engines_differ_in_what_they_quantise_with_kernels_of_their_own() -> None:
+    def tpot(engine: str | None, dtype: str, tp: int) -> float:
+        asked = {"dtype": dtype, "tp": tp, "batch": 8, "prompt": 512, "generate": 64, "mode": "continuous"}
+        return estimate("llama-3.1-70b", "b200-sxm", engine=engine, **asked).estimate.quantity("tpot").value
+
+    for dtype in ("fp8", "nvfp4"):
+        fused = tpot(None, dtype, 1)
+        assert tpot("trtllm", dtype, 1) == tpot("sglang", dtype, 1) == fused
+        assert 1.02 * fused < tpot("vllm", dtype, 1) < 1.2 * fused
+        # behind an all-reduce it is part of that
+        kernels_alone = (tpot("vllm", dtype, 1) - fused, tpot("vllm", dtype, 2) - tpot(None, dtype, 2))
+        assert kernels_alone[1] == pytest.approx(kernels_alone[0] / 2, rel=0.15)
+    assert tpot("vllm", "bf16", 2) == tpot(None, "bf16", 2)
+    with pytest.raises(UsageError, match="unknown engine 'vlm'") as caught:
+        tpot("vlm", "fp8", 1)
+    assert "vllm" in str(caught.value.hint)
+
+
+def test_a_server_takes_longer_around_the_first_token_of_a_mixture() -> None:
+    for model, more in ((LLAMA, 0.0), (load_model("qwen3-30b-a3b"), EXPERTS_HANDLING)):
+        options: dict[str, Any] = {"batch": 4, "prompt": 512, "generate": 64}
+        static, served = (estimate(model, H100, mode=mode, **options).estimate.columns for mode in ("static", "served"))
+        assert served["ttft"].value == pytest.approx(static["ttft"].value + HANDLING + more)
+        assert served["tpot"].value == pytest.approx(static["tpot"].value)
 
 
 @given(

@@ -11,7 +11,7 @@ import pytest
 from codesign.models import preset_model
 from codesign.models.experts import touched
 from codesign.models.figures import Experts
-from codesign.workload import Role, op_ranks
+from codesign.workload import Einsum, Role, op_ranks
 
 
 def test_exact_enumeration_of_small_routers() -> None:
@@ -43,3 +43,32 @@ def test_weights_read_grow_with_tokens_and_stay_stored() -> None:
     assert read[0] == pytest.approx(stored / 4)
     work = np.asarray(group.flops())
     np.testing.assert_allclose(work / batches, work[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "qwen3-30b-a3b"])
+def test_formats_of_four_bits_hold_the_routed_experts_alone(name: str) -> None:
+    model = preset_model(name)
+
+    def weights(dtype: str, family: str) -> set[tuple[float, str]]:
+        decode = model.workload(batch=1, prompt=16, generate=2, dtype=dtype).phase("decode")
+        return {
+            (float(np.mean(op.inputs[1].bits)), op.compute.dtype)
+            for _, group in decode.groups() if group.family == family
+            for op in group.ops
+            if isinstance(op, Einsum) and op.compute.unit == "tensor" and op.inputs[1].role is Role.WEIGHT
+        }  # fmt: skip
+
+    for dtype, held in (("nvfp4", (4.5, "nvfp4")), ("mxfp4", (4.25, "mxfp4")), ("int4", (4.25, "bf16"))):
+        assert weights(dtype, "moe") == {held}
+        assert weights(dtype, "gemm") == {(16.0, "bf16")}
+    assert weights("fp8", "moe") == {(8.0, "fp8")}
+    assert weights("fp8", "gemm") == {(8.0, "fp8"), (16.0, "bf16")}, "router and head stay plain"
+
+
+def test_a_mixture_gathers_its_rows_in_the_kernel_of_its_experts() -> None:
+    decode = preset_model("mixtral-8x7b").workload(batch=64, prompt=16, generate=2).phase("decode")
+    (group,) = [g for _, g in decode.groups() if g.family == "moe"]
+    moved: Any = sum(
+        t.traffic(op_ranks(op)) for t, op, write in group.memory_views() if t.role is not Role.WEIGHT and not write
+    )
+    assert float(np.mean(moved)) == 64 * 4096 * 2, "every token is read once, however many experts it visits"

@@ -22,7 +22,8 @@ from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.lookup import served_by, shipped_model
 from codesign.costmodels.operators.tables import UNDERCUT, Rows
-from codesign.costmodels.work import GroupWork, group_work
+from codesign.costmodels.work import GroupWork, group_work, phase_work
+from codesign.models import load_model
 from codesign.quantity import Method
 from codesign.targets import Calibration, OperatorCalibration, Target, load_target
 from codesign.workload.einsum import Compute, Einsum, Extent, Role, tensor, vector
@@ -55,6 +56,28 @@ def one_product(m: float, side: float, target: Target) -> Rows:
     sizes = {"batch": np.ones(1), "m": np.full(1, m), "n": np.full(1, side), "k": np.full(1, side)}
     return Rows("gemm", sizes, (device_of(target),), zero, (format_of("bf16"),), zero, (model.quickest_stack("bf16"),),
                 zero, np.ones(1), np.zeros(1, bool), {})  # fmt: skip
+
+
+def experts_of(dtype: str, tokens: int) -> GroupWork:
+    """Return the experts of one layer of a mixture in a decode step."""
+    asked = {"batch": tokens, "prompt": 64, "generate": 2}
+    decode = load_model("qwen3-30b-a3b").workload(**asked, dtype=dtype, kv_dtype=None).phase("decode")
+    return next(group for group in phase_work(decode).groups if group.family == "moe")
+
+
+def test_experts_in_narrow_formats_are_those_of_engines_until_they_are_measured() -> None:
+    assert kernel_times([experts_of("fp8", 8)], machine(H100)) == [None], "the closed form streams their weights"
+    assert kernel_times([experts_of("bf16", 8)], machine(H100)) != [None]
+    entry = OperatorCalibration("moe-narrow-fp8", (0.1,) * 8, 0.0, 0.2, 32, "a test")
+    measured = msgspec.structs.replace(H100, operators=(entry,))
+    assert kernel_times([experts_of("fp8", 8)], machine(measured)) != [None]
+    for tokens in (1, 16, 256):
+        work = experts_of("fp8", tokens)
+        here = machine(H100)
+        curve = here.efficiency("moe", work.compute[0][0])
+        seconds = float(np.mean(group_cost(work, here, {}).seconds))
+        streamed = float(np.mean(np.asarray(work.lasting))) / (here.bandwidth * curve.memory)
+        assert curve.floor + streamed <= seconds <= curve.floor + 1.2 * streamed + 5e-6
 
 
 @pytest.mark.parametrize("m", [1, 16, 64, 512, 4096])
