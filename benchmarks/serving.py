@@ -40,6 +40,7 @@ from serving_rows import (
 from codesign.costmodels.api import estimate
 from codesign.costmodels.deployment import Priced
 from codesign.costmodels.disaggregation import Pool, price_pools
+from codesign.costmodels.estimate import Estimate
 from codesign.costmodels.factors import LABELS, TIME_FACTORS
 from codesign.costmodels.measurements.fit import fit
 from codesign.costmodels.measurements.measurement import UNKNOWN_NOISE, Measurement
@@ -195,7 +196,7 @@ def calibrated_engines(fits: pl.DataFrame) -> None:
         ]  # fmt: skip
         target = load_target(TARGETS[system])
         target = scaled(target, fit(Predictor(load_model(model), target, measured)).scales)
-        rows = odd.drop("slots", "feasible", "ttft_ratio", "tpot_ratio", "request_ratio")
+        rows = odd.select("order", *Design._fields, "ttft_ms", "tpot_ms")
         priced = (priced_designs(*key, rest, target=target) for key, rest in groups(rows, list(Design._fields[:7])))
         before.append(odd)
         after.append(pl.concat(priced))
@@ -226,7 +227,7 @@ def priced_designs(
     def priced(**load: Any) -> Priced:
         return estimate(
             model, target or TARGETS[system], dtype=dtype, kv_dtype=cache_dtype(system), tp=tp, ep=ep,
-            engine=backend, mode="continuous" if varied else "in-step", chunk=budget, prompt=prompt,
+            framework=backend, mode="continuous" if varied else "in-step", chunk=budget, prompt=prompt,
             generate=generate, **load,
         )  # fmt: skip
 
@@ -237,13 +238,21 @@ def priced_designs(
     found = priced(
         batch=slots, rounds=ROUNDS if recipe else None, concurrency=concurrency + (model in ONE_WAITS), **waits
     ).estimate
-    ttft, tpot, latency = (found.columns[name].value * 1e3 for name in ("ttft", "tpot", "request_latency"))
     return part.with_columns(
-        slots=pl.Series(slots), feasible=pl.Series(held >= ep),
-        ttft_ratio=pl.Series(ttft) / part["ttft_ms"],
-        tpot_ratio=pl.Series(tpot) / part["tpot_ms"],
-        request_ratio=pl.Series(latency) / (part["ttft_ms"] + part["tpot_ms"] * (part["generate"] - 1.0)),
+        pl.Series("slots", slots), pl.Series("feasible", held >= ep),
+        *compared(found, "ttft", part["ttft_ms"]), *compared(found, "tpot", part["tpot_ms"]),
+        *compared(found, "request_latency", part["ttft_ms"] + part["tpot_ms"] * (part["generate"] - 1.0)),
     )  # fmt: skip
+
+
+def compared(found: Estimate, metric: str, measured_ms: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the ratio of estimate to measurement, and whether that is inside the 90 % interval."""
+    name = metric.removesuffix("_latency")
+    column = found.columns[metric]
+    low, high = column.interval(np.array([factor.sigma for factor in found.factors]))
+    measured = measured_ms.to_numpy() * 1e-3
+    inside = (low <= measured) & (measured <= high)
+    return pl.Series(f"{name}_ratio", column.value / measured), pl.Series(f"{name}_inside", inside)
 
 
 def pooled(rows: pl.DataFrame) -> None:
@@ -313,7 +322,8 @@ def longer(model: Any, context: int) -> Any:
 def show(title: str, table: pl.DataFrame, by: list[str]) -> None:
     """Print median and 90th percentile of the errors, and the median ratio, of each group and of all."""
     names = [name for name in SHOWN if f"{name}_ratio" in table.columns]
-    heads = ["settings", *(f"{SHOWN[name]}: {what}" for name in names for what in ("error %", "p90 %", "ratio"))]
+    what = ("error %", "p90 %", "ratio", *(("inside %",) if f"{names[0]}_inside" in table.columns else ()))
+    heads = ["settings", *(f"{SHOWN[name]}: {word}" for name in names for word in what)]
     print(f"\n{title}\n\n| {' | '.join((*by, *heads))} |\n|{'---|' * (len(by) + len(heads))}")
     for key, part in (*groups(table, by), (("all", *[""] * (len(by) - 1)), table)):
         cells = [*map(str, key), str(len(part))]
@@ -321,6 +331,8 @@ def show(title: str, table: pl.DataFrame, by: list[str]) -> None:
             ratio = part[f"{name}_ratio"].to_numpy()
             off = np.abs(ratio - 1.0) * 100.0
             cells += [f"{np.median(off):.1f}", f"{np.quantile(off, 0.9):.0f}", f"{np.median(ratio):.2f}"]
+            if len(what) > 3:
+                cells.append(f"{part[f'{name}_inside'].mean() * 100:.0f}")
         print(f"| {' | '.join(cells)} |")
 
 

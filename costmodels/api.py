@@ -18,7 +18,7 @@ from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import with_merits
 from codesign.costmodels.siting import check_site, site_at
-from codesign.costmodels.structure import ENGINES, Load, Structure
+from codesign.costmodels.structure import FRAMEWORKS, Load, Structure
 from codesign.errors import UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.targets import Target, load_target
@@ -99,8 +99,9 @@ def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]
 
 
 def check_load(load: Load) -> None:
-    """Refuse impossible replicas and arrival rates; the lengths and the batch are the model's to check."""
+    """Refuse impossible outputs, replicas and arrival rates; prompt and batch are the model's to check."""
     for name, value, least, expected in (
+        ("generate", load.generate, 1.0, f"give whole numbers from 1 to {LARGEST_COUNT:,}"),
         ("replicas", load.replicas, 1.0, f"expected 1 to {LARGEST_COUNT:,}"),
         ("rate", load.rate, np.nextafter(0.0, 1.0), f"expected requests/s above 0, at most {LARGEST_COUNT:,}"),
     ):
@@ -120,8 +121,8 @@ def check_structure_values(structure: Structure) -> None:
             raise UsageError(f"{name} is {value}", f"expected a whole number from 1 to {LARGEST_DEGREE}")
     if structure.execution not in EXECUTIONS:
         raise UsageError(f"unknown execution {structure.execution!r}", nearest(structure.execution, EXECUTIONS))
-    if structure.engine is not None and structure.engine not in ENGINES:
-        raise UsageError(f"unknown engine {structure.engine!r}", nearest(structure.engine, ENGINES))
+    if structure.framework is not None and structure.framework not in FRAMEWORKS:
+        raise UsageError(f"unknown framework {structure.framework!r}", nearest(structure.framework, FRAMEWORKS))
     if structure.mode not in MODES:
         raise UsageError(f"unknown mode {structure.mode!r}", nearest(structure.mode, MODES))
     if structure.chunk is not None and structure.chunk < 1:

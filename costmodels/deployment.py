@@ -25,6 +25,7 @@ from codesign.costmodels.power_limit import check_limit, limited, sentence
 from codesign.costmodels.serving import (
     Service,
     Turn,
+    as_scheduled,
     continuous_service,
     handling,
     in_step_service,
@@ -103,8 +104,8 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
     structure = msgspec.structs.replace(structure, execution=structure.launched(target))
-    turn = _turn(structure, load, batch, prompt, generate)
-    asked = prepared(model, structure, batch, prompt, generate, turn.ranks if structure.in_step else None)
+    at_once = _turn(structure, load, batch, prompt, generate).ranks if structure.in_step else None
+    asked = prepared(model, structure, batch, prompt, generate, at_once)
     # graphs hold the steps of decode; prompts, whose lengths differ, are launched kernel by kernel
     prompt_launch = "eager" if structure.execution == "graph" else structure.execution
     prefill = phase_cost(asked.prefill, here, mesh, prompt_launch, structure.own_quantising)
@@ -125,6 +126,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
         service = later(service, handling(prefill, batch)) if structure.mode == "served" else service
     else:
+        turn = _turn(structure, load, batch, prompt, generate)
         service, passes = _full_slots(structure, load, turn, (prefill, through), (decode, step), batch, generate)
     if load.rate is not None:
         service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
@@ -171,6 +173,7 @@ def _full_slots(
         service = with_burst(service, added, turn, step, batch, at_least(load.rounds, 1.0, "rounds"))
     if load.concurrency is not None:
         service = with_waiting(service, np.maximum(at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
+    service = as_scheduled(service)
     mixed = np.minimum(batch / turn.together / generate, 1.0)
     prefills = batch / (turn.together if structure.in_step else structure.ep)
     stages = structure.pp

@@ -31,7 +31,7 @@ CHUNK = 65536
 """Rows priced at a time: memory stays bounded whatever the file's length."""
 
 KEYS = ("model", "target", *STRUCTURAL)
-TEXT = frozenset({"model", "target", "dtype", "kv_dtype", "execution", "mode", "engine"})
+TEXT = frozenset({"model", "target", "dtype", "kv_dtype", "execution", "mode", "framework"})
 KNOWN = ("id", *KEYS, *(name for name in NUMERIC if name != "rate"), "grid")
 SPREAD = "grid_sigma"
 """Key of rows whose grids are known equally well: their intensities are numbers of one array computation."""

@@ -11,7 +11,7 @@ from codesign.errors import UsageError
 from codesign.quantity import Array
 from codesign.targets import Target
 
-ENGINES = {"trtllm": (0.0, 0.0), "sglang": (0.0, 0.0), "vllm": (1.0, 0.5)}
+FRAMEWORKS = {"trtllm": (0.0, 0.0), "sglang": (0.0, 0.0), "vllm": (1.0, 0.5)}
 """Engine -> share of the kernels that quantise what a product reads that it runs on their own, on one device and on
 several. vLLM fuses those that follow an all-reduce into it, half of a layer's; the others fuse all (chosen on half of
 the serving measurements, set aside for it)."""
@@ -20,7 +20,7 @@ the serving measurements, set aside for it)."""
 class Structure(msgspec.Struct, frozen=True):
     """The structural part of a deployment: everything that decides the graph.
 
-    ``engine`` is the one that serves, one of ``ENGINES``; None is one that fuses what can be fused.
+    ``framework`` is the engine that serves, one of ``FRAMEWORKS``; None is one that fuses what can be fused.
     """
 
     dtype: str
@@ -32,7 +32,7 @@ class Structure(msgspec.Struct, frozen=True):
     mode: str = "static"
     chunk: int | None = None
     kv_dtype: str | None = None
-    engine: str | None = None
+    framework: str | None = None
 
     def launched(self, target: Target) -> str:
         """Return the execution mode: ``auto`` is graphs on accelerators, eager on processors."""
@@ -41,7 +41,7 @@ class Structure(msgspec.Struct, frozen=True):
     @property
     def own_quantising(self) -> float:
         """Share of the kernels that quantise what a product reads that are not fused into the kernel before."""
-        return ENGINES[self.engine][min(self.tp, 2) - 1] if self.engine is not None else 0.0
+        return FRAMEWORKS[self.framework][min(self.tp, 2) - 1] if self.framework is not None else 0.0
 
     @property
     def in_turn(self) -> bool:

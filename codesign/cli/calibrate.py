@@ -41,7 +41,7 @@ def calibrate_command(
     execution: Annotated[str | None, typer.Option(help="eager, compiled or graph.")] = None,
     mode: Annotated[str | None, typer.Option(help="static, served, continuous or in-step batching.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Token budget of an iteration.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What served: trtllm, sglang or vllm.")] = None,
+    framework: Annotated[str | None, typer.Option(help="What served: trtllm, sglang or vllm.")] = None,
     rows: Annotated[Path | None, typer.Option(help="Write the measured operators as CSV too.")] = None,
     allow_busy: Annotated[bool, typer.Option("--allow-busy", help="Calibrate beside other work, widened.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files; measure rates again.")] = False,
@@ -61,7 +61,7 @@ def calibrate_command(
     if device not in KINDS:
         raise UsageError(f"unknown device {printable(device, 40)!r}", nearest(device, KINDS))
     options = {"dtype": dtype, "tp": tp, "batch": batch, "prompt": prompt, "generate": generate,
-               "execution": execution, "mode": mode, "chunk": chunk, "engine": engine}  # fmt: skip
+               "execution": execution, "mode": mode, "chunk": chunk, "framework": framework}  # fmt: skip
     stray = next((name for name, value in {"model": model, **options}.items() if value is not None), "")
     if stray and not given:
         raise UsageError(f"--{stray} is of --from", "leave it out: operators are measured here, not models")

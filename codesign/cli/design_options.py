@@ -34,7 +34,7 @@ Rounds = Annotated[int | None, typer.Option(help="Requests each client sends, fi
 Gather = Annotated[
     float | None, typer.Option(help="Iterations that a prompt waits for others, on average (continuous).")
 ]
-Engine = Annotated[
+Framework = Annotated[
     str | None, typer.Option(help="trtllm, sglang or vllm, by the kernels they fuse; default all that can be.")
 ]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]

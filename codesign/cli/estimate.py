@@ -36,7 +36,7 @@ def estimate_command(
     concurrency: o.Concurrency = None,
     rounds: o.Rounds = None,
     gather: o.Gather = None,
-    engine: o.Engine = None,
+    framework: o.Framework = None,
     power_limit: o.PowerLimit = None,
     grid: o.Grid = None,
     pue: o.Pue = None,
@@ -106,7 +106,7 @@ def estimate_command(
         "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
         "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds, "gather": gather,
-        "engine": engine, "power_limit": o.watts(power_limit),
+        "framework": framework, "power_limit": o.watts(power_limit),
     }  # fmt: skip
     if problem is not None or mapping is not None or tables is not None:
         from codesign.cli.accelerator_view import estimate_accelerator

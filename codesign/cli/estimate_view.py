@@ -53,7 +53,7 @@ def design_line(model: Any, options: dict[str, Any]) -> str:
     return ", ".join([*words, how, *([options["execution"]] if options["execution"] != "auto" else [])])
 
 
-STATED = ("batch", "prompt", "generate", "chunk", "rate", "kv_dtype", "concurrency", "rounds", "gather", "engine")
+STATED = ("batch", "prompt", "generate", "chunk", "rate", "kv_dtype", "concurrency", "rounds", "gather", "framework")
 """Options of a design that are said where they are given."""
 
 SERVED = {"served": "static batching of a server", "in-step": "continuous batching in step"}

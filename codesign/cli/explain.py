@@ -35,7 +35,7 @@ def explain_command(
     concurrency: o.Concurrency = None,
     rounds: o.Rounds = None,
     gather: o.Gather = None,
-    engine: o.Engine = None,
+    framework: o.Framework = None,
     power_limit: o.PowerLimit = None,
     grid: o.Grid = None,
     pue: o.Pue = None,
@@ -62,7 +62,7 @@ def explain_command(
         "nodes": nodes, "replicas": replicas, "mode": mode, "execution": execution, "chunk": chunk, "rate": rate,
         "grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation,
         "kv_dtype": kv_dtype, "concurrency": concurrency, "rounds": rounds, "gather": gather,
-        "engine": engine, "power_limit": o.watts(power_limit),
+        "framework": framework, "power_limit": o.watts(power_limit),
     }  # fmt: skip
     notes = ["distance: how many times longer the binding resource takes than the next one"]
     limits = tuple(where or ())

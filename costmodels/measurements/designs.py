@@ -18,6 +18,9 @@ from codesign.models import Model
 
 ASKED = tuple(field.name for field in msgspec.structs.fields(Design) if field.name != "layers")
 DEFAULTS: dict[str, Any] = {"pp": 1, "ep": 1, "nodes": 1, "execution": "auto", "mode": "static"}
+SAME_USERS = ({"static", "served"}, {"continuous", "in-step"})
+"""Modes that a file of benchmarks does not tell apart: of one user, of several."""
+
 LONGEST = 40
 """Characters of a name of a precision or mode."""
 
@@ -63,8 +66,8 @@ def _design(m: Measurement, model: Model, given: Mapping[str, Any]) -> Design:
         stated = getattr(m.design, name)
         if isinstance(stated, str) and not (stated.isprintable() and len(stated) <= LONGEST):
             raise DataError(f"{m.where}: {name} is {printable(stated, LONGEST)}", "expected a short name such as bf16")
-        if {stated, given.get(name)} == {"static", "served"}:
-            stated = None  # a file of one user means a server, but whoever measured knows better
+        if {stated, given.get(name)} in SAME_USERS:
+            stated = None  # a file tells how many users there were, whoever measured how they were served
         if name in given and stated is not None and stated != given[name]:
             raise UsageError(f"{m.where} states {name} {stated}, --{name} says {given[name]}", "leave the option out")
         value = given.get(name, stated)

@@ -113,6 +113,17 @@ def test_whoever_measured_knows_whether_a_server_was_between(tmp_path: Path) -> 
         completed(source.measurements, model, {**options, "mode": "continuous"})
 
 
+def test_whoever_measured_knows_whether_requests_stayed_in_step_and_what_served(tmp_path: Path) -> None:
+    model = load_model("llama-3.1-8b")
+    source = read_file(write_json(tmp_path / "bench.json", VLLM))
+    options = {"dtype": "bf16", "tp": 1}
+    for mode in ("continuous", "in-step"):
+        complete, _ = completed(source.measurements, model, {**options, "mode": mode, "framework": "vllm"})
+        assert {(m.design.mode, m.design.framework) for m in complete} == {(mode, "vllm")}
+    with pytest.raises(UsageError, match="states mode continuous, --mode says served"):
+        completed(source.measurements, model, {**options, "mode": "served"})
+
+
 def test_arrivals_give_their_concurrency_and_no_time_to_first_token(tmp_path: Path) -> None:
     source = read_file(write_json(tmp_path / "bench.json", {**VLLM, "request_rate": 7.0, "max_concurrency": None}))
     assert [m.metric for m in source.measurements] == ["tpot"]

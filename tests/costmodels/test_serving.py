@@ -169,7 +169,8 @@ def test_requests_of_one_length_follow_the_simulation_in_step(
 
 
 def test_requests_in_step_wait_for_the_prompts_of_others_alone() -> None:
-    batch, options = np.array([1.0, 8.0, 64.0]), {"prompt": 512, "generate": 128}
+    batch = np.array([1.0, 8.0, 64.0])
+    options: dict[str, Any] = {"prompt": 512, "generate": 128}
     step = estimate(LLAMA, H100, mode="static", batch=batch, **options).estimate.columns["tpot"].value
     found = estimate(LLAMA, H100, mode="in-step", batch=batch, **options).estimate.columns
     assert found["tpot"].value == pytest.approx(step), "without a budget all prompts go at once"
@@ -186,7 +187,7 @@ def test_requests_in_step_wait_for_the_prompts_of_others_alone() -> None:
     assert np.all(chunked["tpot"].value[:2] < apart["tpot"].value[:2]), "no prompt comes in between"
     for name in ("rounds", "rate", "gather"):
         with pytest.raises(UsageError, match="out of step"):
-            estimate(LLAMA, H100, mode="in-step", batch=8, **options, **{name: 2})
+            estimate(LLAMA, H100, **{**options, "mode": "in-step", "batch": 8, name: 2})
 
 
 def test_prompts_that_gather_come_later_and_share_an_iteration() -> None:
@@ -209,9 +210,13 @@ def test_prompts_that_gather_come_later_and_share_an_iteration() -> None:
 
 
 def test_engines_differ_in_what_they_quantise_with_kernels_of_their_own() -> None:
-    def tpot(engine: str | None, dtype: str, tp: int) -> float:
-        asked = {"dtype": dtype, "tp": tp, "batch": 8, "prompt": 512, "generate": 64, "mode": "continuous"}
-        return estimate("llama-3.1-70b", "b200-sxm", engine=engine, **asked).estimate.quantity("tpot").value
+    def tpot(framework: str | None, dtype: str, tp: int) -> float:
+        asked: dict[str, Any] = {"dtype": dtype, "tp": tp, "batch": 8, "prompt": 512, "generate": 64}
+        return (
+            estimate("llama-3.1-70b", "b200-sxm", mode="continuous", framework=framework, **asked)
+            .estimate.quantity("tpot")
+            .value
+        )
 
     for dtype in ("fp8", "nvfp4"):
         fused = tpot(None, dtype, 1)
@@ -221,7 +226,7 @@ def test_engines_differ_in_what_they_quantise_with_kernels_of_their_own() -> Non
         kernels_alone = (tpot("vllm", dtype, 1) - fused, tpot("vllm", dtype, 2) - tpot(None, dtype, 2))
         assert kernels_alone[1] == pytest.approx(kernels_alone[0] / 2, rel=0.15)
     assert tpot("vllm", "bf16", 2) == tpot(None, "bf16", 2)
-    with pytest.raises(UsageError, match="unknown engine 'vlm'") as caught:
+    with pytest.raises(UsageError, match="unknown framework 'vlm'") as caught:
         tpot("vlm", "fp8", 1)
     assert "vllm" in str(caught.value.hint)
 
