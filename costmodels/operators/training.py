@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from math import comb
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -19,15 +20,11 @@ from codesign.costmodels.operators.family_model import FamilyModel
 from codesign.costmodels.operators.fit import fit_family, rows_of
 from codesign.costmodels.operators.model_file import OperatorModel, model_of
 from codesign.costmodels.operators.power import fit_power
-from codesign.costmodels.operators.protocols import LeftOut, Seen, leave_one_out, new_shapes
+from codesign.costmodels.operators.protocols import MOST_FOR_PAIRS, LeftOut, Seen, leave_one_out, new_shapes
 from codesign.costmodels.operators.tables import Rows, read_tables
 
 LEAST_DEVICES = 3
 """Devices of a vendor from which its rows are used: fewer tell nothing of others, and mislead about other vendors'."""
-
-
-BY_SIZE = tuple(e.name for e in sorted(EXPERTS, key=lambda e: e.table != "gemm-fp32"))
-"""Names of experts, those first that take longest: more devices to leave out."""
 
 
 class Training(msgspec.Struct, frozen=True, eq=False):
@@ -74,7 +71,9 @@ def train(
     if workers > 1:
         # a process of its own for each expert: what reads tables again gives back what it took
         with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=1) as pool:
-            asked = {pool.submit(_fit_from, str(folder), name, score, seed): name for name in BY_SIZE}
+            # the longest first, so that none is left alone in the end
+            names = [e.name for e in sorted(EXPERTS, key=lambda e: -_effort(e, tables))]
+            asked = {pool.submit(_fit_from, str(folder), name, score, seed): name for name in names}
             for future in as_completed(asked):
                 found[asked[future]] = future.result()
                 say(f"{asked[future]}: done")
@@ -89,6 +88,16 @@ def train(
     power = fit_power(tables, seed)
     model = model_of(families, seed, sources, {one.expert: _halves(one, scores) for one in seen}, power)
     return Training(model, tuple(scores), tuple(seen))
+
+
+def _effort(expert: Expert, tables: Mapping[str, Rows]) -> float:
+    """Return about how long the fits of ``expert`` take beside those of others: rows times fits that leave two out."""
+    rows = rows_of(expert, tables)
+    if rows is None or not len(rows):
+        return 0.0
+    count = np.bincount(rows.device)
+    devices = int((count > 0).sum())
+    return float(np.minimum(count, MOST_FOR_PAIRS).sum()) * comb(devices, 2)
 
 
 def _tables(folder: Path) -> dict[str, Rows]:
