@@ -23,8 +23,8 @@ from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.mixed_iteration import saved_shares
 from codesign.costmodels.power_limit import check_limit, limited, sentence
 from codesign.costmodels.serving import (
+    InStep,
     Service,
-    Turn,
     as_scheduled,
     continuous_service,
     handling,
@@ -104,8 +104,8 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
     structure = msgspec.structs.replace(structure, execution=structure.launched(target))
-    at_once = _turn(structure, load, batch, prompt, generate).ranks if structure.in_step else None
-    asked = prepared(model, structure, batch, prompt, generate, at_once)
+    in_step = prompts_in_step(batch, prompt, generate, structure.chunk, structure.ep) if structure.in_step else None
+    asked = prepared(model, structure, batch, prompt, generate, None if in_step is None else in_step.together)
     # graphs hold the steps of decode; prompts, whose lengths differ, are launched kernel by kernel
     prompt_launch = "eager" if structure.execution == "graph" else structure.execution
     prefill = phase_cost(asked.prefill, here, mesh, prompt_launch, structure.own_quantising)
@@ -119,15 +119,19 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         asked.sent_by_decode, here, structure
     )
     sent = _send(asked.sent_by_prefill, here, structure)
-    through = prefill.seconds * float(structure.pp) + sent
-    passes: tuple[Any, Any, Any, Any] = (structure.pp,) * 4
+    passes: Passes = (structure.pp,) * 4
+    # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
+    through_all = prefill.seconds * float(2 * structure.pp - 1) + sent
     if structure.in_turn:
-        # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
-        service = static_service(prefill.seconds * float(2 * structure.pp - 1) + sent, step, batch, generate)
+        service = static_service(through_all, step, batch, generate)
         service = later(service, handling(prefill, batch)) if structure.mode == "served" else service
+    elif in_step is not None:
+        service, passes = _in_step(structure, in_step, (prefill, through_all), (decode, step), batch, generate)
+        service = _as_loaded(service, load, batch)
     else:
-        turn = _turn(structure, load, batch, prompt, generate)
-        service, passes = _full_slots(structure, load, turn, (prefill, through), (decode, step), batch, generate)
+        through = prefill.seconds * float(structure.pp) + sent
+        service, passes = _full_slots(structure, load, (prefill, through), (decode, step), batch, prompt, generate)
+        service = _as_loaded(service, load, batch)
     if load.rate is not None:
         service = with_arrivals(service, np.asarray(load.rate, dtype=np.float64) / replicas)
     work = _round(service, prefill, decode, passes, batch)
@@ -144,40 +148,52 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     return Priced(estimate, (prefill, decode), memory, here, cache, executed, generate)
 
 
-def _turn(structure: Structure, load: Load, batch: Array, prompt: Array, generate: Array) -> Turn:
-    """Return which prompts share the iterations of full slots."""
-    if structure.in_step:
-        return prompts_in_step(batch, prompt, generate, structure.chunk, structure.ep)
-    gather = at_least(0.0 if load.gather is None else load.gather, 0.0, "gather")
-    return prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep, gather)
+Passes = tuple[Any, Any, Any, Any]
+"""How often each phase runs in a round (``_round``)."""
 
 
 def _full_slots(
-    structure: Structure, load: Load, turn: Turn, prefill: tuple[PhaseCost, Column], decode: tuple[PhaseCost, Column],
-    batch: Array, generate: Array,
-) -> tuple[Service, tuple[Any, Any, Any, Any]]:  # fmt: skip
-    """Return the service of slots that are always full, and how often each phase runs in a round (``_round``).
+    structure: Structure, load: Load, prefill: tuple[PhaseCost, Column], decode: tuple[PhaseCost, Column],
+    batch: Array, prompt: Array, generate: Array,
+) -> tuple[Service, Passes]:  # fmt: skip
+    """Return the service of slots that are always full.
 
-    ``prefill`` and ``decode`` come with the time of one through all stages: the prefill is of one prompt, of ``ep``
-    prompts side by side, or of all that are in step.
+    ``prefill`` (of one prompt, or of ``ep`` prompts side by side) and ``decode`` come with the time of one through all
+    stages.
     """
     (prefill_cost, through), (decode_cost, step) = prefill, decode
+    wait = at_least(0.0 if load.gather is None else load.gather, 0.0, "gather")
+    turn = prompts_in_turn(batch, prompt, generate, structure.chunk, structure.ep, wait)
     beside, among = saved_shares(decode_cost, prefill_cost, turn.rows)
-    beside = beside * (1.0 - turn.together / batch) if structure.in_step else beside
     added = through * (turn.rows - among) + step * -beside
-    if structure.in_step:
-        service = in_step_service(added, turn, step, handling(prefill_cost, batch), batch, generate)
-    else:
-        service = later(continuous_service(added, turn, step, batch, generate), handling(prefill_cost, batch))
+    service = later(continuous_service(added, turn, step, batch, generate), handling(prefill_cost, batch))
     if load.rounds is not None:
         service = with_burst(service, added, turn, step, batch, at_least(load.rounds, 1.0, "rounds"))
+    mixed = np.minimum(batch / turn.together / generate, 1.0)
+    prefills, stages = batch / structure.ep, structure.pp
+    return service, (prefills, prefills * (1.0 - among / turn.rows), stages, stages * (1.0 - beside * mixed))
+
+
+def _in_step(
+    structure: Structure, turn: InStep, prefill: tuple[PhaseCost, Column], decode: tuple[PhaseCost, Column],
+    batch: Array, generate: Array,
+) -> tuple[Service, Passes]:  # fmt: skip
+    """Return the service of full slots whose requests stay in step; ``prefill`` is of all prompts of an iteration."""
+    (prefill_cost, through), (decode_cost, step) = prefill, decode
+    beside, _ = saved_shares(decode_cost, prefill_cost, np.ones_like(batch))
+    beside = beside * (1.0 - turn.together / batch)
+    added = through + step * -beside
+    service = in_step_service(added, turn, step, handling(prefill_cost, batch), batch, generate)
+    mixed = np.minimum(batch / turn.together / generate, 1.0)
+    prefills, stages = batch / turn.together * structure.pp, structure.pp
+    return service, (prefills, prefills, stages, stages * (1.0 - beside * mixed))
+
+
+def _as_loaded(service: Service, load: Load, batch: Array) -> Service:
+    """Add the wait of requests beyond the slots, and what schedulers leave unsure."""
     if load.concurrency is not None:
         service = with_waiting(service, np.maximum(at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
-    service = as_scheduled(service)
-    mixed = np.minimum(batch / turn.together / generate, 1.0)
-    prefills = batch / (turn.together if structure.in_step else structure.ep)
-    stages = structure.pp
-    return service, (prefills, prefills * (1.0 - among / turn.rows), stages, stages * (1.0 - beside * mixed))
+    return as_scheduled(service)
 
 
 def _cache(
@@ -208,8 +224,8 @@ def prepared(
 ) -> Prepared:
     """Return the structure's work, from the cache where few points are asked for again (on another target).
 
-    ``at_once`` is the prompts that are prefilled together; None is the batch where one batch follows the other, else
-    one for each rank of data-parallel attention.
+    ``at_once`` is the prompts that are prefilled together, in microbatches; None is the batch where one batch follows
+    the other, else one for each rank of data-parallel attention.
     """
     if model.kind != "causal-lm":
         raise UsageError(
@@ -235,7 +251,9 @@ def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
 
     full = local(np.ceil(batch / structure.pp))
     # continuous batching prefills one prompt (per group of ``ep``) at a time beside the full batch of decodes
-    one = full if structure.in_turn else local(at_once[0] if at_once else np.full_like(batch, float(structure.ep)))
+    # the prompts that are in step pass the stages in as many microbatches
+    alone = np.ceil(at_once[0] / structure.pp) if at_once else np.full_like(batch, float(structure.ep))
+    one = full if structure.in_turn else local(alone)
     prefill = largest_stage(one.phase("prefill"), structure.pp)
     decode = largest_stage(full.phase("decode"), structure.pp)
     return Prepared(
@@ -286,9 +304,7 @@ def _memory(stage: Workload, microbatches: int) -> dict[str, Array]:
     return parts
 
 
-def _round(
-    service: Service, prefill: PhaseCost, decode: PhaseCost, passes: tuple[Any, Any, Any, Any], batch: Array
-) -> PhaseCost:
+def _round(service: Service, prefill: PhaseCost, decode: PhaseCost, passes: Passes, batch: Array) -> PhaseCost:
     """Return the work of serving ``batch`` requests, in the time that is reserved for them whatever waits.
 
     ``passes`` says how often each phase runs: prefills by their FLOP and by the time and bytes that sharing an

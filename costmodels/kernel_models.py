@@ -46,6 +46,9 @@ LEAST_DEVICES = 2
 """Devices on which a format was measured before it is predicted on others."""
 
 
+OF_ENGINES = frozenset({"fp8", "nvfp4", "mxfp4"})
+"""What experts compute in whose kernels engines bring themselves."""
+
 STREAMED = 0.9
 """Share of the data sheet's memory bandwidth at which weights stream at best (assumed)."""
 
@@ -184,11 +187,11 @@ def _known(machine: Machine, shape: Shape) -> bool:
 
 
 def _of_engines(shape: Shape) -> bool:
-    """Return whether engines bring kernels of their own: public tables time experts in narrow formats in portable ones.
+    """Return whether engines bring kernels of their own: public tables time experts in such formats in portable ones.
 
-    Those take up to three times as long.
+    Those take up to three times as long. Of other formats nothing else is known.
     """
-    return shape.family == "moe" and shape.form.activation < 2.0
+    return shape.family == "moe" and shape.form.compute in OF_ENGINES
 
 
 def _quickest(

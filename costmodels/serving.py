@@ -18,10 +18,11 @@ arrived before. Prompts are a server with service time ``e`` that is busy for a 
 ``W = rho e / (2 (1 - rho))`` (M/D/1; DistServe, arXiv 2401.09670, section 3).
 
 Requests of one length whose clients answer at once stay in step: ``k`` prompts that share an iteration finish in one
-again. Only the prompts of the others come in between, and where there are none a prompt waits for no decodes:
+again. Only the prompts of the others come in between, and where there are none a prompt waits for no decodes. Where
+prompts are more than the budget has room for, iterations are full and slots stand idle for ``i`` of them:
 
-    TPOT = t_decode + (B - k) a / (k G)
-    TTFT = (1 - k / B) (t_decode / 2 + n t_decode) + W + a + h
+    TPOT = t_decode + min((B - k) / G, C / (P + G)) a / k
+    TTFT = (1 - k / B) (t_decode / 2 + n t_decode) + a + h + i TPOT, i = max(B (P + G) / C - G, 0)
 
 Load generators hold a number of requests in flight and send all of them at once at first. In that burst a prompt waits
 for those before it: ``e (B + min(B, m)) / 2`` on average, with ``m = (C - B) / P`` prompts an iteration. When each
@@ -90,6 +91,20 @@ class Turn(msgspec.Struct, frozen=True, eq=False):
         return self.ranks * self.rows
 
 
+class InStep(msgspec.Struct, frozen=True, eq=False):
+    """Which requests of equal length stay in step, per replica; shape (N,).
+
+    ``together`` prompts share the iteration that prefills them (or the ``iterations`` that one of them takes), and an
+    iteration prefills ``others`` of other requests on average. For ``idle`` iterations a client waits because prompts
+    are more than the budget has room for.
+    """
+
+    together: Array
+    others: Array
+    iterations: Array
+    idle: Array
+
+
 def static_service(prefill: Column, step: Column, batch: Array, generate: Array) -> Service:
     """Return a replica that serves one batch after the other."""
     latency = prefill + step * np.maximum(generate - 1.0, 0.0)
@@ -119,18 +134,20 @@ def prompts_in_turn(
     return Turn(due, ranks, np.maximum(np.maximum(due / groups, shared), 1.0), gather, iterations, burst * groups)
 
 
-def prompts_in_step(batch: Array, prompt: Array, generate: Array, budget: int | None, groups: int) -> Turn:
+def prompts_in_step(batch: Array, prompt: Array, generate: Array, budget: int | None, groups: int) -> InStep:
     """Return the steady state of requests that stay in step: an iteration prefills as many as its budget has room for.
 
-    ``due`` counts the prompts of others, and ``ranks`` all prompts of an iteration. Without a budget all go at once.
+    Without a budget all go at once.
     """
     together, iterations = batch, np.ones_like(batch)
-    if budget is not None:
-        left = np.maximum(budget - batch / groups, 1.0)
-        iterations = np.ceil(prompt / left)
-        together = np.minimum(np.maximum(np.floor(left / np.maximum(prompt, 1.0)), 1.0) * groups, batch)
-    one = np.ones_like(batch)
-    return Turn((batch - together) / generate, together, one, one * 0.0, iterations, together)
+    if budget is None:
+        return InStep(together, batch * 0.0, iterations, batch * 0.0)
+    left = np.maximum(budget - batch / groups, 1.0)
+    iterations = np.ceil(prompt / left)
+    together = np.minimum(np.maximum(np.floor(left / np.maximum(prompt, 1.0)), 1.0) * groups, batch)
+    most = groups * budget / (prompt + generate)
+    others = np.minimum((batch - together) / np.maximum(generate, 1.0), most)
+    return InStep(together, others, iterations, np.maximum(batch / most - generate, 0.0))
 
 
 def handling(prefill: PhaseCost, batch: Array) -> Column:
@@ -139,16 +156,16 @@ def handling(prefill: PhaseCost, batch: Array) -> Column:
     return Column.of_factor(np.full_like(batch, HANDLING + EXPERTS_HANDLING * experts), F.HOST, COUNT)
 
 
-def in_step_service(added: Column, turn: Turn, step: Column, around: Column, batch: Array, generate: Array) -> Service:
+def in_step_service(
+    added: Column, turn: InStep, step: Column, around: Column, batch: Array, generate: Array
+) -> Service:
     """Return a replica whose requests stay in step.
 
     ``added`` is the time that ``turn.together`` prompts add, ``around`` what the server takes before the next.
     """
-    others = 1.0 - turn.together / batch
-    prefills = turn.due / turn.together
-    tpot = step + added * prefills
-    busy = np.minimum(prefills * added.value / tpot.value, 1.0 - 1e-9)
-    ttft = around + step * (others * (0.5 + turn.iterations)) + added * (1.0 + busy / (2.0 * (1.0 - busy)))
+    tpot = step + added * (turn.others / turn.together)
+    waiting = 1.0 - turn.together / batch
+    ttft = around + step * (waiting * (0.5 + turn.iterations)) + added + tpot * turn.idle
     latency = ttft + tpot * np.maximum(generate - 1.0, 0.0)
     return Service(ttft, tpot, latency, latency.reciprocal() * batch, None)
 

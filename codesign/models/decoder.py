@@ -115,7 +115,8 @@ def embedding(figures: Decoder, kernels: Kernels) -> tuple[Group, ...]:
 
 def layer(figures: Decoder, kernels: Kernels, run: Pass, sparse: bool) -> tuple[Group, ...]:
     """Return one layer: attention, residual and norm, MLP, residual and the next layer's norm."""
-    k = kernels if figures.experts is None else kernels.beside_experts()
+    mixture = figures.experts is not None
+    k = kernels.in_a_mixture("attention") if mixture else kernels
     x, n = stream("x", k.precision), stream("n", k.precision)
     if figures.latent is not None:
         groups = attention.latent(k, n, run)
@@ -128,7 +129,8 @@ def layer(figures: Decoder, kernels: Kernels, run: Pass, sparse: bool) -> tuple[
     if sparse and figures.experts is not None:
         groups += experts.mixture(kernels, normed, figures.experts)
     elif figures.gated:
-        groups += experts.gated(k, normed, bias=figures.mlp_bias)[0]
+        mlp = kernels.in_a_mixture("mlp") if mixture else kernels
+        groups += experts.gated(mlp, normed, bias=figures.mlp_bias)[0]
     else:
         groups += experts.dense(k, normed, figures.activation, figures.mlp_bias)[0]
     groups.append(residual_norm(k, "next_norm", middle, [k.activation("down", "b s d")], x, n, figures.norm))

@@ -35,7 +35,7 @@ def mixture(kernels: Kernels, source: Tensor, experts: Experts) -> list[Group]:
         top=experts.per_token, routes=experts.count, h=1,
     )  # fmt: skip
     payload = tokens * experts.per_token * k.sizes["d"] * k.precision.activation_bits / 8
-    beside = shared(kernels.beside_experts(), source, experts) if experts.shared else []
+    beside = shared(kernels.in_a_mixture("mlp"), source, experts) if experts.shared else []
     return [
         *_router(k, source, experts),
         exchange("dispatch_all_to_all", "all_to_all", payload, "ep"),

@@ -45,9 +45,9 @@ class Kernels:
         """Return the same block's kernels with some rank extents replaced."""
         return Kernels(self.block, {**self.sizes, **sizes}, self.precision)
 
-    def beside_experts(self) -> Kernels:
-        """Return the same block's kernels in the precision of what is beside routed experts."""
-        return Kernels(self.block, self.sizes, self.precision.beside_experts())
+    def in_a_mixture(self, part: str) -> Kernels:
+        """Return the same block's kernels in the precision of a part of a mixture: attention or mlp."""
+        return Kernels(self.block, self.sizes, self.precision.in_a_mixture(part))
 
     def activation(self, name: str, ranks: str, **slots: Any) -> Tensor:
         """Return an activation of this block."""

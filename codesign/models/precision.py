@@ -3,11 +3,13 @@
 Effective bits include scales: nvfp4 has an fp8 scale per 16 elements, mxfp4 an 8-bit scale per 32, int4 a 16-bit scale
 per 64 [1]_. The name chooses what the matrix products of the layers store and compute in; norms, embeddings, router,
 attention and head keep the plain dtype (bf16 beside any quantised format), as serving engines keep them [2]_. Of a
-mixture of experts formats of four bits hold the routed experts alone, as in public checkpoints [3]_.
+mixture of experts formats of four bits leave out the projections of attention too, and all but nvfp4 the MLPs that
+every token visits, as public checkpoints do [3]_.
 
 .. [1] OCP Microscaling Formats specification 1.0; NVIDIA, Introducing NVFP4.
 .. [2] DeepSeek-V3 Technical Report, arXiv:2412.19437, section 3.3.1.
-.. [3] OpenAI, gpt-oss model card, arXiv:2508.10925, section 2.1; the model cards of DeepSeek-R1-NVFP4 and Kimi-K2.
+.. [3] OpenAI, gpt-oss model card, arXiv:2508.10925, section 2.1 (mxfp4); ``quantization_config`` of Kimi-K2.5 (int4);
+   tensors of nvidia/DeepSeek-R1-0528-FP4 (nvfp4; its second version quantises one projection of attention).
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ PLAIN = {"fp64": "fp64", "fp32": "fp32", "tf32": "tf32", "fp16": "fp16"}
 WEIGHT_ONLY = frozenset({"int4"})
 """Formats that store weights and compute at the plain dtype."""
 
-EXPERTS_ALONE = frozenset({"int4", "nvfp4", "mxfp4"})
-"""Formats that hold the routed experts of a mixture, and no other weights of it."""
+EXPERTS_ALONE, MLPS_ALONE = frozenset({"int4", "mxfp4"}), frozenset({"nvfp4"})
+"""Formats that hold the routed experts of a mixture, and no other weights of it; and those that hold all its MLPs."""
 
 
 class Precision(msgspec.Struct, frozen=True):
@@ -58,9 +60,10 @@ class Precision(msgspec.Struct, frozen=True):
         """Return the cost of a multiply-add in the layers."""
         return Compute("tensor", self.compute)
 
-    def beside_experts(self) -> Precision:
-        """Return the precision of a mixture's layers but for its routed experts."""
-        if self.name not in EXPERTS_ALONE:
+    def in_a_mixture(self, part: str) -> Precision:
+        """Return the precision of a ``part`` of a mixture's layers: attention, or the mlp that every token visits."""
+        left_out = EXPERTS_ALONE | MLPS_ALONE if part == "attention" else EXPERTS_ALONE
+        if self.name not in left_out:
             return self
         return msgspec.structs.replace(self, weight_bits=self.plain_bits, compute=self.plain)
 

@@ -23,7 +23,7 @@ COLUMNS = {
 }
 """Column of a metric -> (metric, SI units in one of it)."""
 
-TEXT = ("dtype", "kv_dtype", "execution", "mode")
+TEXT = ("dtype", "kv_dtype", "execution", "mode", "framework")
 COUNTS = ("tp", "pp", "ep", "nodes", "chunk")
 SIZES = ("batch", "prompt", "generate")
 KNOWN = ("id", "model", "target", "noise", *TEXT, *COUNTS, *SIZES, *COLUMNS)

@@ -22,9 +22,7 @@ from codesign.costmodels.serving import (
     GATHER_ITERATIONS,
     HANDLING,
     continuous_service,
-    in_step_service,
     later,
-    prompts_in_step,
     prompts_in_turn,
     with_burst,
     with_waiting,
@@ -34,6 +32,7 @@ from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Column
 from codesign.targets import load_target
+from codesign.testing.scheduler import simulate
 
 LLAMA = load_model("llama-3.1-8b")
 H100 = load_target("h100-sxm")
@@ -45,56 +44,6 @@ def one(value: float) -> np.ndarray:
 
 def exact(value: float) -> Column:
     return Column.exact(one(value), 1)
-
-
-class Request:
-    """A request of the simulated engine."""
-
-    def __init__(self, clock: float, prompt: int, generate: int) -> None:
-        self.arrived, self.left, self.tokens = clock, prompt, generate
-        self.first = self.last = 0.0
-        self.made = 0
-
-
-def simulate(
-    slots: int, prompt: int, generate: int, budget: int, step: float, token: float, rounds: int, seed: int = 0,
-    spread: float = 0.2,
-) -> list[Request]:  # fmt: skip
-    """Return finished requests of an engine that decodes first and then prefills chunks up to the token budget.
-
-    ``slots`` clients send one request after the other, all of them at once at first; output lengths vary by ``spread``.
-    An iteration takes ``step`` seconds and ``token`` more for each prompt token.
-    """
-    rng = np.random.default_rng(seed)
-    clock, sent = 0.0, 0
-    running: list[Request] = []
-    done: list[Request] = []
-    while len(done) < slots * rounds:
-        while len(running) < slots and sent < slots * rounds:
-            length = round(generate * rng.uniform(1.0 - spread, 1.0 + spread))
-            running.append(Request(clock, prompt, max(length, 2)))
-            sent += 1
-        decoding = [r for r in running if r.left == 0]
-        room = budget - len(decoding)
-        filled = []
-        for request in running:
-            if request.left and room > 0:
-                chunk = min(request.left, room)
-                room -= chunk
-                filled.append((request, chunk))
-        clock += step + token * sum(chunk for _, chunk in filled)
-        for request, chunk in filled:
-            request.left -= chunk
-            if request.left == 0:
-                request.first = clock
-                request.made = 1
-        for request in decoding:
-            request.made += 1
-        for request in [r for r in running if r.left == 0 and r.made >= r.tokens]:
-            request.last = clock
-            running.remove(request)
-            done.append(request)
-    return done
 
 
 CASES = [
@@ -138,56 +87,6 @@ def test_the_burst_of_all_clients_follows_the_simulation(
     tenth = with_burst(steady, added, turn, exact(step), one(slots), one(10.0))
     assert tenth.ttft.value[0] == pytest.approx(0.9 * steady.ttft.value[0] + 0.1 * burst.ttft.value[0])
     assert tenth.tpot.value[0] == steady.tpot.value[0]
-
-
-IN_STEP = [
-    (16, 100, 200, 2048, 0.010, 2e-5),  # all prompts share an iteration
-    (64, 500, 400, 2048, 0.010, 2e-5),  # a few do, the others come in between
-    (128, 60, 300, 4096, 0.020, 5e-5),
-]
-
-
-@pytest.mark.parametrize(("slots", "prompt", "generate", "budget", "step", "token"), IN_STEP)
-def test_requests_of_one_length_follow_the_simulation_in_step(
-    slots: int, prompt: int, generate: int, budget: int, step: float, token: float
-) -> None:
-    requests = simulate(slots, prompt, generate, budget, step, token, rounds=20, spread=0.0)
-    turn = prompts_in_step(one(slots), one(prompt), one(generate), budget, 1)
-    together = turn.together[0]
-    assert together <= slots
-    assert together * prompt <= budget
-    # a prefill is a whole iteration; where others decode in it, all but its tokens is shared
-    added = token * prompt * together + step * together / slots
-    service = in_step_service(exact(added), turn, exact(step), exact(0.0), one(slots), one(generate))
-    middle = sorted(requests, key=lambda r: r.first)[len(requests) // 4 : -len(requests) // 4]
-    tpot = np.mean([(r.last - r.first) / (r.made - 1) for r in middle])
-    assert service.tpot.value[0] == pytest.approx(tpot, rel=0.02)
-    ttft = np.mean([r.first - r.arrived for r in middle])
-    assert service.ttft.value[0] == pytest.approx(ttft, abs=step)
-    rate = len(requests) / max(r.last for r in requests)
-    assert service.requests_per_second.value[0] == pytest.approx(rate, rel=0.02)
-
-
-def test_requests_in_step_wait_for_the_prompts_of_others_alone() -> None:
-    batch = np.array([1.0, 8.0, 64.0])
-    options: dict[str, Any] = {"prompt": 512, "generate": 128}
-    step = estimate(LLAMA, H100, mode="static", batch=batch, **options).estimate.columns["tpot"].value
-    found = estimate(LLAMA, H100, mode="in-step", batch=batch, **options).estimate.columns
-    assert found["tpot"].value == pytest.approx(step), "without a budget all prompts go at once"
-    chunked = estimate(LLAMA, H100, mode="in-step", batch=batch, chunk=4608, **options).estimate.columns
-    assert chunked["tpot"].value[:2] == pytest.approx(step[:2])
-    assert chunked["tpot"].value[2] > step[2]
-    assert np.all(chunked["ttft"].value <= found["ttft"].value * (1 + 1e-9))
-    # Little's law: every client waits for its own request alone
-    for columns in (found, chunked):
-        assert columns["throughput"].value == pytest.approx(batch * 128 / columns["request_latency"].value)
-    assert H100.power.idle is not None
-    assert np.all(found["power"].value >= H100.power.idle.value)
-    apart = estimate(LLAMA, H100, mode="continuous", batch=batch, chunk=4608, **options).estimate.columns
-    assert np.all(chunked["tpot"].value[:2] < apart["tpot"].value[:2]), "no prompt comes in between"
-    for name in ("rounds", "rate", "gather"):
-        with pytest.raises(UsageError, match="out of step"):
-            estimate(LLAMA, H100, **{**options, "mode": "in-step", "batch": 8, name: 2})
 
 
 def test_prompts_that_gather_come_later_and_share_an_iteration() -> None:

@@ -45,24 +45,29 @@ def test_weights_read_grow_with_tokens_and_stay_stored() -> None:
     np.testing.assert_allclose(work / batches, work[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["deepseek-v3", "qwen3-30b-a3b"])
-def test_formats_of_four_bits_hold_the_routed_experts_alone(name: str) -> None:
-    model = preset_model(name)
+def test_formats_of_four_bits_leave_out_what_public_checkpoints_leave_out() -> None:
+    model = preset_model("deepseek-v3")
 
-    def weights(dtype: str, family: str) -> set[tuple[float, str]]:
+    def held(dtype: str) -> dict[str, tuple[float, str]]:
         decode = model.workload(batch=1, prompt=16, generate=2, dtype=dtype).phase("decode")
         return {
-            (float(np.mean(op.inputs[1].bits)), op.compute.dtype)
-            for _, group in decode.groups() if group.family == family
+            f"{block.name} {group.name}": (float(np.mean(op.inputs[1].bits)), op.compute.dtype)
+            for block, group in decode.groups()
             for op in group.ops
             if isinstance(op, Einsum) and op.compute.unit == "tensor" and op.inputs[1].role is Role.WEIGHT
-        }  # fmt: skip
+        }
 
-    for dtype, held in (("nvfp4", (4.5, "nvfp4")), ("mxfp4", (4.25, "mxfp4")), ("int4", (4.25, "bf16"))):
-        assert weights(dtype, "moe") == {held}
-        assert weights(dtype, "gemm") == {(16.0, "bf16")}
-    assert weights("fp8", "moe") == {(8.0, "fp8")}
-    assert weights("fp8", "gemm") == {(8.0, "fp8"), (16.0, "bf16")}, "router and head stay plain"
+    attention = [f"{block} {name}" for block in ("dense", "layer") for name in ("latent_down", "query_up", "output")]
+    mlps = ["dense gate_up", "dense down", "layer shared.gate_up", "layer shared.down"]
+    plain = (16.0, "bf16")
+    for dtype, routed in (("nvfp4", (4.5, "nvfp4")), ("mxfp4", (4.25, "mxfp4")), ("int4", (4.25, "bf16"))):
+        found = held(dtype)
+        assert found["layer experts"] == routed
+        assert {found[name] for name in attention} == {plain}
+        assert {found[name] for name in mlps} == {routed if dtype == "nvfp4" else plain}
+    found = held("fp8")
+    assert {found[name] for name in ("layer experts", *attention, *mlps)} == {(8.0, "fp8")}
+    assert {found["layer router"], found["head head"]} == {plain}, "stay plain beside any format"
 
 
 def test_a_mixture_gathers_its_rows_in_the_kernel_of_its_experts() -> None:
