@@ -18,7 +18,7 @@ from codesign.costmodels.explain import explain as explain_design
 from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import with_merits
 from codesign.costmodels.siting import check_site, site_at
-from codesign.costmodels.structure import FRAMEWORKS, Load, Structure
+from codesign.costmodels.structure import Load, Structure, check_serving
 from codesign.errors import UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.targets import Target, load_target
@@ -27,6 +27,9 @@ STRUCTURAL = tuple(field.name for field in msgspec.structs.fields(Structure))
 NUMERIC = tuple(field.name for field in msgspec.structs.fields(Load))
 PLACES = ("grid", "pue", "lifetime_years", "utilisation")
 """Options that state a site."""
+
+SERVING = ("framework", "gather", "concurrency", "rounds")
+"""Options that mean nothing where no tokens are served."""
 
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
 MODES = ("static", "served", "continuous", "in-step", "training")
@@ -42,9 +45,10 @@ def estimate(model: str | Model, target: str | Target, *, overlay: str | None = 
         model: a preset, ``py:``, ``pt2:`` or ``hf:`` source, or a loaded model.
         target: an id, a path of a YAML file, or a loaded target.
         overlay: path of a calibration overlay of the target.
-        **options: ``dtype, tp, pp, ep, nodes, execution, mode, chunk`` (structure); ``batch, prompt, generate,
-            replicas, rate`` (numbers or arrays); ``grid, pue, lifetime_years, utilisation`` (site; ``grid`` takes what
-            ``codesign.targets.grids.load_grid`` takes), or a whole ``site``.
+        **options: ``dtype, tp, pp, ep, nodes, execution, mode, chunk`` (tokens), ``kv_dtype, framework`` (one of
+            ``FRAMEWORKS``; structure); ``batch, prompt, generate, replicas, rate`` (requests/s), ``concurrency,
+            rounds, gather`` (iterations), ``power_limit`` (W; numbers or arrays); ``grid, pue, lifetime_years,
+            utilisation`` (site; ``grid`` takes what ``codesign.targets.grids.load_grid`` takes), or a whole ``site``.
 
     Raises:
         UsageError: unknown name or absurd value; the message names the nearest known.
@@ -95,6 +99,12 @@ def split(model: Model, options: dict[str, Any]) -> tuple[Structure, Load, Site]
     site = given["site"] if "site" in given else site_at({k: given[k] for k in PLACES if k in given})
     check_load(load)
     check_site(site)
+    served = generates(model) and structure.mode != "training"
+    for name in () if served else SERVING:
+        if name in given:
+            raise UsageError(f"{name} is of models that serve tokens", "leave it out")
+    if served:
+        check_serving(structure, load)
     return structure, load, site
 
 
@@ -102,6 +112,7 @@ def check_load(load: Load) -> None:
     """Refuse impossible outputs, replicas and arrival rates; prompt and batch are the model's to check."""
     for name, value, least, expected in (
         ("generate", load.generate, 1.0, f"give whole numbers from 1 to {LARGEST_COUNT:,}"),
+        ("gather", load.gather, 0.0, f"expected iterations from 0 to {LARGEST_COUNT:,}"),
         ("replicas", load.replicas, 1.0, f"expected 1 to {LARGEST_COUNT:,}"),
         ("rate", load.rate, np.nextafter(0.0, 1.0), f"expected requests/s above 0, at most {LARGEST_COUNT:,}"),
     ):
@@ -121,8 +132,6 @@ def check_structure_values(structure: Structure) -> None:
             raise UsageError(f"{name} is {value}", f"expected a whole number from 1 to {LARGEST_DEGREE}")
     if structure.execution not in EXECUTIONS:
         raise UsageError(f"unknown execution {structure.execution!r}", nearest(structure.execution, EXECUTIONS))
-    if structure.framework is not None and structure.framework not in FRAMEWORKS:
-        raise UsageError(f"unknown framework {structure.framework!r}", nearest(structure.framework, FRAMEWORKS))
     if structure.mode not in MODES:
         raise UsageError(f"unknown mode {structure.mode!r}", nearest(structure.mode, MODES))
     if structure.chunk is not None and structure.chunk < 1:

@@ -37,7 +37,7 @@ from codesign.costmodels.serving import (
     with_burst,
     with_waiting,
 )
-from codesign.costmodels.structure import Load, Structure, at_least, check_load, check_structure
+from codesign.costmodels.structure import Load, Structure, at_least, check_serving, check_structure
 from codesign.costmodels.work import PhaseWork, phase_work
 from codesign.errors import UsageError
 from codesign.models import Model
@@ -99,7 +99,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         UsageError: the target lacks the compute dtype or a link, or the model has no prefill and decode phases.
     """
     site = site or Site()
-    check_load(structure, load)
+    check_serving(structure, load)
     batch, prompt, generate, replicas = load.arrays()
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())

@@ -68,6 +68,8 @@ def price_pools(model: Model, target: Target, prefill: Pool, decode: Pool, load:
     """
     if (load.concurrency is None) == (load.rate is None):
         raise UsageError("pools take one of concurrency and rate", "give the requests in flight, or their arrival rate")
+    if load.gather is not None:
+        raise UsageError("gather is of engines that do both", "pools prefill without decodes beside: leave it out")
     closed = load.rate is None
     asked = np.atleast_1d(np.asarray(load.concurrency if closed else load.rate, dtype=np.float64))
     prompt, generate, flow = (

@@ -45,9 +45,7 @@ def price_workload(
     here = machine(target, structure.axes(), structure.nodes)
     mesh = dict(structure.axes())
     workload = shard(workload, Mesh(mesh))
-    costs = [
-        phase_cost(phase, here, mesh, structure.launched(target), structure.own_quantising) for phase in workload.phases
-    ]
+    costs = [phase_cost(phase, here, mesh, structure.launched(target)) for phase in workload.phases]
     one = np.ones(1)  # sizes that are plain numbers still make one design point
     seconds = total(cost.seconds for cost in costs) * one
     work = {

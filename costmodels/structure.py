@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from codesign.errors import UsageError
+from codesign.errors import UsageError, nearest
 from codesign.quantity import Array
 from codesign.targets import Target
 
 FRAMEWORKS = {"trtllm": (0.0, 0.0), "sglang": (0.0, 0.0), "vllm": (1.0, 0.5)}
-"""Engine -> share of the kernels that quantise what a product reads that it runs on their own, on one device and on
-several. vLLM fuses those that follow an all-reduce into it, half of a layer's; the others fuse all (chosen on half of
-the serving measurements, set aside for it)."""
+"""Engine -> share of the kernels that quantise what a product reads that it runs on their own, without and with tensor
+parallelism. vLLM fuses those that follow an all-reduce into it, half of a layer's; the others fuse all (chosen on half
+of the serving measurements, set aside for it)."""
 
 
 class Structure(msgspec.Struct, frozen=True):
@@ -103,8 +103,10 @@ def check_structure(structure: Structure, target: Target) -> str:
     return ""
 
 
-def check_load(structure: Structure, load: Load) -> None:
-    """Refuse what only other modes of serving take."""
+def check_serving(structure: Structure, load: Load) -> None:
+    """Refuse what only other modes of serving take, and frameworks that are none."""
+    if structure.framework is not None and structure.framework not in FRAMEWORKS:
+        raise UsageError(f"unknown framework {structure.framework!r}", nearest(structure.framework, FRAMEWORKS))
     if structure.in_turn and any(given is not None for given in (load.concurrency, load.rounds, load.gather)):
         raise UsageError("concurrency, rounds and gather describe full slots", "add mode continuous, or leave them out")
     if structure.in_step and any(given is not None for given in (load.rate, load.rounds, load.gather)):

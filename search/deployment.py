@@ -178,7 +178,7 @@ class Deployment(Problem):
         asked = self.asked
         return Structure(
             values["dtype"], int(values["tp"]), int(values["pp"]), int(values["ep"]), int(values["nodes"]),
-            asked.execution, asked.mode, asked.chunk,
+            asked.execution, asked.mode, asked.chunk, framework=asked.framework,
         )  # fmt: skip
 
     def _block(self, structure: dict[str, Any]) -> _Block:

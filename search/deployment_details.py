@@ -84,6 +84,7 @@ def reproduce(problem: Deployment, values: dict[str, Any]) -> str:
     words += [f"--batch {values['batch']}", f"--prompt {asked.prompt}", f"--generate {asked.generate}"]
     words += [f"--mode {asked.mode}"] + ([f"--execution {asked.execution}"] if asked.execution != "auto" else [])
     words += [f"--chunk {asked.chunk}"] if asked.chunk else []
+    words += [f"--framework {asked.framework}"] if asked.framework else []
     words += [f"--rate {asked.rate!r}"] if asked.rate else []
     watts = power_limit(problem, values)
     words += [f"--power-limit '{watts:g} W'"] if watts is not None else []

@@ -12,7 +12,7 @@ from codesign.costmodels.deployment import METRICS
 from codesign.costmodels.impact import Site
 from codesign.costmodels.merit_columns import MERITS
 from codesign.costmodels.siting import check_site
-from codesign.costmodels.structure import Structure
+from codesign.costmodels.structure import Load, Structure, check_serving
 from codesign.errors import UsageError, nearest
 from codesign.models.lengths import size
 from codesign.models.precision import precision
@@ -64,6 +64,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunk: int | None = None
     rate: float | None = None
     execution: str = "auto"
+    framework: str | None = None
     batches: Counts = BATCHES
     degrees: Counts = DEGREES
     stages: Counts = STAGES
@@ -99,7 +100,11 @@ def checked(asked: DeploymentSpec) -> DeploymentSpec:
     if isinstance(asked.site.grid, bool) or not isinstance(asked.site.grid, int | float):
         raise UsageError(f"site.grid is {asked.site.grid!r}", "expected a number once looked up")
     check_site(asked.site)
-    check_structure_values(Structure("", execution=asked.execution, mode=asked.mode, chunk=asked.chunk))
+    asked_structure = Structure(
+        "", execution=asked.execution, mode=asked.mode, chunk=asked.chunk, framework=asked.framework
+    )
+    check_structure_values(asked_structure)
+    check_serving(asked_structure, Load(1, asked.prompt, asked.generate))
     if asked.rate is not None and not 0 < asked.rate < 1e9:
         raise UsageError(f"rate is {asked.rate:g} requests/s", "expected a positive rate")
     return msgspec.structs.replace(asked, **{name: tuple(sorted(set(getattr(asked, name)))) for name in COUNTED})

@@ -76,7 +76,12 @@ def design_of_point(text: str) -> tuple[Model, str, str | None, dict[str, Any], 
     asked = problem.asked
     options: dict[str, Any] = {name: point[name] for name in DESIGN}
     options |= {"prompt": asked.prompt, "generate": asked.generate, "mode": asked.mode, "execution": asked.execution}
-    options |= {"chunk": asked.chunk, "rate": asked.rate, "power_limit": power_limit(problem, point)}
+    options |= {
+        "chunk": asked.chunk,
+        "rate": asked.rate,
+        "framework": asked.framework,
+        "power_limit": power_limit(problem, point),
+    }
     options |= {"site": asked.site}
     commands = details(problem, point).commands
     lines = [

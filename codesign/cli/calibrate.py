@@ -70,9 +70,7 @@ def calibrate_command(
     known = load_target(target) if target is not None else None
     kind = KINDS[device] if known is None else "cpu" if known.kind == "cpu" else "gpu"
     overlay = out or Path(f"{known.id}.overlay.yaml" if given and known else f"this-{kind}.overlay.yaml")
-    for path in (overlay, rows):  # said before a minute of measuring, not after
-        if path is not None and path.exists() and not force:
-            raise UsageError(f"{path} exists", "choose another name, or --force to replace it")
+    check_new(overlay, rows, force)
     if given and known is not None:
         calibrate_from_files(ctx, given, known, str(target), model, options, overlay, force, json)
         return
@@ -83,6 +81,13 @@ def calibrate_command(
         known = load_target(str(place))
     here = known if known is not None else detected(ctx, device)
     calibrate_machine(ctx, here, place, overlay, rows, seconds, fresh, allow_busy, force, json)
+
+
+def check_new(overlay: Path, rows: Path | None, force: bool) -> None:
+    """Refuse to replace files: before a minute of measuring, not after."""
+    for path in (overlay, rows):
+        if path is not None and path.exists() and not force:
+            raise UsageError(f"{path} exists", "choose another name, or --force to replace it")
 
 
 def detected(ctx: typer.Context, device: str) -> Target:

@@ -118,6 +118,9 @@ def estimate_command(
     if ops is not None:
         if model is not None or queries is not None:
             raise UsageError("--ops takes neither a model nor --queries", "its rows name operators and devices")
+        stray = next((name for name in ("framework", "gather") if options[name] is not None), "")
+        if stray:
+            raise UsageError(f"--{stray} is of models", "rows of --ops name their framework in a column")
         view.predict_operators(ctx, ops, out, overlay, cost_model)
         return
     if cost_model is not None:

@@ -36,6 +36,7 @@ def deployment(
     chunk: o.Chunk = None,
     rate: o.Rate = None,
     execution: o.Execution = "auto",
+    framework: o.Framework = None,
     grid: o.Grid = None,
     pue: o.Pue = None,
     lifetime: o.Lifetime = None,
@@ -69,8 +70,8 @@ def deployment(
     spec = deployment_spec(
         model=model, targets=s.names(target), objectives=s.names(objectives), where=tuple(where or ()),
         dtypes=s.names(dtype), prompt=prompt, generate=generate, mode=mode, chunk=chunk, rate=rate,
-        execution=execution, overlay=overlay, batches=s.counts(batch, "--batch"), degrees=s.counts(tp, "--tp"),
-        stages=s.counts(pp, "--pp"), replicas=s.counts(replicas, "--replicas"),
+        execution=execution, framework=framework, overlay=overlay, batches=s.counts(batch, "--batch"),
+        degrees=s.counts(tp, "--tp"), stages=s.counts(pp, "--pp"), replicas=s.counts(replicas, "--replicas"),
         power_limits=s.counts(power_limit, "--power-limit"),
         site={"grid": grid, "pue": pue, "lifetime_years": lifetime, "utilisation": utilisation},
     )  # fmt: skip

@@ -56,7 +56,7 @@ def read(record: Mapping[str, Any], where: str) -> Source:
     model = _model(record)
     kept = needed({name: value for name, value in found.items() if value and name not in load.disturbed})
     measurements = tuple(
-        Measurement(where, name, *kept[name], repeats=int(completed), design=design, model=model) for name in kept
+        Measurement(where, name, *kept[name], int(completed), design, model, guessed=("mode",)) for name in kept
     )
     return Source(where, KIND, measurements, tuple(notes))
 

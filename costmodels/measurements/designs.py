@@ -66,7 +66,7 @@ def _design(m: Measurement, model: Model, given: Mapping[str, Any]) -> Design:
         stated = getattr(m.design, name)
         if isinstance(stated, str) and not (stated.isprintable() and len(stated) <= LONGEST):
             raise DataError(f"{m.where}: {name} is {printable(stated, LONGEST)}", "expected a short name such as bf16")
-        if {stated, given.get(name)} in SAME_USERS:
+        if name in m.guessed and {stated, given.get(name)} in SAME_USERS:
             stated = None  # a file tells how many users there were, whoever measured how they were served
         if name in given and stated is not None and stated != given[name]:
             raise UsageError(f"{m.where} states {name} {stated}, --{name} says {given[name]}", "leave the option out")

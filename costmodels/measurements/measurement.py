@@ -57,6 +57,7 @@ class Measurement(msgspec.Struct, frozen=True):
         design: What was measured.
         model: As the file spells it; empty where it does not say.
         target: As the file spells it; empty where it does not say.
+        guessed: Parts of the design that follow from the file, but are not stated there.
     """
 
     where: str
@@ -67,6 +68,7 @@ class Measurement(msgspec.Struct, frozen=True):
     design: Design
     model: str = ""
     target: str = ""
+    guessed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no clock shows."""

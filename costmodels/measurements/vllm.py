@@ -64,7 +64,7 @@ def read(record: Mapping[str, Any], where: str) -> Source:
         notes.append(f"{where}: {failed:g} of {failed + completed:g} requests failed")
     kept = needed({name: value for name, value in found.items() if value and name not in load.disturbed})
     measurements = tuple(
-        Measurement(where, name, *kept[name], repeats=int(completed), design=design, model=model) for name in kept
+        Measurement(where, name, *kept[name], int(completed), design, model, guessed=("mode",)) for name in kept
     )
     return Source(where, KIND, measurements, tuple(notes))
 
