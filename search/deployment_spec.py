@@ -40,6 +40,7 @@ COUNTED = ("batches", "degrees", "stages", "nodes", "replicas", "power_limits")
 
 BATCHING = {
     "static": "static batching", "served": "static batching of a server", "continuous": "continuous batching",
+    "in-step": "continuous batching in step",
 }  # fmt: skip
 SERVING_MODES = tuple(BATCHING)
 

@@ -31,7 +31,7 @@ def deployment(
     prompt: Annotated[int, typer.Option(help="Prompt tokens of a request.")] = 1024,
     generate: Annotated[int, typer.Option(help="Output tokens of a request.")] = 256,
     mode: Annotated[
-        str, typer.Option(help="static, served (a static batch asked of a server) or continuous.")
+        str, typer.Option(help="static, served (a static batch asked of a server), continuous or in-step.")
     ] = "continuous",
     chunk: o.Chunk = None,
     rate: o.Rate = None,

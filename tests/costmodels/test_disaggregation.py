@@ -101,3 +101,5 @@ def test_a_pool_that_does_not_fit_is_named_and_contradictions_are_refused() -> N
             price_pools(LLAMA, H100, Pool(ONE), Pool(ONE), load)
     with pytest.raises(UsageError, match="concurrency is 0"):
         price_pools(LLAMA, H100, Pool(ONE), Pool(ONE), Load(1, 500, 100, concurrency=0))
+    with pytest.raises(UsageError, match="gather is of engines that do both"):
+        price_pools(LLAMA, H100, Pool(ONE), Pool(ONE), Load(1, 500, 100, concurrency=4, gather=2.0))

@@ -122,6 +122,13 @@ def test_whoever_measured_knows_whether_requests_stayed_in_step_and_what_served(
         assert {(m.design.mode, m.design.framework) for m in complete} == {(mode, "vllm")}
     with pytest.raises(UsageError, match="states mode continuous, --mode says served"):
         completed(source.measurements, model, {**options, "mode": "served"})
+    row = {"mode": "continuous", "framework": "sglang", "batch": 8, "prompt": 512, "generate": 64, "tpot_ms": 9}
+    stated = read_file(write_csv(tmp_path / "rows.csv", [row]))
+    (only,), _ = completed(stated.measurements, model, options)
+    assert (only.design.mode, only.design.framework) == ("continuous", "sglang")
+    for name, other in (("mode", "in-step"), ("framework", "vllm")):  # a table was told, nothing is guessed
+        with pytest.raises(UsageError, match=f"states {name} .*, --{name} says {other}"):
+            completed(stated.measurements, model, {**options, name: other})
 
 
 def test_arrivals_give_their_concurrency_and_no_time_to_first_token(tmp_path: Path) -> None:

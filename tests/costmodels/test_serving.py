@@ -278,6 +278,11 @@ def test_a_served_batch_is_a_static_one_behind_a_server() -> None:
         estimate(LLAMA, H100, mode="served", concurrency=100, **options)
 
 
+def test_engines_that_nobody_knows_are_refused_below_the_command_line_too() -> None:
+    with pytest.raises(UsageError, match="unknown framework 'vlm'"):
+        price(LLAMA, H100, Structure("bf16", framework="vlm"), Load(4, 100, 10))
+
+
 def test_load_generators_are_options_of_an_estimate() -> None:
     options: dict[str, Any] = {"batch": 32, "prompt": 1000, "generate": 200, "mode": "continuous", "chunk": 2048}
     steady = estimate(LLAMA, H100, **options).estimate.quantity("ttft").value

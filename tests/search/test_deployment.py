@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("limits", [[100], [100, 70, 50]])
-@pytest.mark.parametrize("mode", ["static", "served", "continuous"])
+@pytest.mark.parametrize("mode", ["static", "served", "continuous", "in-step"])
 def test_every_number_is_the_cost_models(mode: str, limits: list[int]) -> None:
     problem = Deployment(**SMALL, mode=mode, dtypes=["bf16", "fp8"], power_limits=limits)
     points = problem.box.sample(np.random.Generator(np.random.Philox(7)), 60)
@@ -169,8 +169,9 @@ def test_serving_commands_say_what_they_set_and_what_they_cannot() -> None:
         {"mode": "served"},
         {"mode": "continuous", "chunk": 300, "rate": 0.123456789},
         {"mode": "continuous", "power_limits": [100, 60]},
+        {"mode": "in-step", "framework": "vllm", "dtypes": ["fp8"]},
     ],
-    ids=["static", "served", "continuous", "power limit"],
+    ids=["static", "served", "continuous", "power limit", "in step by vLLM"],
 )
 def test_the_reproduce_command_prints_the_row(run_codesign: RunCodesign, tmp_path: Path, asked: dict[str, Any]) -> None:
     problem = Deployment(**SMALL, **asked)
