@@ -28,7 +28,7 @@ NUMERIC = tuple(field.name for field in msgspec.structs.fields(Load))
 PLACES = ("grid", "pue", "lifetime_years", "utilisation")
 """Options that state a site."""
 
-SERVING = ("framework", "gather", "concurrency", "rounds")
+SERVING = ("framework", "chunk", "gather", "concurrency", "rounds")
 """Options that mean nothing where no tokens are served."""
 
 EXECUTIONS = ("auto", "eager", "compiled", "graph")
@@ -113,6 +113,8 @@ def check_load(load: Load) -> None:
     for name, value, least, expected in (
         ("generate", load.generate, 1.0, f"give whole numbers from 1 to {LARGEST_COUNT:,}"),
         ("gather", load.gather, 0.0, f"expected iterations from 0 to {LARGEST_COUNT:,}"),
+        ("concurrency", load.concurrency, 1.0, f"expected requests from 1 to {LARGEST_COUNT:,}"),
+        ("rounds", load.rounds, 1.0, f"expected requests of a client from 1 to {LARGEST_COUNT:,}"),
         ("replicas", load.replicas, 1.0, f"expected 1 to {LARGEST_COUNT:,}"),
         ("rate", load.rate, np.nextafter(0.0, 1.0), f"expected requests/s above 0, at most {LARGEST_COUNT:,}"),
     ):
@@ -134,5 +136,5 @@ def check_structure_values(structure: Structure) -> None:
         raise UsageError(f"unknown execution {structure.execution!r}", nearest(structure.execution, EXECUTIONS))
     if structure.mode not in MODES:
         raise UsageError(f"unknown mode {structure.mode!r}", nearest(structure.mode, MODES))
-    if structure.chunk is not None and structure.chunk < 1:
-        raise UsageError(f"chunk is {structure.chunk}", "expected a token budget of at least 1")
+    if structure.chunk is not None and not 1 <= structure.chunk <= LARGEST_COUNT:
+        raise UsageError(f"chunk is {structure.chunk}", f"expected a budget of 1 to {LARGEST_COUNT:,} tokens")

@@ -28,6 +28,7 @@ from codesign.costmodels.serving import (
     as_scheduled,
     continuous_service,
     handling,
+    in_flight,
     in_step_service,
     later,
     prompts_in_step,
@@ -119,9 +120,10 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         asked.sent_by_decode, here, structure
     )
     sent = _send(asked.sent_by_prefill, here, structure)
-    passes: Passes = (structure.pp,) * 4
-    # microbatches fill the pipeline: the last leaves after 2 pp - 1 stage times
-    through_all = prefill.seconds * float(2 * structure.pp - 1) + sent
+    passes: Passes = (structure.microbatches(batch),) * 4
+    # the last microbatch leaves after one stage time for each stage, and one for each microbatch before it
+    behind = structure.microbatches(batch if in_step is None else in_step.together) - 1.0
+    through_all = prefill.seconds * (structure.pp + behind) + sent
     if structure.in_turn:
         service = static_service(through_all, step, batch, generate)
         service = later(service, handling(prefill, batch)) if structure.mode == "served" else service
@@ -141,6 +143,9 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
     columns["memory"] = Column.exact(np.broadcast_to(needed, batch.shape), len(here.factors))
     cache = _cache(memory, here, structure, batch, prompt + generate)
     notes = (cache.sentence(float(prompt[0] + generate[0])),) if cache is not None and len(batch) == 1 else ()
+    if service.utilisation is not None and len(batch) == 1:
+        busy = f"arrivals take {float(service.utilisation[0]):.2%} of what a replica can do"
+        notes = (f"{busy}; throughput, energy, carbon and price are of full slots", *notes)
     notes = (*facts, *grid_notes(site), *notes)
     estimate = _with_limits(columns, here, needed, service, structure, batch, target, notes)
     estimate = msgspec.structs.replace(estimate, factors=at_site(here.factors, site))
@@ -170,7 +175,7 @@ def _full_slots(
     if load.rounds is not None:
         service = with_burst(service, added, turn, step, batch, at_least(load.rounds, 1.0, "rounds"))
     mixed = np.minimum(batch / turn.together / generate, 1.0)
-    prefills, stages = batch / structure.ep, structure.pp
+    prefills, stages = batch / structure.ep, structure.microbatches(batch)
     return service, (prefills, prefills * (1.0 - among / turn.rows), stages, stages * (1.0 - beside * mixed))
 
 
@@ -185,14 +190,19 @@ def _in_step(
     added = through + step * -beside
     service = in_step_service(added, turn, step, handling(prefill_cost, batch), batch, generate)
     mixed = np.minimum(batch / turn.together / generate, 1.0)
-    prefills, stages = batch / turn.together * structure.pp, structure.pp
+    prefills, stages = batch / turn.together * structure.microbatches(turn.together), structure.microbatches(batch)
     return service, (prefills, prefills, stages, stages * (1.0 - beside * mixed))
 
 
 def _as_loaded(service: Service, load: Load, batch: Array) -> Service:
     """Add the wait of requests beyond the slots, and what schedulers leave unsure."""
     if load.concurrency is not None:
-        service = with_waiting(service, np.maximum(at_least(load.concurrency, 1.0, "concurrency") - batch, 0.0))
+        concurrency = at_least(load.concurrency, 1.0, "concurrency")
+        fewer = np.broadcast_to(concurrency < batch, batch.shape)
+        if fewer.any():
+            flying, slots = (float(np.broadcast_to(a, batch.shape)[fewer][0]) for a in (concurrency, batch))
+            raise UsageError(f"concurrency is {flying:g}, fewer than the {slots:g} slots of batch", "lower the batch")
+        service = with_waiting(in_flight(service, batch), concurrency - batch)
     return as_scheduled(service)
 
 
@@ -205,7 +215,7 @@ def _cache(
     other = sum((size for role, size in memory.items() if role != "kv"), start=np.zeros(1))
     # the last token of a request is sampled and never cached; a single one is priced as a step
     cached = np.maximum(length - 1.0, 1.0)
-    held = np.ceil(np.ceil(batch / structure.pp) / structure.ep) * structure.pp
+    held = np.ceil(np.ceil(batch / structure.pp) / structure.ep) * structure.microbatches(batch)
     return cache_capacity(MEMORY_SHARE * here.capacity - other, memory["kv"] / (held * cached), cached, structure.ep)
 
 
@@ -259,7 +269,7 @@ def _prepare(model: Model, structure: Structure, *sizes: bytes) -> Prepared:
     return Prepared(
         phase_work(prefill),
         phase_work(decode),
-        _memory(Workload(full.name, (prefill, decode), full.units), structure.pp),
+        _memory(Workload(full.name, (prefill, decode), full.units), structure.microbatches(batch)),
         _carried_bytes(one.phase("prefill")),
         _carried_bytes(full.phase("decode")),
     )
@@ -288,7 +298,7 @@ def _send(payload: Any, here: Machine, structure: Structure) -> Column:
     return Column.of_factor((structure.pp - 1) * line.collective("send", payload, 2), F.LINK, COUNT)
 
 
-def _memory(stage: Workload, microbatches: int) -> dict[str, Array]:
+def _memory(stage: Workload, microbatches: Array) -> dict[str, Array]:
     """Return the bytes on the fullest device by role; every microbatch keeps its own cache."""
     parts: dict[str, Any] = {}
     for role in LASTING:

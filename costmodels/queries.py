@@ -1,8 +1,8 @@
 """Many designs at once: a CSV of designs in, the same rows with their prices out.
 
 Columns are named as the options of ``estimate``: ``model`` and ``target`` are required, the rest take the
-command's defaults. ``grid`` takes numbers or names. Rows that share a structure are priced in one array computation;
-a row that cannot run is kept, with ``feasible`` false and the reason.
+command's defaults. Cells of options that have none may be empty. ``grid`` takes numbers or names. Rows that share a
+structure are priced in one array computation; a row that cannot run is kept, with ``feasible`` false and the reason.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ CHUNK = 65536
 KEYS = ("model", "target", *STRUCTURAL)
 TEXT = frozenset({"model", "target", "dtype", "kv_dtype", "execution", "mode", "framework"})
 KNOWN = ("id", *KEYS, *(name for name in NUMERIC if name != "rate"), "grid")
+OPTIONAL = ("kv_dtype", "framework", "chunk", "concurrency", "rounds", "gather")
+"""Columns whose cells may be empty: options without a default."""
+
 SPREAD = "grid_sigma"
 """Key of rows whose grids are known equally well: their intensities are numbers of one array computation."""
 
@@ -88,10 +91,18 @@ def _priced(
         "feasible": np.zeros(count, np.bool_),
         "reason": np.full(count, "", dtype=object),
     }
+    stated = {name: ~_empty(columns[name]) for name in OPTIONAL if name in columns}
     keys = [name for name in (*KEYS, SPREAD) if name in columns]
-    for structure, index in by_structure(columns, keys):
-        numbers = {name: values[index] for name, values in columns.items() if name not in keys}
+    # rows that give a number are priced apart from those that leave it out
+    given = {f"{name}?": values for name, values in stated.items() if name not in keys}
+    for structure, index in by_structure({**columns, **given}, [*keys, *given]):
         spread = structure.pop(SPREAD, place.grid_sigma)
+        for name in given:
+            structure.pop(name)
+        absent = {name for name, values in stated.items() if not values[index[0]]}
+        structure = {name: value for name, value in structure.items() if name not in absent}
+        kept = [name for name in columns if name not in keys and name not in absent]
+        numbers = {name: columns[name][index] for name in kept}
         _price_structure(structure, numbers, index, results, overlay, replace(place, grid_sigma=spread))
     texts = pl.Series("reason", results.pop("reason").tolist(), dtype=pl.String)
     return frame.with_columns([*(pl.Series(name, values) for name, values in results.items()), texts])
@@ -99,6 +110,8 @@ def _priced(
 
 def _column(frame: polars.DataFrame, name: str, path: str, start: int) -> NDArray[Any]:
     values = frame[name]
+    if name in OPTIONAL and values.null_count():
+        values = values.cast(str).fill_null("") if name in TEXT else values.cast(float).fill_null(np.nan)
     if values.null_count():
         row = start + 2 + int(values.is_null().arg_max() or 0)
         raise DataError(f"{path}:{row}: {name} is empty", "give a value in every row, or leave the column out")
@@ -111,6 +124,10 @@ def _column(frame: polars.DataFrame, name: str, path: str, start: int) -> NDArra
             "write plain numbers without units",
         )
     return values.to_numpy()
+
+
+def _empty(values: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(np.isnan(values) if values.dtype.kind == "f" else values == "")
 
 
 def _grids(frame: polars.DataFrame, path: str, start: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -202,6 +202,17 @@ def as_scheduled(service: Service) -> Service:
     return later(service, Column(np.zeros_like(ttft.value), np.zeros_like(ttft.slopes), own))
 
 
+def in_flight(service: Service, requests: Array) -> Service:
+    """Return ``service`` with no more than ``requests`` in flight: its rate is their number over the latency at most.
+
+    Slots that are always full have others waiting to fill them; a closed loop of as many requests has not.
+    """
+    most = service.latency.reciprocal() * requests
+    above = service.requests_per_second.value > most.value
+    rate = service.requests_per_second * np.where(above, 0.0, 1.0) + most * np.where(above, 1.0, 0.0)
+    return msgspec.structs.replace(service, requests_per_second=rate)
+
+
 def with_waiting(service: Service, waiting: Array) -> Service:
     """Add the wait of ``waiting`` requests in flight that have no slot: their number over the rate (Little's law)."""
     return later(service, service.requests_per_second.reciprocal() * waiting)

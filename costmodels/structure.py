@@ -43,6 +43,10 @@ class Structure(msgspec.Struct, frozen=True):
         """Share of the kernels that quantise what a product reads that are not fused into the kernel before."""
         return FRAMEWORKS[self.framework][min(self.tp, 2) - 1] if self.framework is not None else 0.0
 
+    def microbatches(self, requests: Array) -> Array:
+        """Return in how many microbatches ``requests`` pass the stages: one a stage, fewer where requests are."""
+        return np.ceil(requests / np.ceil(requests / self.pp))
+
     @property
     def in_turn(self) -> bool:
         """Return whether one batch is served after the other: all of it is prefilled, then all of it decoded."""
@@ -108,7 +112,12 @@ def check_serving(structure: Structure, load: Load) -> None:
     if structure.framework is not None and structure.framework not in FRAMEWORKS:
         raise UsageError(f"unknown framework {structure.framework!r}", nearest(structure.framework, FRAMEWORKS))
     if structure.in_turn and any(given is not None for given in (load.concurrency, load.rounds, load.gather)):
-        raise UsageError("concurrency, rounds and gather describe full slots", "add mode continuous, or leave them out")
+        raise UsageError(
+            "concurrency, rounds and gather describe full slots",
+            "add mode continuous (concurrency: or in-step), or leave them out",
+        )
+    if structure.in_turn and structure.chunk is not None:
+        raise UsageError("chunk is the budget of an iteration", "add mode continuous or in-step, or leave it out")
     if structure.in_step and any(given is not None for given in (load.rate, load.rounds, load.gather)):
         raise UsageError(
             "rate, rounds and gather describe requests out of step", "add mode continuous, or leave them out"

@@ -105,7 +105,7 @@ def checked(asked: DeploymentSpec) -> DeploymentSpec:
         "", execution=asked.execution, mode=asked.mode, chunk=asked.chunk, framework=asked.framework
     )
     check_structure_values(asked_structure)
-    check_serving(asked_structure, Load(1, asked.prompt, asked.generate))
+    check_serving(asked_structure, Load(1, asked.prompt, asked.generate, rate=asked.rate))
     if asked.rate is not None and not 0 < asked.rate < 1e9:
         raise UsageError(f"rate is {asked.rate:g} requests/s", "expected a positive rate")
     return msgspec.structs.replace(asked, **{name: tuple(sorted(set(getattr(asked, name)))) for name in COUNTED})

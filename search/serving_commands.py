@@ -52,7 +52,7 @@ def serving_command(engine: ServingEngine, point: dict[str, Any]) -> Command:
         notes.append(engine.cannot["dtype"].format(**words))
     if words["execution"] == "eager":
         flags.append(engine.eager)
-    if words["mode"] != "continuous":
+    if words["mode"] in ("static", "served"):
         notes.append(engine.cannot["static"])
     text = " \\\n  ".join([engine.command.format(**words), *flags])
     return Command(f"{engine.name} {engine.version}", text, tuple(notes))

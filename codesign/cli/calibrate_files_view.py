@@ -57,7 +57,8 @@ def calibrate_from_files(
     if found is not None:
         tables += _whole_models(title, found)
         notes += found.notes
-    notes.append(f"use it: codesign estimate MODEL --target {place} --overlay {overlay}")
+    again = "".join(f" --{name} {options[name]}" for name in ("framework", "mode", "chunk") if options.get(name))
+    notes.append(f"use it: codesign estimate MODEL --target {place} --overlay {overlay}{again}")
     results = {
         "target": target.id, "overlay": str(overlay), "models": as_plain(models.experts) if models else [],
         "left_out": dict(models.left_out) if models else {}, "whole_models": found,

@@ -12,9 +12,13 @@ from codesign.errors import UsageError
 TargetOption = Annotated[str, typer.Option("--target", help="A target's id, alias or YAML file.")]
 Dtype = Annotated[str | None, typer.Option(help="Precision of the layers' weights; default the checkpoint's.")]
 Batch = Annotated[int, typer.Option(help="Concurrent requests of a replica (samples of a run).")]
-Prompt = Annotated[int | None, typer.Option(help="Prompt tokens of a request.")]
-Generate = Annotated[int | None, typer.Option(help="Output tokens of a request.")]
-Degree = Annotated[int, typer.Option(help="Degree of parallelism: tensor, pipeline, expert.")]
+Prompt = Annotated[int | None, typer.Option(help="Prompt tokens of a request; of served models 1024 by default.")]
+Generate = Annotated[int | None, typer.Option(help="Output tokens of a request; 256 by default.")]
+Tensor = Annotated[int, typer.Option(help="Devices that split every layer between them (tensor parallelism).")]
+Pipeline = Annotated[int, typer.Option(help="Stages that hold some of the layers each (pipeline parallelism).")]
+Expert = Annotated[
+    int, typer.Option(help="Ranks with experts and requests of their own (expert, data-parallel attention).")
+]
 Nodes = Annotated[int, typer.Option(help="Nodes that one replica spans.")]
 Replicas = Annotated[int, typer.Option(help="Copies that serve beside each other.")]
 Mode = Annotated[
@@ -29,13 +33,16 @@ Execution = Annotated[
 ]
 Chunk = Annotated[int | None, typer.Option(help="Token budget of an iteration (chunked prefill).")]
 KvDtype = Annotated[str | None, typer.Option(help="Precision of cached keys and values; default the model's.")]
-Concurrency = Annotated[int | None, typer.Option(help="Requests in flight; beyond --batch they wait (continuous).")]
+Concurrency = Annotated[
+    int | None, typer.Option(help="Requests in flight; beyond --batch they wait (continuous, in-step).")
+]
 Rounds = Annotated[int | None, typer.Option(help="Requests each client sends, first ones at once (continuous).")]
 Gather = Annotated[
     float | None, typer.Option(help="Iterations that a prompt waits for others, on average (continuous).")
 ]
 Framework = Annotated[
-    str | None, typer.Option(help="trtllm, sglang or vllm, by the kernels they fuse; default all that can be.")
+    str | None,
+    typer.Option(help="Engine: trtllm, sglang, or vllm, which fuses fewer kernels of fp8 and nvfp4; default as trtllm."),
 ]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
 PowerLimit = Annotated[str | None, typer.Option(help="Power limit of a device, such as '500 W'; default its TDP.")]
@@ -78,7 +85,12 @@ def check_fits(priced: Any, target: str) -> None:
         return
     reason = estimate.reasons[int(estimate.reason[0])]
     if not reason.startswith("memory"):
-        raise LimitCrossed(f"this design cannot run: {reason}", "change the degree, the nodes or the rate")
+        cure = (
+            "raise --chunk, or lower --batch"
+            if reason.startswith("chunk")
+            else "change the degree, the nodes or the rate"
+        )
+        raise LimitCrossed(f"this design cannot run: {reason}", cure)
     needed = float(estimate.columns["memory"].value.reshape(-1)[0])
     usable = MEMORY_SHARE * priced.machine.capacity
     parts = sorted(((float(size.max()), name) for name, size in priced.memory.items()), reverse=True)

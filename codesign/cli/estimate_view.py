@@ -182,8 +182,11 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
 
     targets = {options["target"]} - {None}
     grids: set[str] = set()
+    refused: list[int] = []
     frames = _noting(_noting(price_file(path, options, overlay), "target", targets), "grid", grids)
-    _write_frames(ctx, frames, out, "designs priced")
+    _write_frames(ctx, _counting(frames, refused), out, "designs priced")
+    if sum(refused):
+        note(ctx, f"{sum(refused):,} of them cannot run: column reason says why")
     for line in (*unused_overlay(overlay, targets), *grid_lines(grids or {options.get("grid")})):
         note(ctx, line)
 
@@ -227,6 +230,13 @@ def _noting(frames: Iterable[polars.DataFrame], column: str, names: set[str]) ->
     for frame in frames:
         if column in frame.columns:
             names.update(frame[column].unique().cast(str).to_list())
+        yield frame
+
+
+def _counting(frames: Iterable[polars.DataFrame], refused: list[int]) -> Iterator[polars.DataFrame]:
+    """Yield ``frames``, appending to ``refused`` how many rows of each are not feasible."""
+    for frame in frames:
+        refused.append(len(frame) - int(frame["feasible"].sum()))
         yield frame
 
 

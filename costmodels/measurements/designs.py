@@ -75,6 +75,8 @@ def _design(m: Measurement, model: Model, given: Mapping[str, Any]) -> Design:
         if value is None and name in _needed(model):
             raise UsageError(f"{m.where} does not state {name}, {MEANT[name]}", _hint(m, name))
         changes[name] = value
+    if "mode" not in given and m.design.chunk is None and changes["mode"] in ("static", "served"):
+        changes["chunk"] = None  # the option is of those files that measured full slots
     return msgspec.structs.replace(m.design, **changes)
 
 

@@ -69,6 +69,26 @@ def test_one_bad_row_costs_only_itself(run_codesign: Any, tmp_path: Path) -> Non
     assert "batch is 0" in rows[2]["reason"]
 
 
+def test_rows_may_leave_out_what_has_no_default(run_codesign: Any, tmp_path: Path) -> None:
+    lines = ["continuous,vllm,2,8192", "continuous,,,", "in-step,,,8192", "static,,,", "static,,,8192"]
+    text = "model,target,dtype,batch,mode,framework,gather,chunk\n"
+    text += "".join(f"llama-3.2-1b,h100-sxm,fp8,8,{line}\n" for line in lines)
+    (tmp_path / "designs.csv").write_text(text)
+    done = run_codesign("estimate", "--queries", str(tmp_path / "designs.csv"))
+    assert done.rc == 0, done.stderr
+    assert "1 of them cannot run" in done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["feasible"] for row in rows] == ["true"] * 4 + ["false"]
+    for row, options in zip(
+        rows, (("--framework", "vllm", "--gather", "2", "--chunk", "8192"), (), ("--chunk", "8192")), strict=False
+    ):
+        alone = run_codesign(
+            "estimate", "llama-3.2-1b", "--target", "h100-sxm", "--dtype", "fp8", "--batch", "8",
+            "--mode", row["mode"], *options, "--json",
+        )  # fmt: skip
+        assert float(row["ttft"]) == pytest.approx(json.loads(alone.stdout)["results"]["ttft"]["value"])
+
+
 def test_training_step_and_vision_model(run_codesign: Any) -> None:
     step = json.loads(
         run_codesign(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -192,3 +194,20 @@ def test_a_run_of_a_vision_model_is_priced_per_image() -> None:
     assert many.metrics["energy"].per == "image"
     assert many.quantity("throughput").unit == "image/s"
     assert many.quantity("energy").value < one.quantity("energy").value
+
+
+@pytest.mark.parametrize("mode", ["static", "served", "in-step"])
+def test_one_request_passes_the_stages_once(mode: str) -> None:
+    """A lone request takes as long, and works as much, as without stages, but for the head in the busiest of them."""
+    options: dict[str, Any] = {"batch": 1, "prompt": 1000, "generate": 50, "mode": mode}
+    alone = estimate(LLAMA, H100, **options)
+    staged = estimate(LLAMA, H100, pp=4, **options)
+    for name in ("ttft", "tpot"):
+        ratio = staged.estimate.quantity(name).value / alone.estimate.quantity(name).value
+        assert 1.0 < ratio < 1.2, name
+    assert staged.memory["kv"][0] == pytest.approx(alone.memory["kv"][0] / 4, rel=0.01)
+    assert staged.executed_flop is not None
+    assert alone.executed_flop is not None
+    assert 1.0 <= float(staged.executed_flop[0] / alone.executed_flop[0]) < 1.2
+    more = estimate(LLAMA, H100, pp=4, **{**options, "batch": 4}).estimate
+    assert more.quantity("throughput").value > 2.5 * staged.estimate.quantity("throughput").value

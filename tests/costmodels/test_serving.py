@@ -293,10 +293,31 @@ def test_load_generators_are_options_of_an_estimate() -> None:
     assert crowded[0] == pytest.approx(steady)
     assert crowded[1] > 1.5 * steady
     for name in ("rounds", "concurrency"):
-        with pytest.raises(UsageError, match=f"{name} is 0"):
-            estimate(LLAMA, H100, **{**options, name: 0})
+        for value in (0, 10**20, float("nan")):
+            with pytest.raises(UsageError, match=f"{name} is {value:g}".replace("+", r"\+")):
+                estimate(LLAMA, H100, **{**options, name: value})
         with pytest.raises(UsageError, match="describe full slots"):
             price(LLAMA, H100, Structure("bf16"), msgspec.structs.replace(Load(4, 100, 10), **{name: 8}))
+
+
+@pytest.mark.parametrize("options", [{}, {"gather": 100, "chunk": 8192}, {"rounds": 5}, {"chunk": 40}])
+def test_a_closed_loop_has_no_more_in_flight_than_it_says(options: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"batch": 32, "prompt": 1000, "generate": 200, "mode": "continuous", **options}
+    for concurrency in (32, 50):
+        found = estimate(LLAMA, H100, concurrency=concurrency, **asked).estimate
+        rate = found.quantity("throughput").value / 200
+        assert rate * found.quantity("request_latency").value <= concurrency * (1 + 1e-9)
+        assert found.quantity("throughput").value <= estimate(LLAMA, H100, **asked).estimate.quantity(
+            "throughput"
+        ).value * (1 + 1e-9)
+    with pytest.raises(UsageError, match="concurrency is 8, fewer than the 32 slots"):
+        estimate(LLAMA, H100, concurrency=8, **asked)
+
+
+def test_arrivals_say_that_the_rest_is_of_full_slots() -> None:
+    found = estimate(LLAMA, H100, batch=32, prompt=1000, generate=200, mode="continuous", rate=1.0).estimate
+    capacity = found.quantity("throughput").value / 200
+    assert any(note.startswith(f"arrivals take {1 / capacity:.2%}") for note in found.notes)
 
 
 def test_a_full_engine_draws_no_more_than_its_limit_and_sharing_costs_no_energy() -> None:
