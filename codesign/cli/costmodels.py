@@ -52,7 +52,7 @@ def fit_command(
       codesign costmodels fit --data kernels --out operators.npz
       codesign costmodels fit --data kernels --collectives collectives.json
       codesign costmodels fit --from-run runs/fleet --out proxy.npz
-      codesign costmodels fit --from-run runs/mlp,runs/cnn,runs/step --out programs.npz
+      codesign costmodels fit --from-run runs/mlp,runs/cnn --out programs.npz
     """
     for path in (out, collectives):
         if path is not None and path.exists() and not force:

@@ -42,7 +42,7 @@ Gather = Annotated[
 ]
 Framework = Annotated[
     str | None,
-    typer.Option(help="Engine: trtllm, sglang, or vllm, which fuses fewer kernels of fp8 and nvfp4; default as trtllm."),
+    typer.Option(help="Engine: trtllm, sglang, or vllm, which fuses less in fp8 and nvfp4; default as trtllm."),
 ]
 Rate = Annotated[float | None, typer.Option(help="Arrivals in requests/s: adds the M/D/1 wait.")]
 PowerLimit = Annotated[str | None, typer.Option(help="Power limit of a device, such as '500 W'; default its TDP.")]

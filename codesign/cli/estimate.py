@@ -76,7 +76,7 @@ def estimate_command(
 
     \b
     Examples:
-      codesign estimate llama-3.1-8b --target h100-sxm --batch 8 --prompt 2048 --generate 256
+      codesign estimate llama-3.1-8b --target h100-sxm --batch 8 --prompt 2048
       codesign estimate --queries designs.csv --out prices.csv
       codesign estimate --ops operators.csv --out latencies.csv
       codesign estimate --target arch.yaml --problem prob.yaml --mapping map.yaml

@@ -54,7 +54,7 @@ def profile_command(
     Examples:
       codesign profile trace.json.gz
       codesign profile llama-3.2-1b --layers 2 --batch 1,2,4,...,32 --prompt 128
-      codesign profile resnet-50 --device cuda --batch 1,8,64 --execution graph --energy auto
+      codesign profile resnet-50 --device cuda --batch 1,8,64 --execution graph
     """
     from codesign.cli.profile_trace import class_limits, profile_trace, trace_path
 

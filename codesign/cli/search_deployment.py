@@ -60,8 +60,8 @@ def deployment(
 
     \b
     Examples:
-      codesign search deployment llama-3.1-8b --target h100-sxm,a100-80gb-sxm,l4 --where 'ttft <= 0.5 s'
-      codesign search deployment mixtral-8x7b --target h200-sxm --dtype bf16,fp8 --objectives latency,cost
+      codesign search deployment llama-3.1-8b --target l4 --where 'ttft <= 0.5 s'
+      codesign search deployment mixtral-8x7b --target h200-sxm --dtype bf16,fp8
     """
     from codesign.cli.overlay_note import unused_overlay
     from codesign.search.api import run_search

@@ -53,7 +53,7 @@ def mlir(
     \b
     Examples:
       codesign search mlir digits-cnn --data digits --objectives runtime,error
-      codesign search mlir py:mine.py:net --data mine.npz --backend torch --where 'error <= 0.1'
+      codesign search mlir py:mine.py:net --data mine.npz --backend torch
     """
     from codesign.search.mlir.asked import search_programs
 
