@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20
 """Front points shown; the report has them all."""
 WIDEST_CELL = 22
-WIDEST_DESIGN = 30
+WIDEST_DESIGN = 31
 WIDE = 100
 
 
@@ -98,14 +98,20 @@ def _columns(
 
 
 def _design(sheet: Sheet, rows: list[int]) -> tuple[str, list[str]]:
-    """Return the parameters that vary, in one cell a row: ``h100-sxm, tp 4, batch 32``."""
+    """Return the parameters that vary, in one cell a row: ``h100-sxm, tp 4, batch 32``.
+
+    Where that is too wide, numbers that are 1 are left out.
+    """
     fields = [f for f in sheet.of_role("parameter") if f in _telling(sheet)]
-    cells = []
-    for row in rows:
+
+    def cell(row: int, unsaid: tuple[Any, ...]) -> str:
         values = [(f.name, sheet.columns[f.name][row]) for f in fields]
-        told = [v if isinstance(v, str) else f"{name} {shown(v)}" for name, v in values if v is not None]
-        cells.append(" ".join(told))
-    return "design", [_cut(cell, WIDEST_DESIGN) for cell in cells]
+        return " ".join(v if isinstance(v, str) else f"{name} {shown(v)}" for name, v in values if v not in unsaid)
+
+    whole = [cell(row, (None,)) for row in rows]
+    if all(len(told) <= WIDEST_DESIGN for told in whole):
+        return "design", whole
+    return "design (1 is not said)", [_cut(cell(row, (None, 1)), WIDEST_DESIGN) for row in rows]
 
 
 def _label(sheet: Sheet, row: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
 from codesign.costmodels.deployment import METRICS, price
 from codesign.costmodels.structure import Load
+from codesign.report.sheet import load_sheet
+from codesign.report.terminal import front_table
 from codesign.search.deployment import Deployment
 from codesign.search.deployment_spec import ALIASES
 from codesign.search.driver import run_search
@@ -190,3 +195,18 @@ def test_the_reproduce_command_prints_the_row(run_codesign: RunCodesign, tmp_pat
         np.testing.assert_allclose(found, [columns[f"{name}{end}"][row] for end in ("", "_low", "_high")], rtol=1e-9)
     for name in ("ttft", "tpot", "memory", "throughput"):
         np.testing.assert_allclose(results[name]["value"], columns[name][row], rtol=1e-9)
+
+
+def test_designs_that_are_long_to_spell_leave_out_ones_before_they_are_cut(tmp_path: Path) -> None:
+    problem = Deployment(
+        model="mixtral-8x7b", targets=["h100-sxm"], dtypes=["bf16", "fp8"], batches=[8, 32], replicas=[1]
+    )
+    run_search(problem, engine="exhaustive", directory=tmp_path / "run")
+    out = io.StringIO()
+    Console(file=out, width=80, color_system=None).print(front_table(load_sheet([tmp_path / "run"]), 80))
+    rows = [line for line in out.getvalue().splitlines() if line.startswith("#")]
+    assert len(rows) > 5
+    assert "1 is not said" in out.getvalue()
+    for row in rows:
+        assert re.search(r" batch (8|32) ", row), row
+        assert not re.search(r" (tp|pp|ep|nodes) 1 ", row), row
