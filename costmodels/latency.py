@@ -71,18 +71,23 @@ def group_cost(work: GroupWork, machine: Machine, mesh: dict[str, int], fitted: 
     link = short + long
     kernel = _kernel(work, machine, fitted) if work.kernel else _Kernel()
     parts = dict(kernel.parts)
-    communicates = bool(np.any(link))
+    communicates = _any(link)
     if communicates:
         parts[F.LINK] = np.asarray(short)
-    if np.any(long):
+    if _any(long):
         parts[F.LONG_LINK] = np.asarray(long)
-    if np.any(work.host):
+    if _any(work.host):
         parts[F.HOST] = np.asarray(work.host)
     return GroupCost(
         work.name, work.family, work.repeat, kernel.seconds + link + work.host, parts, kernel.flops,
         work.lasting + work.passing, kernel.peak_seconds, kernel.arithmetic, kernel.memory,
         np.square(kernel.own * work.repeat), work.launches if work.kernel else int(communicates), work.main,
     )  # fmt: skip
+
+
+def _any(part: Any) -> bool:
+    """Return whether any point has some of ``part``; most groups have none, as a plain number."""
+    return bool(part) if isinstance(part, float) else bool(np.any(part))
 
 
 class _Kernel(NamedTuple):
