@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from codesign.quantity import Array, Column
+
 
 class Request:
     """A request of the simulated engine."""
@@ -53,3 +55,13 @@ def simulate(
             running.remove(request)
             done.append(request)
     return done
+
+
+def one(value: float) -> Array:
+    """Return one point, as the closed forms take sizes."""
+    return np.array([value], dtype=np.float64)
+
+
+def exact(value: float) -> Column:
+    """Return a time of one point that is known exactly, as the closed forms take times."""
+    return Column.exact(one(value), 1)

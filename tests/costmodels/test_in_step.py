@@ -13,20 +13,11 @@ from codesign.costmodels.serving import HANDLING, in_step_service, prompts_in_st
 from codesign.costmodels.structure import Load, Structure
 from codesign.errors import UsageError
 from codesign.models import load_model
-from codesign.quantity import Column
 from codesign.targets import load_target
-from codesign.testing.scheduler import simulate
+from codesign.testing.scheduler import exact, one, simulate
 
 LLAMA = load_model("llama-3.1-8b")
 H100 = load_target("h100-sxm")
-
-
-def one(value: float) -> np.ndarray:
-    return np.array([value])
-
-
-def exact(value: float) -> Column:
-    return Column.exact(one(value), 1)
 
 
 IN_STEP = [
