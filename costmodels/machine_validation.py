@@ -1,12 +1,14 @@
 """Predicted against measured latency of whole models on this machine: what ``codesign validate machine`` does.
 
 Five models at three batch sizes, the language models both as a prompt and as a decode step, in fp32 and eagerly, each
-measured in a process of its own. Nothing is fitted here: the target and its overlay say what was learnt before.
+measured in a process of its own, in two rounds that lie apart in time: what differs between them is the machine, and no
+model can predict it. Nothing is fitted here: the target and its overlay say what was learnt before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ import numpy as np
 from codesign.costmodels.api import estimate
 from codesign.models import Model, load_model
 from codesign.models.shorten import shortened
-from codesign.profilers.measure import Measurement, Request, measure_in_subprocess
+from codesign.profilers.measure import Measurement, Request, measure_in_subprocess, together
 from codesign.quantity import Quantity
 from codesign.targets import Target
 
@@ -60,7 +62,9 @@ CASES = (
 METRICS = {"forward": "latency", "prefill": "ttft", "decode": "tpot"}
 """Phase -> metric of an estimate that is its latency."""
 
-SECONDS_EACH = 2.0
+ROUNDS = 2
+SECONDS_EACH = 1.0
+"""Time for the repeats of each latency in each round, s."""
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -72,7 +76,8 @@ class Compared(msgspec.Struct, frozen=True):
         batch: Size of the batch.
         predicted: With its 90 % interval, s.
         before: What the target without its calibration predicts, s.
-        measured: What it took.
+        measured: What it took, of all rounds.
+        drift: ln of the slowest round over the fastest: what the machine alone changes.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Compared(msgspec.Struct, frozen=True):
     predicted: Quantity
     before: float
     measured: Measurement
+    drift: float
 
     @property
     def error(self) -> float:
@@ -108,6 +114,8 @@ class Summary(msgspec.Struct, frozen=True):
         mean_error_before: Mean without calibration.
         inside: Share of measured latencies within their 90 % interval.
         busy: Rows whose repeats say that other work ran beside.
+        drift: Median over rows of ln(slowest round / fastest round).
+        most_drift: The largest of them.
         own_error: Mean error where every measured latency is taken at the speed that the calibration knew: what is
             left of the error when the machine's change of speed is taken out. None where that was not measured.
     """
@@ -118,6 +126,8 @@ class Summary(msgspec.Struct, frozen=True):
     mean_error_before: float
     inside: float
     busy: int
+    drift: float
+    most_drift: float
     own_error: float | None = None
 
 
@@ -127,8 +137,8 @@ def compare(
     *,
     progress: Callable[[str], None] = lambda text: None,
     measure: Callable[[Request], Measurement] = measure_in_subprocess,
-) -> Iterator[Compared]:
-    """Yield predicted and measured latency of each case and batch on ``target``, which is this machine.
+) -> list[Compared]:
+    """Return predicted and measured latency of each case and batch on ``target``, which is this machine.
 
     Args:
         target: This machine, calibrated or not.
@@ -137,15 +147,34 @@ def compare(
         measure: Runs one measurement.
     """
     bare = msgspec.structs.replace(target, calibration=(), operators=())
-    for case in cases:
-        predicted, before = predictions(case, target), predictions(case, bare)
-        for batch, quantity, plain in zip(case.batches, predicted, before, strict=True):
-            progress(f"measuring {case.name}, {case.phase}, batch {batch} ...")
-            request = Request(
-                model=case.model, phase=case.phase, batch=batch, prompt=case.prompt or PROMPT,
-                context=case.prompt or PROMPT, dtype=DTYPE, layers=case.layers, seconds=SECONDS_EACH,
-            )  # fmt: skip
-            yield Compared(case.name, case.phase, batch, quantity, plain.value, measure(request))
+    predicted = [predictions(case, target) for case in cases]
+    before = [predictions(case, bare) for case in cases]
+    places = [(number, place) for number, case in enumerate(cases) for place in range(len(case.batches))]
+    rounds: list[list[Measurement]] = [[] for _ in places]
+    for number in range(1, ROUNDS + 1):
+        for (at, place), found in zip(places, rounds, strict=True):
+            case, batch = cases[at], cases[at].batches[place]
+            progress(f"round {number} of {ROUNDS}: measuring {case.name}, {case.phase}, batch {batch} ...")
+            found.append(measure(request(case, batch)))
+    return [
+        _compared(cases[at], place, predicted[at][place], before[at][place].value, found)
+        for (at, place), found in zip(places, rounds, strict=True)
+    ]
+
+
+def request(case: Case, batch: int) -> Request:
+    """Return what to measure of ``case`` at one batch size."""
+    length = case.prompt or PROMPT
+    return Request(
+        model=case.model, phase=case.phase, batch=batch, prompt=length, context=length, dtype=DTYPE,
+        layers=case.layers, seconds=SECONDS_EACH,
+    )  # fmt: skip
+
+
+def _compared(case: Case, place: int, predicted: Quantity, before: float, rounds: Sequence[Measurement]) -> Compared:
+    medians = [measured.median for measured in rounds]
+    drift = math.log(max(medians) / min(medians))
+    return Compared(case.name, case.phase, case.batches[place], predicted, before, together(rounds), drift)
 
 
 def predictions(case: Case, target: Target) -> tuple[Quantity, ...]:
@@ -181,5 +210,6 @@ def summary(rows: Sequence[Compared], slower: float | None = None) -> Summary:
     return Summary(
         rows=len(rows), mean_error=float(errors.mean()), median_error=float(np.median(errors)),
         mean_error_before=float(np.abs([row.error_before for row in rows]).mean()),
-        inside=float(np.mean([row.inside for row in rows])), busy=sum(row.measured.busy for row in rows), own_error=own,
+        inside=float(np.mean([row.inside for row in rows])), busy=sum(row.measured.busy for row in rows),
+        drift=float(np.median([row.drift for row in rows])), most_drift=max(row.drift for row in rows), own_error=own,
     )  # fmt: skip

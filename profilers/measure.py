@@ -89,6 +89,15 @@ def summary(durations: Sequence[float], threads: int, torch_version: str) -> Mea
     return Measurement(median, low, high, len(ordered), threads, busy, torch_version)
 
 
+def together(rounds: Sequence[Measurement]) -> Measurement:
+    """Return one measurement of several of the same pass: the mean of their medians, the ends of their intervals."""
+    median = sum(one.median for one in rounds) / len(rounds)
+    return Measurement(
+        median, min(one.low for one in rounds), max(one.high for one in rounds), sum(one.repeats for one in rounds),
+        rounds[0].threads, any(one.busy for one in rounds), rounds[0].torch,
+    )  # fmt: skip
+
+
 def timed(run: Callable[[], Any], seconds: float, repeats: int | None = None) -> list[float]:
     """Return the durations of repeated calls of ``run``, in seconds, after discarded warm-ups.
 

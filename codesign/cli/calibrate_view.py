@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from codesign.cli.output import Table, note, number, show
+from codesign.costmodels.factors import LABELS, F
 from codesign.errors import printable
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ def calibrate_machine(
         "target": target.id, "target_file": str(file), "overlay": str(overlay),
         "models": as_plain(found.models.experts),
         "factors": found.factors, "host_seconds": found.host_seconds, "disturbance": found.disturbance,
-        "left_out": _left_out(found), "operators": found.timings, "how": found.how,
+        "left_out": _left_out(found), "operators": found.timings, "passes": found.passes, "how": found.how,
     }  # fmt: skip
     notes = [
         EXPLAINED, *losing(found.models.experts), *_disturbance(found.disturbance), *unused(_left_out(found)),
         "weights and caches were read from memory, activations from where the call before left them",
+        *([f"rates: {len(found.passes)} passes of small models, against what their operators add up to"]
+          if found.passes else []),
         f"use it: codesign estimate MODEL --target {file} --overlay {overlay}",
     ]  # fmt: skip
     tables = [errors_table(title, found.models), _factors(found.factors, found.host_seconds)]
@@ -71,7 +74,11 @@ def percent(found: Any) -> str:
 
 
 def _factors(factors: Iterable[Calibration], host_seconds: float) -> Table:
-    rows = [(f.name, f"{f.scale:.3g}", f"{np.exp(f.sigma) - 1.0:.0%}", number(host_seconds, "s")) for f in factors]
+    rows = [
+        (f.name, f"{f.scale:.3g}", f"{np.exp(f.sigma) - 1.0:.0%}",
+         number(host_seconds, "s") if f.name == LABELS[F.HOST] else "-")
+        for f in factors
+    ]  # fmt: skip
     return Table("Factors", ("factor", ">times as stated", ">known within", ">a launch"), rows)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from codesign.cli.output import Table, note, number, quantity, show
+from codesign.cli.output import Table, note, show
 from codesign.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ TARGET, OVERLAY = Path("this-cpu.yaml"), Path("this-cpu.overlay.yaml")
 OTHERS = 0.10
 """Share of the processors that others take from which it is said, as ``measured_here.LIMITS``."""
 
-HEADS = ("model", "phase", ">batch", ">predicted", ">measured", ">error", ">before", "inside")
+HEADS = ("model", ">predicted", ">measured", ">error", ">before", "inside")
 UNITS = {"before": "s", "median": "s", "low": "s", "high": "s", "error": "1", "error_before": "1", "mean_error": "1",
-         "median_error": "1", "mean_error_before": "1", "inside": "1", "own_error": "1", "ratio": "1"}  # fmt: skip
+         "median_error": "1", "mean_error_before": "1", "inside": "1", "own_error": "1", "ratio": "1", "drift": "1",
+         "most_drift": "1"}  # fmt: skip
 
 
 def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None, json: bool) -> None:
@@ -43,7 +44,7 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
     watch = Watch()
     note(ctx, "measuring some operators of the calibration again ...")
     speeds = [speed_now(here)]
-    rows = list(compare(here, progress=lambda text: note(ctx, text)))
+    rows = compare(here, progress=lambda text: note(ctx, text))
     speeds.append(speed_now(here))
     others = watch.share()
     slower = float(np.sqrt(speeds[0].ratio * speeds[1].ratio))
@@ -57,10 +58,12 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
         "speed": [{**speed._asdict(), "changed": speed.changed} for speed in speeds],
         "target": here.id,
     }
-    title = f"{here.name}: predicted with 90 % interval against measured, fp32, eager"
+    title = f"{here.name}: predicted [90 % interval] and measured, ms, fp32, eager"
     notes = [
         f"mean error {whole.mean_error:.1%} ({whole.mean_error_before:.1%} before calibration), median "
         f"{whole.median_error:.1%}; {whole.inside:.0%} of {whole.rows} within the 90 % interval",
+        f"the same passes again took up to {np.exp(whole.most_drift):.2f} times as long, in the median "
+        f"{np.exp(whole.drift):.2f} times: what the machine alone changes",
         *_speed_lines([speed.ratio for speed in speeds], any(speed.changed for speed in speeds), whole),
         *_beside(others),
         *([f"{whole.busy} of {whole.rows} measurements scatter as beside other work"] if whole.busy else []),
@@ -91,10 +94,17 @@ def _beside(others: Share | None) -> list[str]:
 
 
 def _row(row: Compared) -> tuple[Any, ...]:
+    phase = "" if row.phase == "forward" else f" {row.phase}"
+    value, low, high = (_milliseconds(s) for s in (row.predicted.value, row.predicted.low, row.predicted.high))
     return (
-        row.name, row.phase, row.batch, quantity(row.predicted), number(row.measured.median, "s"), f"{row.error:+.0%}",
-        f"{row.error_before:+.0%}", row.inside,
+        f"{row.name}{phase} x {row.batch}", f"{value} [{low} to {high}]", _milliseconds(row.measured.median),
+        f"{row.error:+.0%}", f"{row.error_before:+.0%}", row.inside,
     )  # fmt: skip
+
+
+def _milliseconds(seconds: float) -> str:
+    """Return ``seconds`` in ms, which its table says."""
+    return f"{seconds * 1e3:#.3g}".rstrip(".") if seconds < 1.0 else f"{seconds * 1e3:.0f}"
 
 
 def _calibrated(ctx: typer.Context, target: str | None, overlay: str | None) -> Target:

@@ -25,7 +25,7 @@ LAUNCH_S = 20e-6
 """What it takes to launch a group of operators."""
 
 LAUNCHES = 88
-"""Of a decode step of the small decoder."""
+"""Of a decode step of the tiny decoder."""
 
 
 def processor() -> Target:

@@ -19,11 +19,12 @@ from codesign.costmodels.operators.calibration import OperatorsCalibrated, calib
 from codesign.costmodels.operators.chosen_shapes import chosen_shapes, pool_bytes
 from codesign.costmodels.operators.spellings import OPERATORS
 from codesign.costmodels.operators.sustained import sustained
+from codesign.costmodels.operators.within_models import factors_within
 from codesign.costmodels.work import phase_work
 from codesign.errors import DataError, EnvironmentLacks
 from codesign.profilers.disturbance import Share
-from codesign.profilers.operators import Answer, Request, Timing, measure_operators
-from codesign.profilers.operators.host import CONTEXT, small_decoder
+from codesign.profilers.operators import SMALL_PASSES, Answer, PassTiming, Request, Timing, measure_operators
+from codesign.profilers.operators.host import CONTEXT, tiny_decoder
 from codesign.quantity import Z90, Method
 from codesign.targets import Calibration, OperatorCalibration, Target, system
 
@@ -79,6 +80,7 @@ class MeasuredHere(msgspec.Struct, frozen=True):
         disturbance: Other work beside it.
         unused: Operators that no model predicts -> measured rows.
         how: Software and threads.
+        passes: Of small models.
     """
 
     target: Target
@@ -89,6 +91,7 @@ class MeasuredHere(msgspec.Struct, frozen=True):
     disturbance: Disturbance
     unused: dict[str, int]
     how: str
+    passes: tuple[PassTiming, ...] = ()
 
     @property
     def operators(self) -> tuple[OperatorCalibration, ...]:
@@ -123,7 +126,8 @@ def measure_target(
     load = system.load_average()
     device = "cpu" if target.kind == "cpu" else "cuda"
     progress(f"measuring {len(chosen)} operators on {device} for about {seconds:g} s ...")
-    answer = measure(Request(chosen, device, seconds, pool_bytes(target)))
+    passes = SMALL_PASSES if device == "cpu" else ()  # accelerators run a kernel alike wherever it stands
+    answer = measure(Request(chosen, device, seconds, pool_bytes(target), passes=passes))
     found = disturbance(answer, load)
     if found.verdict == BUSY and not allow_busy:
         raise EnvironmentLacks(
@@ -153,7 +157,10 @@ def learnt(target: Target, answer: Answer, found: Disturbance, *, sharpen: bool 
     target = sustained(target, done) if sharpen else target
     models = calibrate_rows(as_frame(known), target, f"measured here: {how}")
     launch, factor = host_factor(target, answer.host_seconds, found.sigma, how)
-    return MeasuredHere(target, answer.timings, models, (factor,), launch, found, unused, how)
+    entries = tuple(widened(entry, found.sigma) for entry in models.overlay)
+    calibrated = msgspec.structs.replace(target, calibration=(factor,), operators=entries)
+    factors = factors_within(calibrated, answer.passes, how)
+    return MeasuredHere(target, answer.timings, models, factors, launch, found, unused, how, answer.passes)
 
 
 def disturbance(answer: Answer, load: float | None) -> Disturbance:
@@ -187,15 +194,15 @@ def host_factor(target: Target, seconds: float, sigma: float, how: str) -> tuple
 
     Args:
         target: Whose stated dispatch cost the factor multiplies.
-        seconds: Host time of a pass of ``small_decoder``, s.
+        seconds: Host time of a pass of ``tiny_decoder``, s.
         sigma: Of a busy machine.
         how: Software and threads.
     """
-    workload = small_decoder().workload(batch=1, prompt=CONTEXT, generate=2)
+    workload = tiny_decoder().workload(batch=1, prompt=CONTEXT, generate=2)
     launches = sum(group.launches * int(group.repeat) for group in phase_work(workload.phase("decode")).groups)
     launch = seconds / launches
     stated = table().execution.eager_operators_per_group * target.host.dispatch.value
-    source = f"measured here: an eager decode step of a small decoder, {launches} launches, {how}"
+    source = f"measured here: an eager decode step of a tiny decoder, {launches} launches, {how}"
     return launch, Calibration(
         LABELS[F.HOST], launch / stated, float(np.hypot(HOST_SIGMA, sigma)), Method.CALIBRATED, source
     )

@@ -4,8 +4,9 @@ A group of a workload is what a serving engine runs as one kernel. An eager fram
 normalisation or a softmax as one kernel too, but each function beside them reads its inputs and writes its result. A
 bias belongs to its product.
 
-Each kernel also makes a new tensor. The C library keeps the memory of small ones, and asks the system for pages of
-every large one, which are mapped when they are written first.
+Each kernel also makes a new tensor. The C library keeps the memory of small ones. Of large ones most come on pages that
+the system maps when they are written first: beyond 32 MiB every one that no earlier tensor left room for, below that
+those that reach over the end of the heap, which the library gives back as soon as a few of them are free at once.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from codesign.costmodels.operators.families import BINARY, FUNCTION, NORMALISATI
 from codesign.costmodels.operators.shapes import Shape, form_of
 from codesign.workload.einsum import Einsum, Role, Tensor
 
-KEPT = 2.0**25
-"""Bytes up to which an allocation may be memory that was used before (glibc: the largest threshold of mmap)."""
+KEPT = 2.0**23
+"""Bytes up to which an allocation is memory that was used before."""
+
+FRESH = 0.7
+"""Share of the bytes of larger ones that comes on fresh pages: page faults over bytes of results in 24 passes of ten
+models, whose own shares range from 0 to 2 (glibc, torch 2.13): it depends on what the process did before."""
 
 SECONDS_A_FRESH_BYTE = 1e-6 / 4096
-"""To map a page of 4 KiB at its first write takes 1 us (measured on one virtual machine; less without one)."""
+"""To map a page of 4 KiB at its first write takes 1 us (1.0 and 1.05 on two virtual machines; less on none)."""
 
 FEW = 4.0
 """FLOP an element of the longest chain of single additions and multiplications: more are a function."""
@@ -79,10 +84,11 @@ def _extents(op: Einsum) -> tuple[Any, Any]:
 
 
 def fresh_seconds(shape: Shape) -> Any:
-    """Return the seconds that go into pages for the results of an eager kernel, and for copies of a convolution."""
+    """Return the seconds that go into pages for the results of an eager kernel."""
     s, form = {name: np.asarray(size, np.float64) for name, size in shape.sizes.items()}, shape.form
     made = [form.output * size for size in _results(shape.family, s)]
-    return sum((np.where(size > KEPT, size, 0.0) for size in made), start=np.zeros(())) * SECONDS_A_FRESH_BYTE
+    fresh = sum((np.where(size > KEPT, FRESH * size, 0.0) for size in made), start=np.zeros(()))
+    return fresh * SECONDS_A_FRESH_BYTE
 
 
 def _results(family: str, s: Mapping[str, Any]) -> list[Any]:
@@ -95,6 +101,5 @@ def _results(family: str, s: Mapping[str, Any]) -> list[Any]:
         return [s["batch"] * s["heads"] * s["new"] * s["head_width"]]
     if family == "convolution":
         side = np.floor((s["size"] + 2.0 * s["padding"] - s["kernel"]) / s["stride"]) + 1.0
-        result = s["batch"] * s["outputs"] * side**2
-        return [result, result, s["batch"] * s["inputs"] * s["size"] ** 2]
+        return [s["batch"] * s["outputs"] * side**2]
     return []

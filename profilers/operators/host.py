@@ -9,33 +9,25 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
-
-from codesign.models import load_model
+from codesign.profilers.operators.small_models import decoder_like_gpt2
 
 PASSES, WARM_UPS = 30, 3
 CONTEXT = 8
 
 
-def small_decoder() -> Any:
+def tiny_decoder() -> Any:
     """Return a decoder of GPT-2's layout, of width 32."""
-    model: Any = load_model("gpt2")
-    figures = msgspec.structs.replace(
-        model.figures, width=32, heads=2, kv_heads=2, head_size=16, mlp_width=64, vocabulary=64, context=64
-    )
-    return msgspec.structs.replace(
-        model, name="small-decoder", preset=msgspec.structs.replace(model.preset, figures=figures)
-    )
+    return decoder_like_gpt2(width=32, heads=2, kv_heads=2, head_size=16, mlp_width=64, vocabulary=64, context=64)
 
 
 def host_seconds(torch: Any, device: str) -> float:
-    """Return host seconds of one decode step of ``small_decoder``, the median of passes that follow each other.
+    """Return host seconds of one decode step of ``tiny_decoder``, the median of passes that follow each other.
 
     One thread: waiting for others to join is a cost of parallel kernels, not of launching them.
     """
     from codesign.profilers.passes import Shape, make_pass
 
-    model = small_decoder()
+    model = tiny_decoder()
     found: list[float] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from codesign.profilers.disturbance import Share
+from codesign.profilers.operators.small_models import Pass, PassTiming
 
 
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             in memory.
         threads: Of torch; None leaves them as they are.
         seed: Of all values.
+        passes: Of small models, on the processor.
     """
 
     operators: tuple[Operator, ...]
@@ -43,6 +45,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool_bytes: int = 2**28
     threads: int | None = None
     seed: int = 0
+    passes: tuple[Pass, ...] = ()
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -87,6 +90,7 @@ class Answer(msgspec.Struct, frozen=True):
         threads: Of torch.
         torch: Its version.
         device: Name of the device.
+        passes: Of small models, in the order asked.
     """
 
     timings: tuple[Timing, ...]
@@ -95,3 +99,4 @@ class Answer(msgspec.Struct, frozen=True):
     threads: int
     torch: str
     device: str
+    passes: tuple[PassTiming, ...] = ()

@@ -23,6 +23,7 @@ from codesign.profilers.operators.calls import Bench, build
 from codesign.profilers.operators.clocks import Clock, clock_of, repeats
 from codesign.profilers.operators.host import host_seconds
 from codesign.profilers.operators.request import Answer, Operator, Request, Timing
+from codesign.profilers.operators.small_models import Passes, PassTiming
 from codesign.profilers.worker_answer import worker_answer
 
 KEPT_PAGES = {"MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
@@ -30,6 +31,9 @@ KEPT_PAGES = {"MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_MMAP_THRESHOLD_": st
 back after every call, which it does not in a model, and getting them again can take longer than the operator."""
 
 ROUNDS = 2
+PASSES_SHARE = 0.2
+"""Time for the passes of small models, over that for operators."""
+
 LONGEST_REASON = 200
 
 
@@ -60,24 +64,29 @@ def measure_here(request: Request) -> Answer:
     if request.threads is not None:
         torch.set_num_threads(request.threads)
     watch = Watch()
-    found = _rounds(torch, request)
+    found, passes = _rounds(torch, request)
     host = host_seconds(torch, request.device)
     cuda = request.device == "cuda"
     return Answer(
         timings=found, host_seconds=host, others=watch.share(), threads=torch.get_num_threads(),
-        torch=str(torch.__version__), device=str(torch.cuda.get_device_name(0)) if cuda else "cpu",
+        torch=str(torch.__version__), device=str(torch.cuda.get_device_name(0)) if cuda else "cpu", passes=passes,
     )  # fmt: skip
 
 
-def _rounds(torch: Any, request: Request) -> tuple[Timing, ...]:
-    """Return the timing of each operator: rounds over all of them, dtype by dtype, so that one pool is held at once."""
+def _rounds(torch: Any, request: Request) -> tuple[tuple[Timing, ...], tuple[PassTiming, ...]]:
+    """Return the timing of each operator, and of the passes: rounds over all of them.
+
+    Operators go dtype by dtype, so that one pool is held at once.
+    """
     durations: dict[int, list[list[float]]] = defaultdict(list)
     reasons: dict[int, str] = {}
     dtypes = dict.fromkeys(operator.dtype for operator in request.operators)
     of_dtype = [[p for p, o in enumerate(request.operators) if o.dtype == dtype] for dtype in dtypes]
     left = ROUNDS * len(request.operators)
-    end = time.perf_counter() + request.seconds
+    with torch.inference_mode():
+        passes = Passes(request.passes, request.seed)
     clock = clock_of(torch, request.device)
+    end = time.perf_counter() + request.seconds
     for _ in range(ROUNDS):
         for dtype, places in zip(dtypes, of_dtype, strict=True):
             with _matrix_units(torch, dtype == "tf32"), torch.inference_mode():
@@ -88,7 +97,12 @@ def _rounds(torch: Any, request: Request) -> tuple[Timing, ...]:
                     if place not in reasons:
                         _measure(bench, clock, request.operators[place], slot, durations[place], reasons, place)
                 del bench
-    return tuple(_timing(o, durations[p], reasons.get(p, "")) for p, o in enumerate(request.operators))
+        begin = time.perf_counter()
+        with torch.inference_mode():
+            passes.measure(PASSES_SHARE * request.seconds / ROUNDS)
+        end += time.perf_counter() - begin
+    found = tuple(_timing(o, durations[p], reasons.get(p, "")) for p, o in enumerate(request.operators))
+    return found, passes.timings()
 
 
 def _measure(

@@ -167,7 +167,7 @@ def test_the_machine_is_compared_with_what_was_calibrated(
     capsys.readouterr()
     assert run(["validate", "machine"]) == 0
     shown = capsys.readouterr()
-    for word in ("resnet-50", "bert-base", "gpt2", "vit-b-16", "llama-3.2-1b, 2 layers", "100 ms"):
+    for word in ("resnet-50", "bert-base", "gpt2", "vit-b-16", "llama-3.2-1b, 2 layers decode x 16", " 100 "):
         assert word in shown.out
     assert "mean error" in shown.err
     asked = ["validate", "machine", "--target", "this-cpu.yaml", "--overlay", "this-cpu.overlay.yaml", "--json"]

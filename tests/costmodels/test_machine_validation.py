@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
@@ -37,11 +39,13 @@ def test_errors_and_intervals_of_a_slower_machine() -> None:
         seconds = 2.0 * predictions(case, target)[case.batches.index(request.batch)].value
         return Measurement(seconds, seconds, seconds, 9, 2, request.batch == 8, "none")
 
-    rows = list(compare(target, SHORT, measure=twice))
-    assert [(r.model, r.phase, r.batch, r.layers, r.context) for r in asked] == [
+    rows = compare(target, SHORT, measure=twice)
+    once = [
         ("resnet-18", "forward", 1, None, 128), ("resnet-18", "forward", 4, None, 128),
         ("gpt2", "prefill", 2, 2, 16), ("gpt2", "decode", 1, 2, 16), ("gpt2", "decode", 8, 2, 16),
     ]  # fmt: skip
+    rounds = [(r.model, r.phase, r.batch, r.layers, r.context) for r in asked]
+    assert rounds == once + once, "the second round begins when the first has ended"
     assert all(request.dtype == "fp32" for request in asked)
     for row in rows:
         assert row.error == pytest.approx(-0.5)
@@ -55,6 +59,24 @@ def test_errors_and_intervals_of_a_slower_machine() -> None:
     assert whole.own_error is None
     assert summary(rows, slower=2.0).own_error == pytest.approx(0.0), "a machine at half its speed explains all of it"
     assert whole.inside == sum(row.inside for row in rows) / 5
+    assert whole.drift == whole.most_drift == 0.0
+
+
+def test_rounds_tell_the_machine_from_the_model() -> None:
+    seconds = iter((1.0, 2.0, 1.5, 2.0))
+
+    def changing(request: Request) -> Measurement:
+        median = next(seconds)
+        return Measurement(median, 0.9 * median, 1.1 * median, 9, 2, False, "none")
+
+    cases = (Case("gpt2", "decode", (1, 8), layers=2, prompt=16),)
+    first, second = compare(load_target("h100-sxm"), cases, measure=changing)
+    assert first.measured.median == pytest.approx(1.25)
+    assert [first.measured.low, first.measured.high] == pytest.approx([0.9, 1.65])
+    assert (first.measured.repeats, second.measured.median) == (18, 2.0)
+    assert [first.drift, second.drift] == pytest.approx([math.log(1.5), 0.0])
+    whole = summary((first, second))
+    assert [whole.drift, whole.most_drift] == pytest.approx([math.log(1.5) / 2, math.log(1.5)])
 
 
 def test_calibration_moves_only_what_comes_after() -> None:

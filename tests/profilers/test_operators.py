@@ -12,10 +12,11 @@ import torch
 
 from codesign.errors import DataError, EnvironmentLacks, UsageError
 from codesign.profilers.disturbance import Share, Watch
-from codesign.profilers.operators import Operator, Request, Timing, measure_operators
+from codesign.profilers.operators import SMALL_PASSES, Operator, PassTiming, Request, Timing, measure_operators
 from codesign.profilers.operators.calls import ALIGNED, BUILDERS, PERIOD, Bench, build
 from codesign.profilers.operators.clocks import LEAST_REPEATS, WARM_UPS, CudaClock, HostClock, repeats
 from codesign.profilers.operators.host import host_seconds
+from codesign.profilers.operators.small_models import DECODER, RESIDUAL, small_model
 from codesign.profilers.operators.worker import ROUNDS, measure_here
 
 ATTENTION = {"batch_size": 2, "isl": 8, "step": 0, "num_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
@@ -148,6 +149,21 @@ def test_rounds_lie_apart_and_failures_have_a_reason() -> None:
     assert impossible.median == 0.0
     assert found.host_seconds > 0.0
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_passes_of_small_models_are_measured_in_every_round() -> None:
+    (asked,) = (one for one in SMALL_PASSES if (one.model, one.batch) == (RESIDUAL, 1))
+    found = measure_here(Request((), seconds=0.1, pool_bytes=2**20, passes=(asked,)))
+    (timing,) = found.passes
+    assert timing.asked == asked
+    assert len(timing.rounds) == ROUNDS
+    assert 1e-3 < min(timing.rounds) <= timing.median <= max(timing.rounds) < 10.0
+    assert PassTiming(asked, (1.0, 2.0)).drift == pytest.approx(np.log(2.0))
+
+
+def test_no_cache_holds_the_weights_of_the_small_decoder() -> None:
+    assert 4 * small_model(DECODER).parameters > 2**27
+    assert {one.phase for one in SMALL_PASSES if one.model == DECODER} == {"prefill", "decode"}
 
 
 def test_spread_and_drift() -> None:

@@ -80,7 +80,7 @@ def test_a_format_is_learnt_apart_and_starts_from_fp32(quiet: MeasuredHere) -> N
 def test_the_host_factor_multiplies_the_stated_cost(quiet: MeasuredHere) -> None:
     (factor,) = quiet.factors
     assert factor.name == LABELS[F.HOST]
-    assert quiet.host_seconds == pytest.approx(LAUNCH_S), "88 launches of the small decoder"
+    assert quiet.host_seconds == pytest.approx(LAUNCH_S), "88 launches of the tiny decoder"
     assert factor.scale == pytest.approx(LAUNCH_S / (3.5 * 1e-6))
 
 
