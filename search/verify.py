@@ -24,7 +24,7 @@ from codesign.run import Run, load_run
 from codesign.search.derive import add_verification
 from codesign.search.driver import run_search
 from codesign.search.front_change import expected_change
-from codesign.targets import Calibration, overlay_text
+from codesign.targets import Calibration, Target, overlay_text
 
 if TYPE_CHECKING:
     from codesign.search.deployment import Deployment
@@ -86,9 +86,8 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
         rows = read_measured(run)
         if not rows:
             raise UsageError("no front point runs on this machine", "widen the space, or drop limits that exclude it")
-        posterior = fit(problem, local[0], rows)
-        learnt = calibrations(problem.targets[local[0]], posterior, f"{len(rows)} measurements here")
-        overlay = write_overlay(run.path / OVERLAY, overlay_text(local[0], learnt))
+        here = problem.targets[local[0]]
+        overlay = write_overlay(run.path / OVERLAY, learnt_text(here, fit(problem, here.id, rows), len(rows)))
         asked = Deployment(**{**problem.spec(), "overlay": str(overlay)})
         settings = run.meta["spec"]["search"]
         current = run_search(
@@ -97,6 +96,12 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
         )  # fmt: skip
         write_summary(run, current, problem, asked, rows, number)
     return load_run(current.path)
+
+
+def learnt_text(target: Target, posterior: Posterior, measurements: int) -> str:
+    """Return the overlay of ``target`` with what so many measurements tell, on top of the calibration that it has."""
+    factors = calibrations(target, posterior, f"{measurements} measurements here")
+    return overlay_text(target.id, factors, target.operators)
 
 
 def local_targets(problem: Deployment) -> list[str]:

@@ -66,6 +66,7 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
         f"{np.exp(whole.drift):.2f} times: what the machine alone changes",
         *_speed_lines([speed.ratio for speed in speeds], any(speed.changed for speed in speeds), whole),
         *_beside(others),
+        *dict.fromkeys(f"of {row.name.replace(', ', ' only ')}" for row in rows if ", " in row.name),
         *([f"{whole.busy} of {whole.rows} measurements scatter as beside other work"] if whole.busy else []),
     ]
     show(ctx, results, [Table(title, HEADS, [_row(row) for row in rows])], as_json=json, units=UNITS, notes=notes)
@@ -97,8 +98,8 @@ def _row(row: Compared) -> tuple[Any, ...]:
     phase = "" if row.phase == "forward" else f" {row.phase}"
     value, low, high = (_milliseconds(s) for s in (row.predicted.value, row.predicted.low, row.predicted.high))
     return (
-        f"{row.name}{phase} x {row.batch}", f"{value} [{low} to {high}]", _milliseconds(row.measured.median),
-        f"{row.error:+.0%}", f"{row.error_before:+.0%}", row.inside,
+        f"{row.name.partition(', ')[0]}{phase} x {row.batch}", f"{value} [{low} to {high}]",
+        _milliseconds(row.measured.median), f"{row.error:+.0%}", f"{row.error_before:+.0%}", row.inside,
     )  # fmt: skip
 
 

@@ -167,9 +167,11 @@ def test_the_machine_is_compared_with_what_was_calibrated(
     capsys.readouterr()
     assert run(["validate", "machine"]) == 0
     shown = capsys.readouterr()
-    for word in ("resnet-50", "bert-base", "gpt2", "vit-b-16", "llama-3.2-1b, 2 layers decode x 16", " 100 "):
+    for word in ("resnet-50", "bert-base", "gpt2", "vit-b-16", "llama-3.2-1b decode x 16", " 100 "):
         assert word in shown.out
     assert "mean error" in shown.err
+    assert "of llama-3.2-1b only 2 layers" in shown.err
+    assert max(map(len, shown.out.splitlines())) <= 80
     asked = ["validate", "machine", "--target", "this-cpu.yaml", "--overlay", "this-cpu.overlay.yaml", "--json"]
     assert run(asked) == 0
     found = json.loads(capsys.readouterr().out)["results"]

@@ -8,13 +8,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from codesign.costmodels.factors import COUNT, F
+from codesign.costmodels.calibration import Posterior
+from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.profilers import measure
+from codesign.quantity import Method
 from codesign.run import load_run
 from codesign.search import verify
 from codesign.search.deployment import Deployment
 from codesign.search.driver import run_search
 from codesign.search.front_change import expected_change
+from codesign.targets import Calibration, OperatorCalibration, with_overlay
+from codesign.testing.synthetic_machine import processor
 
 
 def test_an_uncertain_extreme_is_measured_before_a_certain_one() -> None:
@@ -62,3 +66,17 @@ def test_the_loop_learns_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "memory bandwidth" in overlay
     assert "grid intensity" not in overlay
     assert verify.read_measured(again) == rows, "measurements survive"
+
+
+def test_what_operators_taught_before_is_kept(tmp_path: Path) -> None:
+    before = (OperatorCalibration("gemm-cpu", (0.1, -0.2, 0.3, 0.0), 0.0, 0.2, 9, "a test", formats=("fp32",)),)
+    host = Calibration(LABELS[F.HOST], 4.0, 0.15, Method.CALIBRATED, "a test")
+    target = msgspec.structs.replace(processor(), operators=before, calibration=(host,))
+    scales = np.ones(COUNT)
+    scales[F.BANDWIDTH] = 1.3
+    learnt = Posterior(scales, np.full(COUNT, 0.1), tuple(f is F.BANDWIDTH for f in F))
+    path = tmp_path / "overlay.yaml"
+    path.write_text(verify.learnt_text(target, learnt, 4))
+    found = with_overlay(processor(), str(path))
+    assert [(entry.expert, entry.change) for entry in found.operators] == [("gemm-cpu", (0.1, -0.2, 0.3, 0.0))]
+    assert {entry.name: entry.scale for entry in found.calibration} == {host.name: 4.0, LABELS[F.BANDWIDTH]: 1.3}
