@@ -159,7 +159,7 @@ def learnt(target: Target, answer: Answer, found: Disturbance, *, sharpen: bool 
     launch, factor = host_factor(target, answer.host_seconds, found.sigma, how)
     entries = tuple(widened(entry, found.sigma) for entry in models.overlay)
     calibrated = msgspec.structs.replace(target, calibration=(factor,), operators=entries)
-    factors = factors_within(calibrated, answer.passes, how)
+    factors = factors_within(calibrated, answer.passes, how, found.sigma)
     return MeasuredHere(target, answer.timings, models, factors, launch, found, unused, how, answer.passes)
 
 

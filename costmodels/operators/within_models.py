@@ -30,13 +30,16 @@ LEARNT = (F.MATRIX, F.ATTENTION, F.VECTOR, F.BANDWIDTH)
 """Factors that passes may move; launches are measured by themselves, and floors with the operators."""
 
 
-def factors_within(target: Target, passes: Sequence[PassTiming], how: str) -> tuple[Calibration, ...]:
+def factors_within(
+    target: Target, passes: Sequence[PassTiming], how: str, disturbed: float = 0.0
+) -> tuple[Calibration, ...]:
     """Return the calibrated factors of ``target``, those that ``passes`` tell something of included.
 
     Args:
         target: This machine, with the calibration of its operators and of its launches.
         passes: Of small models; none leaves the factors as they are.
         how: Software and threads.
+        disturbed: Standard deviation that other work added to every logarithm.
     """
     if not passes:
         return target.calibration
@@ -53,7 +56,8 @@ def factors_within(target: Target, passes: Sequence[PassTiming], how: str) -> tu
     prior = np.where(np.isin(np.arange(COUNT), LEARNT), machine(target).sigmas, 0.0)
     noise = np.sqrt(own + (np.array([timing.drift for timing in passes]) / 2.0) ** 2)
     found = update(scaled, np.array([timing.median for timing in passes]), noise, prior)
-    known = Posterior(found.scales, np.hypot(found.sigmas, IN_A_MODEL), found.identified)
+    left = np.minimum(np.hypot(found.sigmas, IN_A_MODEL), prior)  # which holds what models differ by already
+    known = Posterior(found.scales, np.hypot(left, disturbed), found.identified)
     return calibrations(target, known, f"measured here: {len(passes)} passes of small models, {how}")
 
 

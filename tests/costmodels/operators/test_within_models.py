@@ -73,6 +73,10 @@ def test_rounds_that_differ_say_less(target: Target) -> None:
     name = LABELS[F.BANDWIDTH]
     assert 1.0 < moody[name].scale < steady[name].scale
     assert moody[name].sigma > steady[name].sigma
+    beside = factors_within(target, timings(target, lambda asked: 1.3), "a test", disturbed=0.3)
+    assert next(entry for entry in beside if entry.name == name).sigma == pytest.approx(
+        np.hypot(steady[name].sigma, 0.3)
+    )
 
 
 def test_without_passes_nothing_moves(target: Target) -> None:
