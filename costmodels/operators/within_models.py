@@ -18,13 +18,11 @@ from codesign.costmodels.calibration import Posterior, calibrations, update
 from codesign.costmodels.factors import COUNT, F
 from codesign.costmodels.fitted_factors import IN_A_MODEL
 from codesign.costmodels.machine import machine
+from codesign.costmodels.machine_validation import METRICS
 from codesign.profilers.operators import PassTiming
 from codesign.profilers.operators.small_models import DTYPE, TOKENS, small_model
 from codesign.quantity import Array, Column
 from codesign.targets import Calibration, Target
-
-METRICS = {"forward": "latency", "prefill": "ttft", "decode": "tpot"}
-"""Phase -> metric of an estimate that is its latency."""
 
 LEARNT = (F.MATRIX, F.ATTENTION, F.VECTOR, F.BANDWIDTH)
 """Factors that passes may move; launches are measured by themselves, and floors with the operators."""
