@@ -22,6 +22,7 @@ class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own: float
     source: str
     dtypes: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
 
 
 class ExecutionDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,15 +122,20 @@ def table() -> Table:
     return decode_yaml(text, Table, "efficiency.yaml")
 
 
-def efficiency(kind: str, family: str, dtype: str) -> Efficiency:
+def efficiency(kind: str, family: str, dtype: str, architecture: str = "") -> Efficiency:
     """Return the entry for a target kind ("cpu" or any accelerator), an operator family and a compute dtype.
 
-    Families without an entry of their own (embedding, scan, ...) move bytes like vector operators.
+    Entries that name architectures are of these alone. Families without an entry of their own (embedding, scan, ...)
+    move bytes like vector operators.
     """
     group = "cpu" if kind == "cpu" else "accelerator"
     entries = [entry for entry in table().entries if entry.kind == group]
     for name in (family, "vector"):
         for entry in entries:
-            if entry.family == name and (not entry.dtypes or dtype in entry.dtypes):
+            if entry.family == name and _of(dtype, entry.dtypes) and _of(architecture, entry.architectures):
                 return entry
     raise AssertionError(f"efficiency.yaml has no vector entry for {group}")
+
+
+def _of(name: str, known: tuple[str, ...]) -> bool:
+    return not known or name in known

@@ -97,10 +97,10 @@ class Machine(msgspec.Struct, frozen=True, eq=False):
 
 @lru_cache(maxsize=8192)
 def _curve(machine: Machine, family: str, compute: Compute | None) -> Curve:
-    kind, scale = machine.target.kind, machine.scales.get
+    kind, architecture, scale = machine.target.kind, machine.target.architecture, machine.scales.get
     on_vector = compute is None or compute.unit != "tensor"
     dtype = compute.dtype if compute is not None else "fp32"
-    entry = tables.efficiency(kind, family, dtype)
+    entry = tables.efficiency(kind, family, dtype, architecture)
     rate = tables.efficiency(kind, "vector", dtype).rate if on_vector else entry.rate
     factor = F.VECTOR if on_vector else _family_factor(family)
     return Curve(

@@ -80,6 +80,17 @@ def test_experts_in_narrow_formats_are_those_of_engines_until_they_are_measured(
         assert curve.floor + streamed <= seconds <= curve.floor + 1.2 * streamed + 5e-6
 
 
+def test_experts_in_fp8_are_slower_where_matrix_units_apply_other_scales() -> None:
+    """DeepSeek's blocks of 128 numbers have a scale each: Blackwell's units take 32, Hopper's none at all."""
+    shares = {}
+    for target in ("h100-sxm", "b200-sxm"):
+        here = machine(load_target(target))
+        narrow, wide = (here.efficiency("moe", experts_of(dtype, 8).compute[0][0]) for dtype in ("fp8", "bf16"))
+        shares[target] = narrow.rate
+        assert narrow.rate < wide.rate
+    assert shares["b200-sxm"] < shares["h100-sxm"]
+
+
 @pytest.mark.parametrize("m", [1, 16, 64, 512, 4096])
 def test_a_product_takes_what_its_model_says_and_its_weights_at_least(m: int) -> None:
     said = float(cost_model("network").predict(one_product(float(m), 4096.0, H100), (H100,)).seconds[0])
