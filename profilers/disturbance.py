@@ -16,6 +16,9 @@ STAT = Path("/proc/stat")
 BUSY = (0, 1, 2, 5, 6, 7)
 """Columns of busy time: user, nice, system, interrupts, soft interrupts, stolen by other guests."""
 
+DISTURBING = 0.10
+"""Share of the processors that other work takes from which measurements are called disturbed (assumed)."""
+
 
 class Share(msgspec.Struct, frozen=True):
     """What other work took of this machine: processors, on average, of how many."""

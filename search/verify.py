@@ -19,6 +19,7 @@ from codesign.costmodels.deployment import Priced, price
 from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.costmodels.structure import Load
 from codesign.errors import UsageError
+from codesign.profilers.disturbance import DISTURBING, Watch
 from codesign.quantity import Array, Method, Quantity
 from codesign.run import Run, load_run
 from codesign.search.derive import add_verification
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "verification.jsonl"
 OVERLAY = "overlay.yaml"
-UNSHOWN = frozenset({"design", "metric", "id", "spread"})
+UNSHOWN = frozenset({"design", "metric", "id", "spread", "others"})
 """Fields of a measurement that reports replace or leave out."""
 PRIMITIVES = ("prefill", "decode")
 SECONDS_EACH = 4.0
@@ -45,7 +46,11 @@ BUSY_SPREAD = 0.6
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One primitive of one design, measured on this machine, beside its prediction before calibration."""
+    """One primitive of one design, measured on this machine, beside its prediction before calibration.
+
+    ``spread`` is the width of the interval of its repeats over their median, ``others`` the share of the processors
+    that other work took meanwhile; None where the system does not say.
+    """
 
     id: int
     round: int
@@ -59,6 +64,12 @@ class Measured(msgspec.Struct, frozen=True):
     repeats: int
     inside: bool
     design: dict[str, Any]
+    others: float | None = None
+
+    @property
+    def disturbed(self) -> bool:
+        """Return whether other work ran beside, by its repeats or by the system's account."""
+        return self.spread > BUSY_SPREAD or (self.others or 0.0) > DISTURBING
 
 
 def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
@@ -142,11 +153,14 @@ def measure_point(run: Run, problem: Deployment, identity: int, number: int) -> 
             context=asked.prompt + asked.generate // 2, dtype=point["dtype"], seconds=SECONDS_EACH,
             seed=run.meta["seed"],
         )  # fmt: skip
+        watch = Watch()
         result = measure_in_subprocess(request, timeout=TIMEOUT_S)
+        others = watch.share()
         inside = quantity.low <= result.median <= quantity.high
         found.append(
             Measured(identity, number, primitive, "s", quantity.value, quantity.low, quantity.high, result.median,
-                     (result.high - result.low) / result.median, result.repeats, inside, design_of(point))
+                     (result.high - result.low) / result.median, result.repeats, inside, design_of(point),
+                     None if others is None else others.fraction)
         )  # fmt: skip
     return found
 
@@ -212,7 +226,10 @@ def fit(problem: Deployment, target: str, rows: Sequence[Measured]) -> Posterior
         return values, elasticities
 
     measured = np.array([row.measured for row in used])
-    noise = np.array([np.hypot(row.spread / INTERVAL_WIDTH, own_spread(problem, row)) for row in used])
+    # a steady neighbour does not show in the repeats
+    noise = np.array(
+        [np.hypot(np.hypot(row.spread / INTERVAL_WIDTH, row.others or 0.0), own_spread(problem, row)) for row in used]
+    )
     sigmas = priced_design(problem, used[0].design).machine.sigmas
     return update(predict, measured, noise, sigmas)
 
@@ -269,7 +286,7 @@ def write_summary(
         "inside_before": float(np.mean([r.inside for r in rows])),
         "inside_after": float(np.mean([r["inside_after"] for r in again])),
         "stated_coverage": 0.9,
-        "disturbed": f"{sum(r.spread > BUSY_SPREAD for r in rows)} of {len(rows)} by other work on this machine",
+        "disturbed": f"{sum(r.disturbed for r in rows)} of {len(rows)} by other work on this machine",
         "left_front": [f"#{i}" for key, i in before_set.items() if key not in after_set],
         "entered_front": len(after_set - before_set.keys()),
         "calibrated_run": after.path.name,

@@ -21,9 +21,6 @@ TOPIC = "machine"
 TARGET, OVERLAY = Path("this-cpu.yaml"), Path("this-cpu.overlay.yaml")
 """Where ``codesign calibrate`` leaves them."""
 
-OTHERS = 0.10
-"""Share of the processors that others take from which it is said, as ``measured_here.LIMITS``."""
-
 HEADS = ("model", ">predicted", ">measured", ">error", ">before", "inside")
 UNITS = {"before": "s", "median": "s", "low": "s", "high": "s", "error": "1", "error_before": "1", "mean_error": "1",
          "median_error": "1", "mean_error_before": "1", "inside": "1", "own_error": "1", "ratio": "1", "drift": "1",
@@ -87,7 +84,9 @@ def _speed_lines(ratios: Sequence[float], changed: bool, whole: Summary) -> list
 
 def _beside(others: Share | None) -> list[str]:
     """Return in words what other processes took, where that is worth a word."""
-    if others is None or others.fraction <= OTHERS:
+    from codesign.profilers.disturbance import DISTURBING
+
+    if others is None or others.fraction <= DISTURBING:
         return []
     return [
         f"other work took {others.processors:.1f} of {others.of} processors meanwhile: repeat it on an idle machine"

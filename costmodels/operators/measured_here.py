@@ -22,7 +22,7 @@ from codesign.costmodels.operators.sustained import sustained
 from codesign.costmodels.operators.within_models import factors_within
 from codesign.costmodels.work import phase_work
 from codesign.errors import DataError, EnvironmentLacks
-from codesign.profilers.disturbance import Share
+from codesign.profilers.disturbance import DISTURBING, Share
 from codesign.profilers.operators import SMALL_PASSES, Answer, PassTiming, Request, Timing, measure_operators
 from codesign.profilers.operators.host import CONTEXT, tiny_decoder
 from codesign.quantity import Z90, Method
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BUSY, DISTURBED = "busy", "disturbed"
 
 LIMITS = {  # (disturbed above, busy above)
-    "others": (0.10, 0.30), "load": (0.50, 1.00), "drift": (0.10, 0.35), "spread": (0.15, 0.50),
+    "others": (DISTURBING, 0.30), "load": (0.50, 1.00), "drift": (0.10, 0.35), "spread": (0.15, 0.50),
 }  # fmt: skip
 """Share of the machine that others took, or where the system does not say, running processes before for each of our
 threads; ln between two rounds; half the distance of quartiles over the median."""

@@ -80,3 +80,14 @@ def test_what_operators_taught_before_is_kept(tmp_path: Path) -> None:
     found = with_overlay(processor(), str(path))
     assert [(entry.expert, entry.change) for entry in found.operators] == [("gemm-cpu", (0.1, -0.2, 0.3, 0.0))]
     assert {entry.name: entry.scale for entry in found.calibration} == {host.name: 4.0, LABELS[F.BANDWIDTH]: 1.3}
+
+
+def test_a_steady_neighbour_is_told_by_the_system_not_by_the_repeats() -> None:
+    def measured(spread: float, others: float | None) -> verify.Measured:
+        return verify.Measured(0, 1, "decode", "s", 1.0, 0.9, 1.1, 2.0, spread, 9, False, {}, others)
+
+    rows = [measured(0.1, None), measured(0.1, 0.05), measured(0.1, 0.5), measured(0.9, 0.0)]
+    assert [row.disturbed for row in rows] == [False, False, True, True]
+    before = msgspec.to_builtins(rows[0])
+    del before["others"]
+    assert msgspec.convert(before, verify.Measured).others is None, "journals of before do not say"
