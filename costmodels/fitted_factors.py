@@ -19,7 +19,7 @@ BANDWIDTH_SIGMA, FLOOR_SIGMA = 0.10, 0.30
 
 IN_A_MODEL = 0.12
 """Standard deviation of the logarithm of what processors' operators take within a model over alone: threads, caches and
-pages are as other operators left them (assumed)."""
+pages are as other operators left them (assumed). Measured models tell its mean, and never what it is of the next."""
 
 Uncertainty = tuple[float, Method, Origin]
 """Standard deviation of the logarithm, and where the factor comes from."""

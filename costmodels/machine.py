@@ -101,7 +101,7 @@ def _curve(machine: Machine, family: str, compute: Compute | None) -> Curve:
     on_vector = compute is None or compute.unit != "tensor"
     dtype = compute.dtype if compute is not None else "fp32"
     entry = tables.efficiency(kind, family, dtype, architecture)
-    rate = tables.efficiency(kind, "vector", dtype).rate if on_vector else entry.rate
+    rate = tables.efficiency(kind, "vector", dtype, architecture).rate if on_vector else entry.rate
     factor = F.VECTOR if on_vector else _family_factor(family)
     return Curve(
         rate / scale(factor, 1.0),
@@ -194,7 +194,7 @@ def factors_of(target: Target, dtype: str, lines: tuple[Line, ...] = ()) -> tupl
     method = Method.ANALYTICAL
 
     def of(family: str, scale: float = 1.0) -> float:
-        return tables.efficiency(kind, family, dtype).shared * scale
+        return tables.efficiency(kind, family, dtype, target.architecture).shared * scale
 
     defaults = {
         F.MATRIX: (of("gemm"), method, peaks),

@@ -76,7 +76,7 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
     """Measure ``count`` front points in each of ``rounds`` rounds; return the run of the last calibrated search.
 
     Raises:
-        UsageError: the problem is no deployment, or none of its targets is this machine.
+        UsageError: the problem is no deployment, none of its targets is this machine, or its overlay is of another.
     """
     from codesign.search.deployment import Deployment
 
@@ -87,6 +87,12 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
         raise UsageError(
             "none of the targets is this machine",
             "codesign targets detect --out this-cpu.yaml, then --target this-cpu.yaml",
+        )
+    calibrated = problem.targets[local[0]]
+    if problem.asked.overlay is not None and not (calibrated.calibration or calibrated.operators):
+        raise UsageError(
+            f"{problem.asked.overlay} calibrates another target than {local[0]}, which verification calibrates",
+            "a search takes one overlay: leave --overlay or --verify out",
         )
     current, asked = run, problem
     for number in range(1, rounds + 1):

@@ -64,7 +64,7 @@ def calibrate_command(
                "execution": execution, "mode": mode, "chunk": chunk, "framework": framework}  # fmt: skip
     stray = next((name for name, value in {"model": model, **options}.items() if value is not None), "")
     if stray and not given:
-        raise UsageError(f"--{stray} is of --from", "leave it out: operators are measured here, not models")
+        raise UsageError(f"--{stray} is of --from", "leave it out: what is measured here is chosen already")
     if given and target is None:
         raise UsageError("--from needs --target", "name what was measured: --target h100-sxm, or a target file")
     known = load_target(target) if target is not None else None

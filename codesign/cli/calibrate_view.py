@@ -49,8 +49,7 @@ def calibrate_machine(
     notes = [
         EXPLAINED, *losing(found.models.experts), *_disturbance(found.disturbance), *unused(_left_out(found)),
         "weights and caches were read from memory, activations from where the call before left them",
-        *([f"rates: {len(found.passes)} passes of small models, against what their operators add up to"]
-          if found.passes else []),
+        *_rates(found),
         f"use it: codesign estimate MODEL --target {file} --overlay {overlay}",
     ]  # fmt: skip
     tables = [errors_table(title, found.models), _factors(found.factors, found.host_seconds)]
@@ -94,11 +93,20 @@ def _disturbance(found: Disturbance) -> list[str]:
     return [f"other work ran beside ({'; '.join(found.reasons)}): intervals are widened by it; measure again when idle"]
 
 
+def _rates(found: MeasuredHere) -> list[str]:
+    measured = sum(not timing.reason for timing in found.passes)
+    return [f"rates: {measured} passes of small models, against what their operators add up to"] if measured else []
+
+
 def _left_out(found: MeasuredHere) -> dict[str, int]:
     reasons = dict(found.models.left_out)
     for timing in found.timings:
         if timing.reason:
             text = f"{timing.operator.op} {timing.operator.dtype}: {printable(timing.reason, 60)}"
+            reasons[text] = reasons.get(text, 0) + 1
+    for timing in found.passes:
+        if timing.reason:
+            text = f"pass of {timing.asked.model}: {printable(timing.reason, 60)}"
             reasons[text] = reasons.get(text, 0) + 1
     return {**reasons, **{f"of {op}, which no model predicts": count for op, count in found.unused.items()}}
 

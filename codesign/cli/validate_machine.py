@@ -104,7 +104,7 @@ def _row(row: Compared) -> tuple[Any, ...]:
 
 def _milliseconds(seconds: float) -> str:
     """Return ``seconds`` in ms, which its table says."""
-    return f"{seconds * 1e3:#.3g}".rstrip(".") if seconds < 1.0 else f"{seconds * 1e3:.0f}"
+    return f"{seconds * 1e3:#.3g}".rstrip(".") if seconds < 0.9995 else f"{seconds * 1e3:.0f}"
 
 
 def _calibrated(ctx: typer.Context, target: str | None, overlay: str | None) -> Target:

@@ -84,7 +84,7 @@ class Analytical:
         check_shapes(rows)
         seconds = np.empty(len(rows))
         for device, form, at in pairs(rows):
-            model = analytical(rows.family, rows.formats[form].name, targets[device].kind)
+            model = analytical(rows.family, rows.formats[form].name, targets[device])
             seconds[at] = predict(model, rows.take(at))
         return _bounded(rows, seconds, *_analytical(rows))
 

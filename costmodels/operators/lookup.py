@@ -92,7 +92,7 @@ def served_by(model: OperatorModel, family: str, form: str, target: Target) -> S
     _check_known(target)
     expert = _expert(model, family, form) if target.kind != "cpu" else None
     if expert is None:
-        bare = analytical(family, form, target.kind)
+        bare = analytical(family, form, target)
         found = Served(bare.expert.name, bare, ANALYTICAL_HALF, Method.ANALYTICAL, ANALYTICAL_HALF)
     else:
         seen = model.card.experts[expert.name].halves.get("seen", ANALYTICAL_HALF)
@@ -157,14 +157,15 @@ def _expert(model: OperatorModel, family: str, form: str) -> Expert | None:
     return next((e for e in EXPERTS if e.family == family and form in e.serves and e.name in model.families), None)
 
 
-def analytical(family: str, form: str, kind: str) -> FamilyModel:
-    """Return the physical form of ``family`` with what is assumed of targets of ``kind``, without a shape term."""
+def analytical(family: str, form: str, target: Target) -> FamilyModel:
+    """Return the physical form of ``family`` with what is assumed of targets like ``target``, without a shape term."""
+    kind = target.kind
     group = ANALYTICAL_GROUPS[int(kind != "cpu")]
     expert = Expert(f"{family}-{group}", family, (), (), False, False)
     if kind == "cpu":
         parameters = np.log(np.array(PRIORS[family]))
     else:
-        curve = efficiency(kind, CURVES.get(family, family), form)
+        curve = efficiency(kind, CURVES.get(family, family), form, target.architecture)
         parameters = expert.prior.copy()
         parameters[:3] = np.log([curve.floor_us * 1e-6, curve.rate, curve.memory])
     return FamilyModel(expert, parameters, {}, NO_TREES, (), (), ANALYTICAL_SCATTER)

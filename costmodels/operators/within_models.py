@@ -39,6 +39,7 @@ def factors_within(
         how: Software and threads.
         disturbed: Standard deviation that other work added to every logarithm.
     """
+    passes = [timing for timing in passes if not timing.reason]
     if not passes:
         return target.calibration
     predicted = [expected(target, timing) for timing in passes]
@@ -52,10 +53,11 @@ def factors_within(
         return seconds, terms / seconds[:, None]
 
     prior = np.where(np.isin(np.arange(COUNT), LEARNT), machine(target).sigmas, 0.0)
-    noise = np.sqrt(own + (np.array([timing.drift for timing in passes]) / 2.0) ** 2)
+    noise = np.sqrt(own + disturbed**2 + (np.array([timing.drift for timing in passes]) / 2.0) ** 2)
     found = update(scaled, np.array([timing.median for timing in passes]), noise, prior)
-    left = np.minimum(np.hypot(found.sigmas, IN_A_MODEL), prior)  # which holds what models differ by already
-    known = Posterior(found.scales, np.hypot(left, disturbed), found.identified)
+    # the prior holds already what models differ by and what other work adds
+    left = np.minimum(np.hypot(found.sigmas, np.hypot(IN_A_MODEL, disturbed)), prior)
+    known = Posterior(found.scales, left, found.identified)
     return calibrations(target, known, f"measured here: {len(passes)} passes of small models, {how}")
 
 

@@ -17,7 +17,9 @@ CONTEXT = 8
 
 def tiny_decoder() -> Any:
     """Return a decoder of GPT-2's layout, of width 32."""
-    return decoder_like_gpt2(width=32, heads=2, kv_heads=2, head_size=16, mlp_width=64, vocabulary=64, context=64)
+    return decoder_like_gpt2(
+        "tiny-decoder", width=32, heads=2, kv_heads=2, head_size=16, mlp_width=64, vocabulary=64, context=64
+    )
 
 
 def host_seconds(torch: Any, device: str) -> float:

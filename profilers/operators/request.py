@@ -31,7 +31,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         operators: In order; each is measured in every round.
         device: Torch device.
-        seconds: Time for all repeats together.
+        seconds: Time for all repeats of operators together; the passes take a fifth of it beside.
         pool_bytes: Bytes that weights and caches are taken from in turn; larger than the cache, every use finds them
             in memory.
         threads: Of torch; None leaves them as they are.

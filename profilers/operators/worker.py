@@ -23,7 +23,7 @@ from codesign.profilers.operators.calls import Bench, build
 from codesign.profilers.operators.clocks import Clock, clock_of, repeats
 from codesign.profilers.operators.host import host_seconds
 from codesign.profilers.operators.request import Answer, Operator, Request, Timing
-from codesign.profilers.operators.small_models import Passes, PassTiming
+from codesign.profilers.operators.small_models import LONGEST_REASON, Passes, PassTiming
 from codesign.profilers.worker_answer import worker_answer
 
 KEPT_PAGES = {"MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
@@ -31,14 +31,13 @@ KEPT_PAGES = {"MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_MMAP_THRESHOLD_": st
 back after every call, which it does not in a model, and getting them again can take longer than the operator."""
 
 ROUNDS = 2
+LEAST_TIMEOUT_S = 600.0
 PASSES_SHARE = 0.2
 """Time for the passes of small models, over that for operators."""
 
-LONGEST_REASON = 200
 
-
-def measure_operators(request: Request, timeout: float = 600.0) -> Answer:
-    """Measure in a worker process.
+def measure_operators(request: Request, timeout: float | None = None) -> Answer:
+    """Measure in a worker process, which is ended after ``timeout`` s, by default when it must hang.
 
     Raises:
         DataError: the worker crashed or ran past ``timeout``; the message says which.
@@ -46,6 +45,7 @@ def measure_operators(request: Request, timeout: float = 600.0) -> Answer:
     """
     environment = {**os.environ, **KEPT_PAGES, "KINETO_LOG_LEVEL": "99"}
     module = "codesign.profilers.operators.worker"
+    timeout = LEAST_TIMEOUT_S + 2.0 * request.seconds if timeout is None else timeout
     answer = worker_answer(module, request, timeout, environment, "operators", "is the machine busy?")
     return msgspec.convert(answer, Answer)
 

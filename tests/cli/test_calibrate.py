@@ -42,8 +42,9 @@ def disturb(monkeypatch: Here, **disturbance: float) -> None:
 def test_the_two_files_work_next(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["calibrate"]) == 0
     shown = capsys.readouterr()
-    for word in ("gemm-cpu", "convolution-cpu", "roofline x 1", "host launch", "20.0 us"):
+    for word in ("gemm-cpu", "convolution-cpu", "roofline x 1", "host launch", "20.0 us", "memory bandwidth"):
         assert word in shown.out
+    assert "rates: 7 passes of small models" in shown.err
     assert "codesign estimate MODEL --target this-cpu.yaml --overlay this-cpu.overlay.yaml" in shown.err
     found = load_target("this-cpu.yaml", overlay="this-cpu.overlay.yaml")
     assert {entry.expert for entry in found.operators} >= {"gemm-cpu", "decode-cpu", "vector-cpu"}

@@ -12,12 +12,21 @@ import torch
 
 from codesign.errors import DataError, EnvironmentLacks, UsageError
 from codesign.profilers.disturbance import Share, Watch
-from codesign.profilers.operators import SMALL_PASSES, Operator, PassTiming, Request, Timing, measure_operators
+from codesign.profilers.operators import (
+    SMALL_PASSES,
+    Operator,
+    PassTiming,
+    Request,
+    Timing,
+    measure_operators,
+    small_models,
+)
 from codesign.profilers.operators.calls import ALIGNED, BUILDERS, PERIOD, Bench, build
 from codesign.profilers.operators.clocks import LEAST_REPEATS, WARM_UPS, CudaClock, HostClock, repeats
 from codesign.profilers.operators.host import host_seconds
 from codesign.profilers.operators.small_models import DECODER, RESIDUAL, small_model
 from codesign.profilers.operators.worker import ROUNDS, measure_here
+from codesign.profilers.passes import make_pass
 
 ATTENTION = {"batch_size": 2, "isl": 8, "step": 0, "num_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
 CASES: dict[str, tuple[dict[str, int], tuple[int, ...]]] = {
@@ -159,6 +168,21 @@ def test_passes_of_small_models_are_measured_in_every_round() -> None:
     assert len(timing.rounds) == ROUNDS
     assert 1e-3 < min(timing.rounds) <= timing.median <= max(timing.rounds) < 10.0
     assert PassTiming(asked, (1.0, 2.0)).drift == pytest.approx(np.log(2.0))
+
+
+def test_a_pass_that_fails_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(model: Any, module: Any, shape: Any) -> Any:
+        if shape.batch == 2:
+            raise MemoryError("too\nlarge")
+        return make_pass(model, module, shape)
+
+    monkeypatch.setattr(small_models, "make_pass", failing)
+    asked = tuple(one for one in SMALL_PASSES if one.model == RESIDUAL)
+    gemm = Operator("gemm", "fp32", {"m": 4, "n": 8, "k": 8})
+    found = measure_here(Request((gemm,), seconds=0.1, pool_bytes=2**20, passes=asked))
+    assert [timing.reason for timing in found.passes] == ["", "too large"]
+    assert [len(timing.rounds) for timing in found.passes] == [ROUNDS, 0]
+    assert not found.timings[0].reason
 
 
 def test_no_cache_holds_the_weights_of_the_small_decoder() -> None:

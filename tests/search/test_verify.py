@@ -10,6 +10,7 @@ import pytest
 
 from codesign.costmodels.calibration import Posterior
 from codesign.costmodels.factors import COUNT, LABELS, F
+from codesign.errors import UsageError
 from codesign.profilers import measure
 from codesign.quantity import Method
 from codesign.run import load_run
@@ -17,7 +18,7 @@ from codesign.search import verify
 from codesign.search.deployment import Deployment
 from codesign.search.driver import run_search
 from codesign.search.front_change import expected_change
-from codesign.targets import Calibration, OperatorCalibration, with_overlay
+from codesign.targets import Calibration, OperatorCalibration, overlay_text, with_overlay
 from codesign.testing.synthetic_machine import processor
 
 
@@ -80,6 +81,19 @@ def test_what_operators_taught_before_is_kept(tmp_path: Path) -> None:
     found = with_overlay(processor(), str(path))
     assert [(entry.expert, entry.change) for entry in found.operators] == [("gemm-cpu", (0.1, -0.2, 0.3, 0.0))]
     assert {entry.name: entry.scale for entry in found.calibration} == {host.name: 4.0, LABELS[F.BANDWIDTH]: 1.3}
+
+
+def test_an_overlay_of_another_target_is_not_lost_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "h100.yaml"
+    other.write_text(overlay_text("h100-sxm", (Calibration(LABELS[F.HOST], 2.0, 0.1, Method.CALIBRATED, "a test"),)))
+    problem = Deployment(
+        model="llama-3.2-1b", targets=["l4", "h100-sxm"], batches=[1], degrees=[1], stages=[1], nodes=[1],
+        replicas=[1], prompt=20, generate=4, objectives=["latency", "cost"], overlay=str(other),
+    )  # fmt: skip
+    monkeypatch.setattr(verify, "local_targets", lambda problem: ["l4"])
+    run = run_search(problem, engine="exhaustive", directory=tmp_path / "run")
+    with pytest.raises(UsageError, match="another target than l4"):
+        verify.verify_run(run, problem, count=1, rounds=1)
 
 
 def test_a_steady_neighbour_is_told_by_the_system_not_by_the_repeats() -> None:

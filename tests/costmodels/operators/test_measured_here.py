@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from codesign.costmodels.factors import LABELS, F
+from codesign.costmodels.fitted_factors import IN_A_MODEL
 from codesign.costmodels.operators import measured_here
 from codesign.costmodels.operators.chosen_shapes import (
     LARGEST_ACTIVATION,
@@ -26,11 +27,11 @@ from codesign.costmodels.operators.spellings import OPERATORS
 from codesign.costmodels.operators.sustained import sustained
 from codesign.errors import DataError, EnvironmentLacks
 from codesign.profilers.disturbance import Share
-from codesign.profilers.operators import Answer, Operator, Request, Timing
+from codesign.profilers.operators import SMALL_PASSES, Answer, Operator, PassTiming, Request, Timing
 from codesign.quantity import Method
 from codesign.targets import Target, load_target
 from codesign.targets.target import Unit
-from codesign.testing.synthetic_machine import LAUNCH_S, measuring, processor
+from codesign.testing.synthetic_machine import IN_MODELS, LAUNCH_S, measuring, processor
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +79,33 @@ def test_a_format_is_learnt_apart_and_starts_from_fp32(quiet: MeasuredHere) -> N
 
 
 def test_the_host_factor_multiplies_the_stated_cost(quiet: MeasuredHere) -> None:
-    (factor,) = quiet.factors
-    assert factor.name == LABELS[F.HOST]
+    factor = next(entry for entry in quiet.factors if entry.name == LABELS[F.HOST])
     assert quiet.host_seconds == pytest.approx(LAUNCH_S), "88 launches of the tiny decoder"
     assert factor.scale == pytest.approx(LAUNCH_S / (3.5 * 1e-6))
+
+
+def test_whole_models_are_learnt_on_processors(cpu: Target, quiet: MeasuredHere) -> None:
+    factors = {entry.name: entry for entry in quiet.factors}
+    for factor in (F.MATRIX, F.BANDWIDTH):
+        entry = factors[LABELS[factor]]
+        assert entry.scale == pytest.approx(IN_MODELS, rel=0.12), "beside what the operators are off by"
+        assert entry.sigma > IN_A_MODEL
+    asked: list[Request] = []
+
+    def failing(request: Request) -> Answer:
+        asked.append(request)
+        answer = measuring(cpu)(request)
+        reason = "not enough memory"
+        return msgspec.structs.replace(answer, passes=tuple(PassTiming(p, (), reason) for p in request.passes))
+
+    found = measure_target(cpu, measure=failing)
+    assert asked[0].passes == SMALL_PASSES
+    assert [entry.name for entry in found.factors] == [LABELS[F.HOST]], "operators are learnt nevertheless"
+    with pytest.raises(DataError):
+        measure_target(
+            load_target("h100-sxm"), measure=lambda request: failing(msgspec.structs.replace(request, operators=()))
+        )
+    assert asked[1].passes == (), "accelerators run a kernel alike wherever it stands"
 
 
 def test_a_busy_machine_is_refused_and_a_disturbed_one_widened(cpu: Target, quiet: MeasuredHere) -> None:

@@ -11,8 +11,10 @@ import pytest
 from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.fitted_factors import IN_A_MODEL
 from codesign.costmodels.machine import machine
+from codesign.costmodels.operators import unfused
 from codesign.costmodels.operators.within_models import expected, factors_within
 from codesign.profilers.operators import SMALL_PASSES, Pass, PassTiming
+from codesign.profilers.operators.small_models import RESIDUAL
 from codesign.quantity import Method
 from codesign.targets import Calibration, OperatorCalibration, Target
 from codesign.testing.synthetic_machine import processor
@@ -73,11 +75,22 @@ def test_rounds_that_differ_say_less(target: Target) -> None:
     name = LABELS[F.BANDWIDTH]
     assert 1.0 < moody[name].scale < steady[name].scale
     assert moody[name].sigma > steady[name].sigma
-    beside = factors_within(target, timings(target, lambda asked: 1.3), "a test", disturbed=0.3)
-    assert next(entry for entry in beside if entry.name == name).sigma == pytest.approx(
-        np.hypot(steady[name].sigma, 0.3)
-    )
+    beside = {entry.name: entry for entry in factors_within(target, timings(target, lambda a: 1.3), "a test", 0.1)}
+    assert 1.0 < beside[name].scale < steady[name].scale
+    assert steady[name].sigma < beside[name].sigma <= machine(target).sigmas[F.BANDWIDTH]
 
 
 def test_without_passes_nothing_moves(target: Target) -> None:
     assert factors_within(target, (), "a test") == (HOST,)
+    failed = tuple(PassTiming(asked, (), "not enough memory") for asked in SMALL_PASSES)
+    assert factors_within(target, failed, "a test") == (HOST,)
+
+
+def test_no_pass_has_results_on_fresh_pages(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker keeps its pages, so what it measures has none."""
+    passes = [PassTiming(asked, (1.0,)) for asked in SMALL_PASSES]
+    before = [float(expected(target, timing).value[0]) for timing in passes]
+    monkeypatch.setattr(unfused, "SECONDS_A_FRESH_BYTE", 1.0)
+    assert [float(expected(target, timing).value[0]) for timing in passes] == before
+    large = PassTiming(Pass(RESIDUAL, "forward", 64), (1.0,))
+    assert float(expected(target, large).value[0]) > 1e3, "others do"
