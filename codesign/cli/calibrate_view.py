@@ -104,9 +104,9 @@ def _left_out(found: MeasuredHere) -> dict[str, int]:
         if timing.reason:
             text = f"{timing.operator.op} {timing.operator.dtype}: {printable(timing.reason, 60)}"
             reasons[text] = reasons.get(text, 0) + 1
-    for timing in found.passes:
-        if timing.reason:
-            text = f"pass of {timing.asked.model}: {printable(timing.reason, 60)}"
+    for whole in found.passes:
+        if whole.reason:
+            text = f"pass of {whole.asked.model}: {printable(whole.reason, 60)}"
             reasons[text] = reasons.get(text, 0) + 1
     return {**reasons, **{f"of {op}, which no model predicts": count for op, count in found.unused.items()}}
 
