@@ -25,8 +25,8 @@ KEPT = 2.0**23
 """Bytes up to which an allocation is memory that was used before."""
 
 FRESH = 0.7
-"""Share of the bytes of larger ones that comes on fresh pages: page faults over bytes of results in 24 passes of ten
-models, whose own shares range from 0 to 2 (glibc, torch 2.13): it depends on what the process did before."""
+"""Share of the bytes of larger ones that comes on fresh pages: page faults over bytes of results in 24 passes of nine
+models, 0 to 2 in one of them (glibc, torch 2.13): it depends on what the process did before."""
 
 SECONDS_A_FRESH_BYTE = 1e-6 / 4096
 """To map a page of 4 KiB at its first write takes 1 us (1.0 and 1.05 on two virtual machines; less on none)."""
