@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from codesign.costmodels.api import estimate
+from codesign.errors import CodesignError, DataError
 from codesign.models import Model, load_model
 from codesign.models.shorten import shortened
 from codesign.profilers.measure import Measurement, Request, measure_in_subprocess, together
@@ -104,6 +105,13 @@ class Compared(msgspec.Struct, frozen=True):
         return self.predicted.low <= self.measured.median <= self.predicted.high
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """Latencies that were compared, and in words those that could not be measured, with the reason."""
+
+    rows: tuple[Compared, ...]
+    missing: tuple[str, ...]
+
+
 class Summary(msgspec.Struct, frozen=True):
     """All of them.
 
@@ -137,29 +145,43 @@ def compare(
     *,
     progress: Callable[[str], None] = lambda text: None,
     measure: Callable[[Request], Measurement] = measure_in_subprocess,
-) -> list[Compared]:
+) -> Comparison:
     """Return predicted and measured latency of each case and batch on ``target``, which is this machine.
+
+    What cannot be measured, for want of memory or because it crashed, costs nothing else.
 
     Args:
         target: This machine, calibrated or not.
         cases: What to measure.
         progress: Takes lines for people.
         measure: Runs one measurement.
+
+    Raises:
+        DataError: nothing could be measured.
     """
     bare = msgspec.structs.replace(target, calibration=(), operators=())
     predicted = [predictions(case, target) for case in cases]
     before = [predictions(case, bare) for case in cases]
     places = [(number, place) for number, case in enumerate(cases) for place in range(len(case.batches))]
-    rounds: list[list[Measurement]] = [[] for _ in places]
+    rounds: dict[tuple[int, int], list[Measurement]] = {where: [] for where in places}
+    missing: list[str] = []
     for number in range(1, ROUNDS + 1):
-        for (at, place), found in zip(places, rounds, strict=True):
-            case, batch = cases[at], cases[at].batches[place]
-            progress(f"round {number} of {ROUNDS}: measuring {case.name}, {case.phase}, batch {batch} ...")
-            found.append(measure(request(case, batch)))
-    return [
+        for where in tuple(rounds):
+            case, batch = cases[where[0]], cases[where[0]].batches[where[1]]
+            what = f"{case.name}, {case.phase}, batch {batch}"
+            progress(f"round {number} of {ROUNDS}: measuring {what} ...")
+            try:
+                rounds[where].append(measure(request(case, batch)))
+            except CodesignError as error:
+                missing.append(f"{what}: {error.message}")
+                del rounds[where]
+    if not rounds:
+        raise DataError("no model could be measured", missing[0] if missing else "name at least one case")
+    rows = tuple(
         _compared(cases[at], place, predicted[at][place], before[at][place].value, found)
-        for (at, place), found in zip(places, rounds, strict=True)
-    ]
+        for (at, place), found in rounds.items()
+    )
+    return Comparison(rows, tuple(missing))
 
 
 def request(case: Case, batch: int) -> Request:

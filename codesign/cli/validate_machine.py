@@ -41,7 +41,8 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
     watch = Watch()
     note(ctx, "measuring some operators of the calibration again ...")
     speeds = [speed_now(here)]
-    rows = compare(here, progress=lambda text: note(ctx, text))
+    compared = compare(here, progress=lambda text: note(ctx, text))
+    rows = compared.rows
     speeds.append(speed_now(here))
     others = watch.share()
     slower = float(np.sqrt(speeds[0].ratio * speeds[1].ratio))
@@ -51,6 +52,7 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
             {**msgspec.to_builtins(row), "error": row.error, "error_before": row.error_before, "inside": row.inside}
             for row in rows
         ],
+        "missing": compared.missing,
         "summary": whole,
         "speed": [{**speed._asdict(), "changed": speed.changed} for speed in speeds],
         "target": here.id,
@@ -63,6 +65,7 @@ def validate_machine(ctx: typer.Context, target: str | None, overlay: str | None
         f"{np.exp(whole.drift):.2f} times: what the machine alone changes",
         *_speed_lines([speed.ratio for speed in speeds], any(speed.changed for speed in speeds), whole),
         *_beside(others),
+        *(f"not measured: {text}" for text in compared.missing),
         *dict.fromkeys(f"of {row.name.replace(', ', ' only ')}" for row in rows if ", " in row.name),
         *([f"{whole.busy} of {whole.rows} measurements scatter as beside other work"] if whole.busy else []),
     ]

@@ -10,7 +10,7 @@ import pytest
 from codesign.costmodels.factors import LABELS, F
 from codesign.costmodels.machine_validation import CASES, Case, case_model, compare, predictions, summary
 from codesign.costmodels.operators.speed_now import predicted, speed_now
-from codesign.errors import DataError
+from codesign.errors import DataError, EnvironmentLacks
 from codesign.profilers.measure import Measurement, Request
 from codesign.profilers.operators import Answer, Timing
 from codesign.profilers.operators import Request as AskedOperators
@@ -39,7 +39,7 @@ def test_errors_and_intervals_of_a_slower_machine() -> None:
         seconds = 2.0 * predictions(case, target)[case.batches.index(request.batch)].value
         return Measurement(seconds, seconds, seconds, 9, 2, request.batch == 8, "none")
 
-    rows = compare(target, SHORT, measure=twice)
+    rows = compare(target, SHORT, measure=twice).rows
     once = [
         ("resnet-18", "forward", 1, None, 128), ("resnet-18", "forward", 4, None, 128),
         ("gpt2", "prefill", 2, 2, 16), ("gpt2", "decode", 1, 2, 16), ("gpt2", "decode", 8, 2, 16),
@@ -70,13 +70,31 @@ def test_rounds_tell_the_machine_from_the_model() -> None:
         return Measurement(median, 0.9 * median, 1.1 * median, 9, 2, False, "none")
 
     cases = (Case("gpt2", "decode", (1, 8), layers=2, prompt=16),)
-    first, second = compare(load_target("h100-sxm"), cases, measure=changing)
+    first, second = compare(load_target("h100-sxm"), cases, measure=changing).rows
     assert first.measured.median == pytest.approx(1.25)
     assert [first.measured.low, first.measured.high] == pytest.approx([0.9, 1.65])
     assert (first.measured.repeats, second.measured.median) == (18, 2.0)
     assert [first.drift, second.drift] == pytest.approx([math.log(1.5), 0.0])
     whole = summary((first, second))
     assert [whole.drift, whole.most_drift] == pytest.approx([math.log(1.5) / 2, math.log(1.5)])
+
+
+def test_what_cannot_be_measured_costs_nothing_else() -> None:
+    asked: list[int] = []
+
+    def small_machine(request: Request) -> Measurement:
+        asked.append(request.batch)
+        if request.batch == 8:
+            raise EnvironmentLacks("gpt2 needs 9 GiB of weights, 4 GiB are free", "keep fewer layers")
+        return Measurement(1.0, 0.9, 1.1, 9, 2, False, "none")
+
+    cases = (Case("gpt2", "decode", (1, 8), layers=2, prompt=16),)
+    found = compare(load_target("h100-sxm"), cases, measure=small_machine)
+    assert [row.batch for row in found.rows] == [1]
+    assert found.missing == ("gpt2, 2 layers, decode, batch 8: gpt2 needs 9 GiB of weights, 4 GiB are free",)
+    assert asked == [1, 8, 1], "and is not asked for again"
+    with pytest.raises(DataError, match="no model could be measured"):
+        compare(load_target("h100-sxm"), (Case("gpt2", "decode", (8,), prompt=16),), measure=small_machine)
 
 
 def test_calibration_moves_only_what_comes_after() -> None:
@@ -86,7 +104,7 @@ def test_calibration_moves_only_what_comes_after() -> None:
     (row,) = compare(
         calibrated, (Case("gpt2", "decode", (1,), layers=2, prompt=16),),
         measure=lambda request: Measurement(1.0, 1.0, 1.0, 9, 2, False, "none"),
-    )  # fmt: skip
+    ).rows  # fmt: skip
     assert row.predicted.value > 2.0 * row.before, "eager and host-bound"
 
 
