@@ -15,9 +15,10 @@ import pytest
 
 from tests.conftest import RunCodesign
 
+# so many batch sizes that a search does not run out of designs before it is stopped, however late that is
 ARGUMENTS = (
     "search", "deployment", "llama-3.2-1b", "--target", "l4,h100-sxm", "--engine", "nsga2", "--seed", "4",
-    "--evaluations",
+    "--batch", ",".join(map(str, range(1, 4097))), "--evaluations",
 )  # fmt: skip
 ENDLESS, SHORT = "100000000", "6000"
 

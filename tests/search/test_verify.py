@@ -12,6 +12,7 @@ from codesign.costmodels.calibration import Posterior
 from codesign.costmodels.factors import COUNT, LABELS, F
 from codesign.errors import UsageError
 from codesign.profilers import measure
+from codesign.profilers.disturbance import Share
 from codesign.quantity import Method
 from codesign.run import load_run
 from codesign.search import verify
@@ -28,6 +29,14 @@ def test_an_uncertain_extreme_is_measured_before_a_certain_one() -> None:
     change = expected_change(values, values / width, values * width)
     assert change.argmax() == 0
     np.testing.assert_array_equal(expected_change(values, values, values), 0.0)
+
+
+class Quiet:
+    """The account of a machine where nothing else runs, whatever runs beside this test."""
+
+    def share(self) -> Share:
+        """Return what other processes took."""
+        return Share(0.0, 2)
 
 
 def test_the_loop_learns_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +61,7 @@ def test_the_loop_learns_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return measure.Measurement(median, median * 0.97, median * 1.03, 9, 2, False, "none")
 
     monkeypatch.setattr(measure, "measure_in_subprocess", synthetic)
+    monkeypatch.setattr(verify, "Watch", Quiet)
     run = run_search(problem, engine="exhaustive", directory=tmp_path / "run")
     verify.verify_run(run, problem, count=2, rounds=2)
     rows = verify.read_measured(run)
