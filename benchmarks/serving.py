@@ -142,23 +142,11 @@ def silicon(path: Path) -> None:
     separate = rows.filter(pl.col("mode") == "disagg")
     pooled(separate.filter(pl.col("decode_num_workers").is_not_null()))
     unknown = separate.filter(pl.col("decode_num_workers").is_null())
-    left_out = Counter({"separate pools whose number of workers is not recorded": len(unknown)})
-    measured: dict[Design, list[dict[str, Any]]] = {}
-    for row in aggregated.iter_rows(named=True):
-        design, reason = design_of(row)
-        if design is None:
-            left_out[reason] += 1
-        else:
-            measured.setdefault(design, []).append(row)
-    plain = {design: [row for row in rows if not drafts(row, rows)] for design, rows in measured.items()}
-    left_out["the engine drafts tokens"] = sum(map(len, measured.values())) - sum(map(len, plain.values()))
-    table = pl.DataFrame(
-        [(*design, *medians(newest(rows))) for design, rows in plain.items()],
-        schema=[*Design._fields, "ttft_ms", "tpot_ms"], orient="row",
-    ).sort(Design._fields).with_row_index("order").drop_nulls("ttft_ms")  # fmt: skip
-    found = pl.concat(priced_designs(*key, part) for key, part in groups(table, list(Design._fields[:7])))
+    plain, left_out = runs_of(aggregated)
+    left_out["separate pools whose number of workers is not recorded"] = len(unknown)
+    found = priced_runs(plain)
     expressible = sum(map(len, plain.values()))
-    print(f"\n{len(aggregated)} aggregated rows; {expressible} expressible: {len(table)} configurations")
+    print(f"\n{len(aggregated)} aggregated rows; {expressible} expressible: {len(found)} configurations")
     for reason, count in left_out.most_common():
         print(f"- {count} rows left out: {reason}")
     fits = found.filter(pl.col("feasible"))
@@ -170,6 +158,30 @@ def silicon(path: Path) -> None:
         show(f"aggregated serving, {name} half", half, ["system", "model", "dtype"])
     show("aggregated serving, odd half", half, ["backend", "ep"])
     calibrated_engines(fits)
+
+
+def runs_of(aggregated: pl.DataFrame) -> tuple[dict[Design, list[dict[str, Any]]], Counter[str]]:
+    """Return the rows of each configuration, and how many rows are left out for what reason."""
+    measured: dict[Design, list[dict[str, Any]]] = {}
+    left_out: Counter[str] = Counter()
+    for row in aggregated.iter_rows(named=True):
+        design, reason = design_of(row)
+        if design is None:
+            left_out[reason] += 1
+        else:
+            measured.setdefault(design, []).append(row)
+    plain = {design: [row for row in rows if not drafts(row, rows)] for design, rows in measured.items()}
+    left_out["the engine drafts tokens"] = sum(map(len, measured.values())) - sum(map(len, plain.values()))
+    return plain, left_out
+
+
+def priced_runs(plain: dict[Design, list[dict[str, Any]]]) -> pl.DataFrame:
+    """Return the configurations with ratios of estimate to measurement; ``order`` tells the halves apart."""
+    table = pl.DataFrame(
+        [(*design, *medians(newest(rows))) for design, rows in plain.items()],
+        schema=[*Design._fields, "ttft_ms", "tpot_ms"], orient="row",
+    ).sort(Design._fields).with_row_index("order").drop_nulls("ttft_ms")  # fmt: skip
+    return pl.concat(priced_designs(*key, part) for key, part in groups(table, list(Design._fields[:7])))
 
 
 ENOUGH = 6
