@@ -80,6 +80,7 @@ class WrittenMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     links: dict[Literal["node", "pair", "network", "host"], WrittenLink] = {}
     cores: Written | None = None
     clock: Written | None = None
+    exponentials: Written | None = None
     devices_per_node: int = 1
 
 
@@ -176,6 +177,7 @@ def parse_target(text: str, name: str) -> Target:
         aliases=written.aliases,
         core_count=_optional(m.cores, "", name, "machine.cores"),
         clock_rate=_optional(m.clock, "Hz", name, "machine.clock"),
+        exponentials=_optional(m.exponentials, "", name, "machine.exponentials"),
         devices_per_node=m.devices_per_node,
         price_per_hour=_optional(written.price, "$/h", name, "price"),
         embodied=_optional(written.embodied, "gCO2e", name, "embodied"),

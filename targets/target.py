@@ -127,6 +127,7 @@ class Target(msgspec.Struct, frozen=True):
     aliases: tuple[str, ...] = ()
     core_count: Value | None = None
     clock_rate: Value | None = None
+    exponentials: Value | None = None
     devices_per_node: int = 1
     price_per_hour: Value | None = None
     embodied: Value | None = None

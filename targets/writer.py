@@ -84,7 +84,11 @@ def write_target(target: Target, path: str | Path, force: bool = False) -> Path:
 
 
 def _machine(target: Target) -> list[str]:
-    lines = [*_entry("  cores", target.core_count), *_entry("  clock", target.clock_rate)]
+    lines = [
+        *_entry("  cores", target.core_count),
+        *_entry("  clock", target.clock_rate),
+        *_entry("  exponentials", target.exponentials),
+    ]
     for unit_ in target.units:
         lines.append(f"  {unit_.name}:")
         for dtype, peak in unit_.peak.items():

@@ -177,18 +177,24 @@ def check_limits(priced: Any, limits: Sequence[str]) -> None:
 
 
 def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[str, Any], overlay: str | None) -> None:
-    """Price the designs of a CSV and write the rows as they come."""
+    """Price the designs of a CSV and write the rows as they come.
+
+    Raises:
+        LimitCrossed: none of them can run; all were written.
+    """
     from codesign.costmodels.queries import price_file
 
     targets = {options["target"]} - {None}
     grids: set[str] = set()
     refused: list[int] = []
     frames = _noting(_noting(price_file(path, options, overlay), "target", targets), "grid", grids)
-    _write_frames(ctx, _counting(frames, refused), out, "designs priced")
-    if sum(refused):
+    rows = _write_frames(ctx, _counting(frames, refused), out, "designs priced")
+    if 0 < sum(refused) < rows:
         note(ctx, f"{sum(refused):,} of them cannot run: column reason says why")
     for line in (*unused_overlay(overlay, targets), *grid_lines(grids or {options.get("grid")})):
         note(ctx, line)
+    if sum(refused) == rows:
+        raise LimitCrossed(f"none of the {rows:,} designs can run", "column reason says why")
 
 
 def grid_lines(names: set[Any]) -> list[str]:
@@ -240,8 +246,8 @@ def _counting(frames: Iterable[polars.DataFrame], refused: list[int]) -> Iterato
         yield frame
 
 
-def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: str | None, what: str) -> None:
-    """Write frames as one CSV, to a file or stdout, and say how many rows there were."""
+def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: str | None, what: str) -> int:
+    """Write frames as one CSV, to a file or stdout, say how many rows there were, and return that."""
     rows = 0
     try:
         # stdout stays open for whoever reads it; a file is closed here
@@ -254,3 +260,4 @@ def _write_frames(ctx: typer.Context, frames: Iterable[polars.DataFrame], out: s
     except OSError as error:
         raise EnvironmentLacks(f"{out}: {error.strerror}", "choose a folder that can be written") from None
     note(ctx, f"{rows:,} {what}" + (f" into {out}" if out else ""))
+    return rows

@@ -22,6 +22,14 @@ GENERATIONS = {
 }  # fmt: skip
 """Compute capability of an architecture, by which its vendor orders them."""
 
+KINDS = ("gpu", "superchip", "cpu")
+"""Of targets whose operators are predicted."""
+
+FUNCTION_BYTES = 2.0
+"""Bytes that a core could read from the last-level cache while it does one exponential, where its target states no
+other: 32 bytes and 16 exponentials a clock (Shah et al., FlashAttention-3, 2024, section 3: 3.9 T a second beside 989
+TFLOP/s of products on an H100)."""
+
 PROCESS = r"(\d+) ?(?:nm|N)"
 """Nanometres within the name of a process."""
 
@@ -50,6 +58,7 @@ class Device(msgspec.Struct, frozen=True):
         generation: Order of its architecture among its vendor's; NaN where unknown.
         energy: What an operation takes by its process, relative to one of 12 nm; 1 where the process is unknown.
         private: Capacity of the caches that cores have to themselves, of all cores, B; 0 on accelerators.
+        functions: Exponentials of all cores a second.
     """
 
     id: str
@@ -65,6 +74,7 @@ class Device(msgspec.Struct, frozen=True):
     generation: float = float("nan")
     energy: float = 1.0
     private: float = 0.0
+    functions: float = float("inf")
 
     @property
     def reference(self) -> float:
@@ -89,19 +99,27 @@ def device_of(target: Target) -> Device:
     """Return the numbers of ``target``.
 
     Raises:
-        UsageError: it does not state its cores, clock or cache.
+        UsageError: it does not state its cores, clock or cache, or is of a kind whose kernels nobody measured.
     """
+    if target.kind not in KINDS:
+        raise UsageError(
+            f"target {target.id} is of kind {target.kind}, and kernels were measured on GPUs and processors only",
+            f"price whole models: codesign estimate MODEL --target {target.id}",
+        )
     for name, value in (("cores", target.cores), ("clock", target.clock), ("cache", target.cache_bytes)):
         if not value:
             raise UsageError(f"target {target.id} states no {name}", f"add machine.{name} to its file")
     cores, clock, cache = target.cores or 0.0, target.clock or 0.0, target.cache_bytes or 0.0
+    cache_bandwidth = cache_bytes_per_core_cycle(target.kind) * cores * clock
+    stated = target.exponentials
     matrix = {k: v.value for unit in target.units if unit.name != "vector" for k, v in unit.peak.items()}
     return Device(
         id=target.id, vendor=target.vendor, architecture=target.architecture, matrix=matrix, vector=vector_peak(target),
         bandwidth=float(target.memory_bandwidth), cache=float(cache),
-        cache_bandwidth=cache_bytes_per_core_cycle(target.kind) * cores * clock, cores=cores,
+        cache_bandwidth=cache_bandwidth, cores=cores,
         power=float(target.power.tdp.value), generation=GENERATIONS.get(target.architecture, float("nan")),
         energy=process_energy(target.process), private=PRIVATE_CACHE * cores if target.kind == "cpu" else 0.0,
+        functions=cache_bandwidth / FUNCTION_BYTES if stated is None else stated.value * cores * clock,
     )  # fmt: skip
 
 
@@ -124,6 +142,7 @@ def known_devices() -> tuple[Device, ...]:
 
 OF_DEVICE = (
     "vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy", "private",
+    "functions",
 )  # fmt: skip
 OF_FORMAT = ("weight", "activation", "output", "converting", "tile", "full")
 """Columns that are attributes of a device, and of a format."""
@@ -146,6 +165,7 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     generation: Array
     energy: Array
     private: Array
+    functions: Array
     weight: Array
     activation: Array
     output: Array

@@ -30,10 +30,6 @@ MIXED_HARDNESS = 1.5
 """The same where parts of an operator differ in what binds them: experts of few tokens wait for weights, those of many
 compute, and neither hides the other (chosen on the development devices, each left out)."""
 
-FUNCTION_BYTES = 2.0
-"""Bytes that a core could read from the last-level cache while it does one exponential: 32 bytes and 16 exponentials a
-clock (Shah et al., FlashAttention-3, 2024, section 3: 3.9 T a second beside 989 TFLOP/s of products on an H100)."""
-
 POWER_HARDNESS, MIXED_POWER_HARDNESS = 20.0, 6.0
 """Exponent of the soft minimum of the rates that the units and the power allow: the clock falls until the power fits.
 The second where parts of an operator draw differently: transforms of a convolution, and its product."""
@@ -233,7 +229,7 @@ def seconds(parameters: Array, work: Work, on: Columns) -> Array:
     else:
         compute = work.flops / (rate(work, on) * matrix)
     if work.functions is not None:
-        compute = compute + work.functions * FUNCTION_BYTES / on.cache_bandwidth
+        compute = compute + work.functions / on.functions
     found = floor + (compute**work.hardness + moved**work.hardness) ** (1.0 / work.hardness)
     if work.passes is not None:
         found = found + work.passes / (eighth * on.bandwidth)

@@ -69,6 +69,14 @@ def test_one_bad_row_costs_only_itself(run_codesign: Any, tmp_path: Path) -> Non
     assert "batch is 0" in rows[2]["reason"]
 
 
+def test_where_no_row_can_run_all_are_written_and_the_exit_code_says_so(run_codesign: Any, tmp_path: Path) -> None:
+    (tmp_path / "designs.csv").write_text("model,target,batch\nllama-3.1-70b,l4,1\nllama-3.1-70b,l4,8\n")
+    done = run_codesign("estimate", "--queries", str(tmp_path / "designs.csv"))
+    assert done.rc == 4
+    assert [row["feasible"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["false"] * 2
+    assert "none of the 2 designs can run" in done.stderr
+
+
 def test_rows_may_leave_out_what_has_no_default(run_codesign: Any, tmp_path: Path) -> None:
     lines = ["continuous,vllm,2,8192", "continuous,,,", "in-step,,,8192", "static,,,", "static,,,8192"]
     text = "model,target,dtype,batch,mode,framework,gather,chunk\n"

@@ -48,8 +48,9 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
         table(GEMM, "gemm,rtx-4091,bf16,1,2,3"), ("row 1, device is 'rtx-4091'", "rtx-4090", "path of a YAML file"),
     ),
     "no device": (table(GEMM, "gemm,,bf16,1,2,3"), ("row 1, device is ''",)),
-    "a device that says too little": (
-        table(GEMM, "gemm,b300-sxm,bf16,1,2,3"), ("row 1, device is 'b300-sxm'", "add machine."),
+    "a device whose kernels nobody measured": (
+        table(GEMM, "gemm,tpu-v4,bf16,1,2,3"),
+        ("row 1, device is 'tpu-v4'", "GPUs and processors only", "estimate MODEL"),
     ),
     "an unknown operator": (table(GEMM, "gemmm,t4,fp16,1,2,3"), ("row 1, op is 'gemmm'", "gemm")),
     "a dtype the device lacks": (

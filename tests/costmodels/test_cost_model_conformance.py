@@ -22,7 +22,7 @@ from codesign.testing import cost_models as suite
 from codesign.testing import estimates
 
 NAMES = ("analytical", "network", "roofline", "trees")
-FITTED_TARGET, OTHER_VENDOR, CLOSED_FORMS, PROCESSOR = "h100-sxm", "mi300x", "b300-sxm", "xeon-8480"
+FITTED_TARGET, OTHER_VENDOR, CLOSED_FORMS, PROCESSOR = "h100-sxm", "mi300x", "gaudi3", "xeon-8480"
 
 
 @pytest.mark.parametrize("check", sorted(suite.CHECKS))

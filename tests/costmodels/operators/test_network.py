@@ -80,6 +80,7 @@ def test_a_better_device_is_never_slower(expert: str, data: st.DataObject, facto
     for better in (
         msgspec.structs.replace(device, bandwidth=device.bandwidth * factor),
         msgspec.structs.replace(device, cache_bandwidth=device.cache_bandwidth * factor),
+        msgspec.structs.replace(device, functions=device.functions * factor),
         msgspec.structs.replace(device, matrix=matrix, vector=device.vector * factor),
     ):
         found = predict_quickly(model, msgspec.structs.replace(rows, devices=(better,)))

@@ -99,7 +99,7 @@ def test_more_work_never_takes_less(family: str, data: st.DataObject, parameters
 def test_a_faster_device_is_never_slower(family: str) -> None:
     on = columns(1)
     work = FAMILIES[family].work(shapes(family), on)
-    for name in ("bandwidth", "cache_bandwidth", "peak", "vector"):
+    for name in ("bandwidth", "cache_bandwidth", "peak", "vector", "functions"):
         faster = type(on)(**{**{f: getattr(on, f) for f in on.__struct_fields__}, name: 2.0 * getattr(on, name)})
         assert physics.seconds(physics.PRIOR, work, faster) <= physics.seconds(physics.PRIOR, work, on) * (1 + 1e-12)
 
@@ -127,8 +127,23 @@ def test_a_dtype_that_a_device_lacks_is_named() -> None:
     with pytest.raises(UsageError, match="a100-80gb-sxm has no fp8"):
         columns(1, "fp8", device_of(load_target("a100-80gb-sxm")))
     assert H100.peak(format_of("fp32")) == H100.vector
-    with pytest.raises(UsageError, match="states no"):
-        device_of(load_target("b300-sxm"))
+    with pytest.raises(UsageError, match="states no clock"):
+        device_of(msgspec.structs.replace(load_target("h100-sxm"), clock_rate=None))
+
+
+@pytest.mark.parametrize("accelerator", ["tpu-v4", "tpu-v5e", "gaudi3"])
+def test_accelerators_without_kernels_have_no_operators(accelerator: str) -> None:
+    with pytest.raises(UsageError, match="kernels were measured on GPUs and processors only"):
+        device_of(load_target(accelerator))
+
+
+def test_exponentials_are_what_a_target_states_else_what_a_core_does() -> None:
+    for name, rate in (("h100-sxm", 16.0), ("b200-sxm", 16.0), ("b300-sxm", 32.0), ("gb300", 32.0)):
+        target = load_target(name)
+        clocks = (target.cores or 0.0) * (target.clock or 0.0)
+        assert device_of(target).functions == pytest.approx(rate * clocks)
+    assert device_of(load_target("h100-sxm")).functions == pytest.approx(3.9e12, rel=0.1)  # FlashAttention-3, section 3
+    assert device_of(load_target("b300-sxm")).functions == pytest.approx(10.7e12, rel=0.15)  # as its vendor lists
 
 
 def on_stack(form: str = "bf16", **stack: float) -> Columns:
@@ -219,7 +234,7 @@ def test_exponentials_bind_attention_of_narrow_heads() -> None:
     assert works[0].functions is not None
     assert works[1].functions is not None
     assert works[1].functions[0] == 2.0 * works[0].functions[0]
-    least = works[1].functions[0] * physics.FUNCTION_BYTES / on.cache_bandwidth[0]
+    least = works[1].functions[0] / on.functions[0]
     assert priced("prefill", on, **narrow) > max(least, 1.2 * priced("prefill", on, **wide))
 
 
