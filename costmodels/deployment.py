@@ -38,7 +38,7 @@ from codesign.costmodels.serving import (
     with_burst,
     with_waiting,
 )
-from codesign.costmodels.structure import Load, Structure, at_least, check_serving, check_structure
+from codesign.costmodels.structure import Load, Structure, at_least, check_serving, check_split, check_structure
 from codesign.costmodels.work import PhaseWork, phase_work
 from codesign.errors import UsageError
 from codesign.models import Model
@@ -147,7 +147,8 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         busy = f"arrivals take {float(service.utilisation[0]):.2%} of what a replica can do"
         notes = (f"{busy}; throughput, energy, carbon and price are of full slots", *notes)
     notes = (*facts, *grid_notes(site), *notes)
-    estimate = _with_limits(columns, here, needed, service, structure, batch, target, notes)
+    placement = check_structure(structure, target) or check_split(structure, model)
+    estimate = _with_limits(columns, here, needed, service, structure, batch, placement, notes)
     estimate = msgspec.structs.replace(estimate, factors=at_site(here.factors, site))
     executed = np.asarray(work.flops) * structure.devices / (batch * generate)
     return Priced(estimate, (prefill, decode), memory, here, cache, executed, generate)
@@ -373,13 +374,13 @@ def _with_limits(
     service: Service,
     structure: Structure,
     batch: Array,
-    target: Target,
+    placement: str,
     facts: tuple[str, ...],
 ) -> Estimate:
     """Attach feasibility: capacity first, then the token budget, then the arrival rate."""
     reasons = [
         "",
-        f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}",
+        f"memory: exceeds {MEMORY_SHARE:.0%} of {here.target.id}",
         "chunk: budget leaves no room for prompt tokens",
         "rate: utilisation at or above 1",
     ]
@@ -389,9 +390,8 @@ def _with_limits(
     if structure.chunk is not None:
         code = np.where(structure.chunk <= batch, 2, code)
     code = np.where(needed > MEMORY_SHARE * here.capacity, 1, code)
-    problem = check_structure(structure, target)
-    if problem:
-        reasons.append(f"placement: {problem}")
+    if placement:
+        reasons.append(f"placement: {placement}")
         code = np.full(batch.shape, len(reasons) - 1)
     notes = () if here.embodied_grams is not None else ("embodied carbon not declared: carbon is operational only",)
     metrics = {name: METRICS[name] for name in columns}

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from codesign.errors import UsageError, nearest
+from codesign.models import Model
 from codesign.quantity import Array
 from codesign.targets import Target
 
@@ -104,6 +105,15 @@ def check_structure(structure: Structure, target: Target) -> str:
         return f"{structure.devices} devices do not split over {structure.nodes} nodes"
     if structure.nodes > structure.devices:
         return f"{structure.nodes} nodes for {structure.devices} device(s)"
+    return ""
+
+
+def check_split(structure: Structure, model: Model) -> str:
+    """Return why engines do not split ``model`` so, or an empty string."""
+    if model.heads is not None and model.heads % structure.tp:
+        return f"tp {structure.tp} does not divide the {model.heads} heads of {model.name}"
+    if model.experts is not None and structure.ep > model.experts.count:
+        return f"ep {structure.ep} exceeds the {model.experts.count} experts of {model.name}"
     return ""
 
 

@@ -42,6 +42,7 @@ class CapturedModel:
     kind = "captured"
     checkpoint = ""
     experts = None
+    heads = None
     phases: tuple[str, ...] = ("forward",)
 
     def __init__(self, build: Callable[[], Any], name: str, source: str, inputs: tuple[InputShape, ...]) -> None:

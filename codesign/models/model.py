@@ -70,6 +70,10 @@ class Model(Protocol):
     def experts(self) -> fig.Experts | None:
         """Mixture-of-experts figures, if any."""
 
+    @property
+    def heads(self) -> int | None:
+        """Query heads of a decoder's layers, which tensor parallelism splits, if any."""
+
     def describe(self) -> dict[str, Any]:
         """Return everything the model is made of as plain data."""
 
@@ -174,6 +178,11 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
     def experts(self) -> fig.Experts | None:
         """Return the mixture-of-experts figures, if any."""
         return self.figures.experts if isinstance(self.figures, fig.Decoder) else None
+
+    @property
+    def heads(self) -> int | None:
+        """Return the query heads of a decoder's layers, if it has layers with heads."""
+        return self.figures.heads if isinstance(self.figures, fig.Decoder) else None
 
     def describe(self) -> dict[str, Any]:
         """Return everything the model is made of as plain data: figures, counts, published counts, sources."""

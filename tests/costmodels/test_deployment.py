@@ -143,6 +143,23 @@ def test_wait_follows_the_published_formula_and_saturates() -> None:
     np.testing.assert_allclose(waiting.utilisation, rate * service_time)
 
 
+@pytest.mark.parametrize(
+    ("model", "split", "reason"),
+    [
+        ("llama-3.1-8b", {"tp": 3}, "tp 3 does not divide the 32 heads of llama-3.1-8b"),
+        ("gpt2", {"tp": 8, "mode": "training", "prompt": 512}, "tp 8 does not divide the 12 heads of gpt2"),
+        ("mixtral-8x7b", {"ep": 16, "nodes": 2, "batch": 16}, "ep 16 exceeds the 8 experts of mixtral-8x7b"),
+        ("llama-3.1-8b", {"tp": 8}, ""),
+        ("mixtral-8x7b", {"ep": 8, "batch": 8}, ""),
+        ("resnet-50", {"tp": 8}, ""),
+    ],
+)
+def test_models_are_split_as_engines_split_them(model: str, split: dict[str, Any], reason: str) -> None:
+    found = estimate(model, H100, **split).estimate
+    assert found.feasible[0] == (not reason)
+    assert found.reasons[int(found.reason[0])] == (f"placement: {reason}" if reason else "")
+
+
 def test_infeasible_designs_say_why_and_keep_finite_numbers() -> None:
     memory = estimate("llama-3.1-70b", "h100-sxm").estimate
     assert not memory.feasible[0]
