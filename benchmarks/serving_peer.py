@@ -1,7 +1,8 @@
 """What ``serving_against.py`` runs in the peer's environment: AIConfigurator's estimates of many configurations.
 
 Reads a JSON list of keyword arguments of its ``cli_estimate`` from standard input and writes a JSON list, for each the
-database mode, milliseconds to the first token and between further ones, and seconds of the call, or why there is none.
+database mode, version of its tables, milliseconds to the first token and between further ones, and seconds of the
+call, or why there is none.
 A configuration that its tables do not cover is asked again in its mode HYBRID, which borrows from neighbours.
 
     PEER/bin/python benchmarks/serving_peer.py < ASKED.json > FOUND.json
@@ -23,7 +24,7 @@ from aiconfigurator.sdk.perf_database import get_latest_database_version
 
 @cache
 def version(system: str, backend: str) -> str:
-    """Return its newest tables: looked up at every call otherwise, which takes a hundred times the estimate."""
+    """Return the version of its tables that it takes by itself, at a hundred times the cost of an estimate a call."""
     return get_latest_database_version(system=system, backend=backend)
 
 
@@ -39,7 +40,7 @@ def estimated(asked: dict[str, Any]) -> dict[str, Any]:
             why = f"{type(error).__name__}: {error}"
         else:
             seconds = time.perf_counter() - began
-            return {"mode": mode, "ttft_ms": found.ttft, "tpot_ms": found.tpot, "seconds": seconds}
+            return {"mode": mode, "tables": tables, "ttft_ms": found.ttft, "tpot_ms": found.tpot, "seconds": seconds}
     return {"refused": why}
 
 

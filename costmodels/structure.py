@@ -110,8 +110,13 @@ def check_structure(structure: Structure, target: Target) -> str:
 
 def check_split(structure: Structure, model: Model) -> str:
     """Return why engines do not split ``model`` so, or an empty string."""
-    if model.heads is not None and model.heads % structure.tp:
-        return f"tp {structure.tp} does not divide the {model.heads} heads of {model.name}"
+    if model.heads is not None:
+        queries, keys = model.heads
+        if queries % structure.tp:
+            return f"tp {structure.tp} does not divide the {queries} heads of {model.name}"
+        # devices beyond the heads of keys keep copies of them
+        if max(keys, structure.tp) % min(keys, structure.tp):
+            return f"tp {structure.tp} and the {keys} heads of keys and values of {model.name} do not divide"
     if model.experts is not None and structure.ep > model.experts.count:
         return f"ep {structure.ep} exceeds the {model.experts.count} experts of {model.name}"
     return ""

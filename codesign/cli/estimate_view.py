@@ -13,7 +13,7 @@ import typer
 from codesign.cli.design_options import loaded
 from codesign.cli.output import Table, note, number
 from codesign.cli.overlay_note import unused_overlay
-from codesign.errors import EnvironmentLacks, LimitCrossed, UsageError
+from codesign.errors import DataError, EnvironmentLacks, LimitCrossed, UsageError
 from codesign.units import format_digits, scale_of
 
 if TYPE_CHECKING:
@@ -181,20 +181,23 @@ def price_queries(ctx: typer.Context, path: str, out: str | None, options: dict[
 
     Raises:
         LimitCrossed: none of them can run; all were written.
+        DataError: none of them is a design; all were written.
     """
     from codesign.costmodels.queries import price_file
 
     targets = {options["target"]} - {None}
     grids: set[str] = set()
     refused: list[int] = []
+    priced: list[bool] = []
     frames = _noting(_noting(price_file(path, options, overlay), "target", targets), "grid", grids)
-    rows = _write_frames(ctx, _counting(frames, refused), out, "designs priced")
+    rows = _write_frames(ctx, _counting(frames, refused, priced), out, "designs priced")
     if 0 < sum(refused) < rows:
         note(ctx, f"{sum(refused):,} of them cannot run: column reason says why")
     for line in (*unused_overlay(overlay, targets), *grid_lines(grids or {options.get("grid")})):
         note(ctx, line)
     if sum(refused) == rows:
-        raise LimitCrossed(f"none of the {rows:,} designs can run", "column reason says why")
+        kind = LimitCrossed if any(priced) else DataError
+        raise kind(f"none of the {rows:,} designs can run", "column reason says why")
 
 
 def grid_lines(names: set[Any]) -> list[str]:
@@ -239,10 +242,11 @@ def _noting(frames: Iterable[polars.DataFrame], column: str, names: set[str]) ->
         yield frame
 
 
-def _counting(frames: Iterable[polars.DataFrame], refused: list[int]) -> Iterator[polars.DataFrame]:
-    """Yield ``frames``, appending to ``refused`` how many rows of each are not feasible."""
+def _counting(frames: Iterable[polars.DataFrame], refused: list[int], priced: list[bool]) -> Iterator[polars.DataFrame]:
+    """Yield ``frames``, appending how many rows of each are not feasible, and whether any has a price all the same."""
     for frame in frames:
         refused.append(len(frame) - int(frame["feasible"].sum()))
+        priced.append("memory" in frame.columns and bool(frame["memory"].is_not_nan().any()))
         yield frame
 
 

@@ -71,8 +71,8 @@ class Model(Protocol):
         """Mixture-of-experts figures, if any."""
 
     @property
-    def heads(self) -> int | None:
-        """Query heads of a decoder's layers, which tensor parallelism splits, if any."""
+    def heads(self) -> tuple[int, int] | None:
+        """Query heads of a layer, and heads of keys and values, which tensor parallelism splits; None without any."""
 
     def describe(self) -> dict[str, Any]:
         """Return everything the model is made of as plain data."""
@@ -180,9 +180,13 @@ class ArchitectureModel(msgspec.Struct, frozen=True, kw_only=True):
         return self.figures.experts if isinstance(self.figures, fig.Decoder) else None
 
     @property
-    def heads(self) -> int | None:
-        """Return the query heads of a decoder's layers, if it has layers with heads."""
-        return self.figures.heads if isinstance(self.figures, fig.Decoder) else None
+    def heads(self) -> tuple[int, int] | None:
+        """Return the query heads of a layer, and its heads of keys and values; latent attention shares none."""
+        if isinstance(self.figures, fig.Decoder) and self.figures.latent is None:
+            return self.figures.heads, self.figures.kv_heads
+        if isinstance(self.figures, fig.Decoder | fig.Encoder | fig.VisionTransformer | fig.SpeechTransformer):
+            return self.figures.heads, self.figures.heads
+        return None
 
     def describe(self) -> dict[str, Any]:
         """Return everything the model is made of as plain data: figures, counts, published counts, sources."""

@@ -22,13 +22,13 @@ GENERATIONS = {
 }  # fmt: skip
 """Compute capability of an architecture, by which its vendor orders them."""
 
-KINDS = ("gpu", "superchip", "cpu")
+PREDICTED_KINDS = ("gpu", "superchip", "cpu")
 """Of targets whose operators are predicted."""
 
 FUNCTION_BYTES = 2.0
 """Bytes that a core could read from the last-level cache while it does one exponential, where its target states no
 other: 32 bytes and 16 exponentials a clock (Shah et al., FlashAttention-3, 2024, section 3: 3.9 T a second beside 989
-TFLOP/s of products on an H100)."""
+TFLOP/s of products on an H100). Processors, whose cores read 64 bytes, do 32 (assumed)."""
 
 PROCESS = r"(\d+) ?(?:nm|N)"
 """Nanometres within the name of a process."""
@@ -55,10 +55,10 @@ class Device(msgspec.Struct, frozen=True):
         cache_bandwidth: 32 bytes a core and clock, 64 on processors, B/s.
         cores: Streaming multiprocessors or compute units.
         power: Thermal design power, W.
+        functions: Exponentials of all cores a second.
         generation: Order of its architecture among its vendor's; NaN where unknown.
         energy: What an operation takes by its process, relative to one of 12 nm; 1 where the process is unknown.
         private: Capacity of the caches that cores have to themselves, of all cores, B; 0 on accelerators.
-        functions: Exponentials of all cores a second.
     """
 
     id: str
@@ -71,10 +71,10 @@ class Device(msgspec.Struct, frozen=True):
     cache_bandwidth: float
     cores: float
     power: float
+    functions: float
     generation: float = float("nan")
     energy: float = 1.0
     private: float = 0.0
-    functions: float = float("inf")
 
     @property
     def reference(self) -> float:
@@ -101,7 +101,7 @@ def device_of(target: Target) -> Device:
     Raises:
         UsageError: it does not state its cores, clock or cache, or is of a kind whose kernels nobody measured.
     """
-    if target.kind not in KINDS:
+    if target.kind not in PREDICTED_KINDS:
         raise UsageError(
             f"target {target.id} is of kind {target.kind}, and kernels were measured on GPUs and processors only",
             f"price whole models: codesign estimate MODEL --target {target.id}",

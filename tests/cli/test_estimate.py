@@ -77,6 +77,14 @@ def test_where_no_row_can_run_all_are_written_and_the_exit_code_says_so(run_code
     assert "none of the 2 designs can run" in done.stderr
 
 
+def test_where_no_row_is_a_design_it_is_bad_input(run_codesign: Any, tmp_path: Path) -> None:
+    (tmp_path / "designs.csv").write_text("model,target,batch\nnope,l4,1\nllama-3.1-8b,nope,8\n")
+    done = run_codesign("estimate", "--queries", str(tmp_path / "designs.csv"))
+    assert done.rc == 2
+    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 2
+    assert "none of the 2 designs can run" in done.stderr
+
+
 def test_rows_may_leave_out_what_has_no_default(run_codesign: Any, tmp_path: Path) -> None:
     lines = ["continuous,vllm,2,8192", "continuous,,,", "in-step,,,8192", "static,,,", "static,,,8192"]
     text = "model,target,dtype,batch,mode,framework,gather,chunk\n"

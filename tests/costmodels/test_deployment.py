@@ -14,7 +14,7 @@ from codesign.costmodels.api import estimate, explain
 from codesign.costmodels.deployment import price
 from codesign.costmodels.factors import LABELS
 from codesign.costmodels.serving import Service, with_arrivals
-from codesign.costmodels.structure import Load, Structure
+from codesign.costmodels.structure import Load, Structure, check_split
 from codesign.errors import UsageError
 from codesign.models import load_model
 from codesign.quantity import Column
@@ -149,7 +149,10 @@ def test_wait_follows_the_published_formula_and_saturates() -> None:
         ("llama-3.1-8b", {"tp": 3}, "tp 3 does not divide the 32 heads of llama-3.1-8b"),
         ("gpt2", {"tp": 8, "mode": "training", "prompt": 512}, "tp 8 does not divide the 12 heads of gpt2"),
         ("mixtral-8x7b", {"ep": 16, "nodes": 2, "batch": 16}, "ep 16 exceeds the 8 experts of mixtral-8x7b"),
+        ("whisper-small", {"tp": 8}, "tp 8 does not divide the 12 heads of whisper-small"),
         ("llama-3.1-8b", {"tp": 8}, ""),
+        ("llama-3.1-8b", {"tp": 16, "nodes": 2}, ""),  # each head of keys twice
+        ("deepseek-v3", {"tp": 16, "nodes": 2, "dtype": "fp8"}, ""),
         ("mixtral-8x7b", {"ep": 8, "batch": 8}, ""),
         ("resnet-50", {"tp": 8}, ""),
     ],
@@ -158,6 +161,14 @@ def test_models_are_split_as_engines_split_them(model: str, split: dict[str, Any
     found = estimate(model, H100, **split).estimate
     assert found.feasible[0] == (not reason)
     assert found.reasons[int(found.reason[0])] == (f"placement: {reason}" if reason else "")
+
+
+def test_heads_of_keys_are_split_or_copied_evenly() -> None:
+    llama: Any = LLAMA
+    figures = msgspec.structs.replace(llama.figures, heads=28, kv_heads=4, width=28 * 128)
+    odd = msgspec.structs.replace(llama, preset=msgspec.structs.replace(llama.preset, figures=figures))
+    assert check_split(Structure("bf16", tp=7), odd).startswith("tp 7 and the 4 heads of keys")
+    assert [check_split(Structure("bf16", tp=tp), odd) for tp in (1, 2, 4, 28)] == [""] * 4
 
 
 def test_infeasible_designs_say_why_and_keep_finite_numbers() -> None:

@@ -116,6 +116,15 @@ def test_a_point_without_a_price_says_so() -> None:
     assert "price" in results.reasons[results.reason[0]]
 
 
+def test_degrees_that_do_not_divide_the_heads_are_refused() -> None:
+    problem = Deployment(**{**SMALL, "model": "gpt2", "targets": ["h100-sxm"], "stages": [1], "degrees": [4, 8]})
+    points = problem.box.enumerate(0, problem.box.size or 0)
+    results, degree = problem.evaluate(points), problem.box.decode(points)["tp"]
+    assert (results.status[degree == 4] == Status.OK).all()
+    reasons = {results.reasons[code] for code in results.reason[degree == 8].tolist()}
+    assert reasons == {"placement: tp 8 does not divide the 12 heads of gpt2"}
+
+
 def test_kept_rows_have_their_own_parameters(tmp_path: Path) -> None:
     problem = Deployment(**SMALL)
     run = run_search(problem, engine="exhaustive", directory=tmp_path / "run", keep="all")
