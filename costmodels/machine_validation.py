@@ -7,7 +7,6 @@ model can predict it. Nothing is fitted here: the target and its overlay say wha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from codesign.costmodels.api import estimate
 from codesign.errors import CodesignError, DataError
 from codesign.models import Model, load_model
 from codesign.models.shorten import shortened
+from codesign.profilers.disturbance import drift
 from codesign.profilers.measure import Measurement, Request, measure_in_subprocess, together
 from codesign.quantity import Quantity
 from codesign.targets import Target
@@ -195,8 +195,7 @@ def request(case: Case, batch: int) -> Request:
 
 def _compared(case: Case, place: int, predicted: Quantity, before: float, rounds: Sequence[Measurement]) -> Compared:
     medians = [measured.median for measured in rounds]
-    drift = math.log(max(medians) / min(medians))
-    return Compared(case.name, case.phase, case.batches[place], predicted, before, together(rounds), drift)
+    return Compared(case.name, case.phase, case.batches[place], predicted, before, together(rounds), drift(medians))
 
 
 def predictions(case: Case, target: Target) -> tuple[Quantity, ...]:

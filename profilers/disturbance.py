@@ -6,8 +6,10 @@ evenly. The system's own account of processor time tells them apart.
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,6 +50,11 @@ class Watch:
             return None
         others = (busy - self._busy - (own - self._own)) / (end - self._begin)
         return Share(min(max(others, 0.0), float(count)), count)
+
+
+def drift(rounds: Sequence[float]) -> float:
+    """Return ln of the slowest round over the fastest: what changes between repeats that lie apart."""
+    return math.log(max(rounds) / min(rounds))
 
 
 def _busy_seconds(stat: Path) -> float | None:

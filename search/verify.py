@@ -88,8 +88,8 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
             "none of the targets is this machine",
             "codesign targets detect --out this-cpu.yaml, then --target this-cpu.yaml",
         )
-    calibrated = problem.targets[local[0]]
-    if problem.asked.overlay is not None and not (calibrated.calibration or calibrated.operators):
+    here = problem.targets[local[0]]
+    if problem.asked.overlay is not None and not (here.calibration or here.operators):
         raise UsageError(
             f"{problem.asked.overlay} calibrates another target than {local[0]}, which verification calibrates",
             "a search takes one overlay: leave --overlay or --verify out",
@@ -103,7 +103,6 @@ def verify_run(run: Run, problem: Problem, count: int, rounds: int) -> Run:
         rows = read_measured(run)
         if not rows:
             raise UsageError("no front point runs on this machine", "widen the space, or drop limits that exclude it")
-        here = problem.targets[local[0]]
         overlay = write_overlay(run.path / OVERLAY, learnt_text(here, fit(problem, here.id, rows), len(rows)))
         asked = Deployment(**{**problem.spec(), "overlay": str(overlay)})
         settings = run.meta["spec"]["search"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
 
-from codesign.profilers.disturbance import Share
+from codesign.profilers.disturbance import Share, drift
 from codesign.profilers.operators.small_models import Pass, PassTiming
 
 
@@ -76,8 +75,8 @@ class Timing(msgspec.Struct, frozen=True):
 
     @property
     def drift(self) -> float:
-        """Return ln of the slowest round over the fastest: what changes between repeats that lie apart."""
-        return float(np.log(max(self.rounds) / min(self.rounds))) if self.rounds else 0.0
+        """Return how far the rounds lie apart; 0 where none was measured."""
+        return drift(self.rounds) if self.rounds else 0.0
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from codesign.models import load_model
+from codesign.profilers.disturbance import drift
 from codesign.profilers.measure import timed
 from codesign.profilers.passes import Shape, make_pass
 
@@ -59,8 +60,8 @@ class PassTiming(msgspec.Struct, frozen=True):
 
     @property
     def drift(self) -> float:
-        """Return ln of the slowest round over the fastest."""
-        return float(np.log(max(self.rounds) / min(self.rounds)))
+        """Return how far the rounds lie apart."""
+        return drift(self.rounds)
 
 
 def small_decoder() -> Any:
