@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 
 from codesign.costmodels.operators.device import Device, device_of
-from codesign.costmodels.operators.families import BINARY, UNARY
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.spellings import OPERATORS
 from codesign.costmodels.operators.tables import Indices, Rows
+from codesign.costmodels.operators.vector_kinds import BINARY, UNARY
 from codesign.quantity import Array
 from codesign.targets import load_target
 

@@ -194,6 +194,12 @@ class Target(msgspec.Struct, frozen=True):
         """Bytes of the last-level cache, where known."""
         return self.memories[1].capacity.value if len(self.memories) > 1 else None
 
+    @property
+    def last_level_bandwidth(self) -> float | None:
+        """B/s of the last-level cache, where known."""
+        bandwidth = self.memories[1].bandwidth if len(self.memories) > 1 else None
+        return None if bandwidth is None else bandwidth.value
+
     def link(self, place: str) -> Link | None:
         """Return the link at ``place`` (node, network, host), or None."""
         return next((link for link in self.links if link.place == place), None)

@@ -27,7 +27,7 @@ from codesign.costmodels.operators.family_model import FamilyModel
 from codesign.costmodels.operators.fit import predict, shape_term
 from codesign.costmodels.operators.lookup import Served, entry_name, served_by, shipped_model
 from codesign.costmodels.operators.model_file import OperatorModel
-from codesign.costmodels.operators.processors import SPREAD
+from codesign.costmodels.operators.processors import NARROW_SPREAD, SPREAD, WIDE
 from codesign.costmodels.operators.protocols import Error, error
 from codesign.costmodels.operators.tables import Indices, Rows, joined, possible
 from codesign.errors import DataError
@@ -151,7 +151,9 @@ def _spread(served: Served, rows: Rows) -> Array | float | None:
     """Return how far the parameters of other devices lie around those of ``served``."""
     if served.model.devices:
         return None
-    return SPREAD if np.any(rows.columns.private) else ANALYTICAL_SPREAD
+    if not np.any(rows.columns.private):
+        return ANALYTICAL_SPREAD
+    return NARROW_SPREAD if np.all(rows.columns.weight < WIDE) else SPREAD
 
 
 def _calibrated(pairs: Pairs, start: FamilyModel, name: str, source: str) -> dict[str, ExpertCalibrated]:

@@ -93,7 +93,7 @@ def chosen_shapes(target: Target) -> tuple[Operator, ...]:
     found: list[Operator] = []
     for dtype, quota in [(main, q) for q in QUOTAS[kind]] + [(d, q) for d in further for q in QUOTAS[kind]]:
         count = quota.main if dtype == main else quota.further
-        pool = [shape for shape in candidates(quota.op) if _allowed(quota.op, shape, target)]
+        pool = [shape for shape in candidates(quota.op) if allowed(quota.op, shape, target)]
         for place in _chosen(quota.op, pool, device, dtype, count, LONGEST_S[kind]):
             found.append(Operator(quota.op, dtype, dict(pool[place])))
     return tuple(found)
@@ -124,7 +124,7 @@ def dtypes(target: Target) -> tuple[str, ...]:
     return tuple(ranked)
 
 
-def _allowed(op: str, shape: Shape, target: Target) -> bool:
+def allowed(op: str, shape: Shape, target: Target) -> bool:
     """Return whether two weights at least have room in the pool, and no activation needs pages of its own."""
     if 8 * weight_elements(op, shape) > LEAST_POOL:
         return False

@@ -59,6 +59,7 @@ class Device(msgspec.Struct, frozen=True):
         generation: Order of its architecture among its vendor's; NaN where unknown.
         energy: What an operation takes by its process, relative to one of 12 nm; 1 where the process is unknown.
         private: Capacity of the caches that cores have to themselves, of all cores, B; 0 on accelerators.
+        last_level: Bandwidth of the last-level cache as the target states it, B/s; 0 where it does not.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Device(msgspec.Struct, frozen=True):
     generation: float = float("nan")
     energy: float = 1.0
     private: float = 0.0
+    last_level: float = 0.0
 
     @property
     def reference(self) -> float:
@@ -120,6 +122,7 @@ def device_of(target: Target) -> Device:
         power=float(target.power.tdp.value), generation=GENERATIONS.get(target.architecture, float("nan")),
         energy=process_energy(target.process), private=PRIVATE_CACHE * cores if target.kind == "cpu" else 0.0,
         functions=cache_bandwidth / FUNCTION_BYTES if stated is None else stated.value * cores * clock,
+        last_level=float(target.last_level_bandwidth or 0.0),
     )  # fmt: skip
 
 
@@ -142,7 +145,7 @@ def known_devices() -> tuple[Device, ...]:
 
 OF_DEVICE = (
     "vector", "bandwidth", "cache", "cache_bandwidth", "cores", "power", "reference", "generation", "energy", "private",
-    "functions",
+    "functions", "last_level",
 )  # fmt: skip
 OF_FORMAT = ("weight", "activation", "output", "converting", "tile", "full")
 """Columns that are attributes of a device, and of a format."""
@@ -166,6 +169,7 @@ class Columns(msgspec.Struct, frozen=True, eq=False):
     energy: Array
     private: Array
     functions: Array
+    last_level: Array
     weight: Array
     activation: Array
     output: Array

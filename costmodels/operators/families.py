@@ -18,18 +18,11 @@ from codesign.costmodels.operators.mixture import mixture_features, mixture_work
 from codesign.costmodels.operators.physics import LOADS, MIXED_POWER_HARDNESS, Grid, Work, bound, rate
 from codesign.costmodels.operators.routing import SKEW_EXPERTS
 from codesign.costmodels.operators.tilings import log, tilings
+from codesign.costmodels.operators.vector_kinds import BINARY, NORMALISATION, SOFTMAX, UNARY
 from codesign.quantity import Array
 
 Shapes = Mapping[str, Array]
 """Name of a shape column -> its values, shape (n,)."""
-
-UNARY, BINARY, SOFTMAX, NORMALISATION = 0.0, 1.0, 2.0, 3.0
-"""Kinds of vector operators, in the column ``kind``."""
-
-FUNCTION = 0.5
-"""A unary one of a function that is no single instruction; only processors tell it from other unary ones."""
-
-KINDS = (UNARY, FUNCTION, BINARY, SOFTMAX, NORMALISATION)
 
 VECTOR_FLOP = np.array([1.0, 1.0, 5.0, 6.0])
 VECTOR_TENSORS = np.array([2.0, 3.0, 2.0, 2.0])

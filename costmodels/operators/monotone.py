@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 
 from codesign.costmodels.operators.device import Columns
 from codesign.costmodels.operators.families import (
-    BINARY,
-    NORMALISATION,
-    SOFTMAX,
-    UNARY,
     Family,
     Shapes,
 )
 from codesign.costmodels.operators.physics import Grid, Work, rate
+from codesign.costmodels.operators.vector_kinds import BINARY, NORMALISATION, SOFTMAX, UNARY
 from codesign.quantity import Array
 
 LEAST = -8.0

@@ -80,8 +80,11 @@ PROCESSOR_NAMES = ("floor", "matrix share", "memory share", "cache share")
 """Parameters of the form of processors: floor in seconds of a call; sustained shares of the arithmetic rate, of memory
 bandwidth, and of the bandwidth of the caches. All are kept as logarithms."""
 
-PROCESSOR_LEAST, PROCESSOR_MOST = np.log([1e-7, 0.01, 0.05, 0.005]), np.log([1e-3, 1.2, 1.2, 1.2])
+PROCESSOR_LEAST, PROCESSOR_MOST = np.log([1e-7, 0.002, 0.05, 0.005]), np.log([1e-3, 1.2, 1.2, 1.2])
 """Between which they stay."""
+
+USUAL_CACHE = 0.45
+"""Share of the bandwidth of the cores' caches that elementwise operators sustain (assumed)."""
 
 CLOCKED, CLOCKED_SHARE = 64e9, 0.5
 """Bandwidth of the cache a core, B/s, at which a floor that follows the clock is the parameter: 32 B a cycle at 2 GHz;
@@ -126,6 +129,8 @@ class OnProcessor(NamedTuple):
         near: Bytes that pass between a core and its own caches.
         calls: Calls of a library, whose cost is the floor.
         parallel: Share of the cores that work.
+        last_level: Rate at which they pass the last-level cache where the cores' caches give ``USUAL_CACHE``, B/s; 0
+            where it is not stated.
     """
 
     flops: Array
@@ -134,6 +139,7 @@ class OnProcessor(NamedTuple):
     near: Array
     calls: Array
     parallel: Array
+    last_level: Array
 
 
 class Work(NamedTuple):
@@ -248,11 +254,13 @@ def limits(count: int, eighth: Eighth) -> tuple[Array, Array]:
 def _on_processor(parameters: Array, work: Work, here: OnProcessor, on: Columns) -> Array:
     """Return the latency of each row on a processor: what its cores do one after the other adds.
 
-    The last-level cache is between the caches of a core and memory: at the geometric mean of their rates (assumed).
+    The last-level cache is between the caches of a core and memory: at the geometric mean of their rates (assumed), or
+    at the rate that is stated for what passes, which moves with that of the cores' caches.
     """
     floor, matrix, memory, share = np.exp(np.clip(parameters.T, PROCESSOR_LEAST, PROCESSOR_MOST)).T
     slow, fast = memory * on.bandwidth, share * on.cache_bandwidth
     between = np.minimum(np.sqrt(slow * fast), fast)
+    between = np.where(here.last_level > 0.0, here.last_level * share / USUAL_CACHE, between)
     compute = here.flops / (rate(work, on) * matrix * here.parallel)
     moved = here.memory / np.minimum(slow, between) + here.far / between + here.near / (fast * here.parallel)
     return np.asarray(floor * here.calls + compute + moved)

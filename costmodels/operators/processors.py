@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from codesign.costmodels.operators.device import Columns
-from codesign.costmodels.operators.physics import OnProcessor, Work
+from codesign.costmodels.operators.physics import USUAL_CACHE, OnProcessor, Work
+from codesign.costmodels.operators.vector_kinds import FUNCTION, LOOKUP
 from codesign.quantity import Array
 
 Shapes = Mapping[str, Array]
@@ -41,6 +42,9 @@ VECTOR_CALLS = np.array([1.0, 1.0, 2.0, 2.5])
 FUNCTION_FLOP, FUNCTION_CALLS = 15.0, 10.0
 """The same of a function that is no single instruction, such as GELU, which torch leaves to oneDNN."""
 
+LOOKUP_CALLS = 2.0
+"""What a call costs that reads rows of a table, over an addition's (one processor)."""
+
 
 class Prior(NamedTuple):
     """The physical form of a family on a processor that nothing was measured of, as in ``physics.PROCESSOR_NAMES``."""
@@ -54,12 +58,16 @@ class Prior(NamedTuple):
 PRIORS = {
     "gemm": Prior(5e-6, 0.90, 0.85, 0.45), "moe": Prior(20e-6, 0.70, 0.85, 0.45),
     "convolution": Prior(8e-6, 0.80, 0.85, 0.30), "prefill": Prior(8e-6, 0.40, 0.85, 0.30),
-    "decode": Prior(10e-6, 0.30, 0.75, 0.45), "vector": Prior(1e-6, 0.30, 0.70, 0.45),
+    "decode": Prior(10e-6, 0.30, 0.75, 0.45), "vector": Prior(1e-6, 0.30, 0.70, USUAL_CACHE),
 }  # fmt: skip
 """By family (assumed, near what torch shows on one server processor; another may have other libraries)."""
 
 SPREAD = np.array([1.0, 0.4, 0.3, 0.7, 0.1])
 """Standard deviation of the logarithm of each parameter, and of the level, between processors (assumed)."""
+
+NARROW_SPREAD = np.array([2.0, 3.0, 0.6, 0.7, 0.1])
+"""The same of a narrow format, around where fp32 ended: other libraries run it, and where one has no kernel for it, it
+computes number by number, a hundredth as fast (chosen on one processor)."""
 
 
 class Passes(NamedTuple):
@@ -141,7 +149,9 @@ def _decode(s: Shapes, work: Work, on: Columns) -> Passes:
 
 
 def _vector(s: Shapes, work: Work, on: Columns) -> Passes:
-    return passes(work.bytes, on)
+    # the rows of a table come from memory
+    table = np.where(s["kind"] == LOOKUP, work.bytes / 2.0, 0.0)
+    return together(cold(table), passes(work.bytes - table, on))
 
 
 PASSES: Mapping[str, Callable[[Shapes, Work, Columns], Passes]] = {
@@ -172,8 +182,11 @@ def on_processor(family: str, s: Shapes, work: Work, on: Columns) -> OnProcessor
     flops, calls, parallel = work.flops, np.ones(np.shape(work.flops)), np.ones(np.shape(work.flops))
     if family == "vector":
         elements, kind = s["rows"] * s["length"], s["kind"].astype(np.int64)
-        function = s["kind"] > kind
+        function = s["kind"] == FUNCTION
         flops = np.where(function, FUNCTION_FLOP, VECTOR_FLOP[kind]) * elements
-        calls = np.where(function, FUNCTION_CALLS, VECTOR_CALLS[kind])
+        lookup = np.where(s["kind"] == LOOKUP, LOOKUP_CALLS, VECTOR_CALLS[kind])
+        calls = np.where(function, FUNCTION_CALLS, lookup)
         parallel = np.clip(elements / PART, 1.0, on.cores) / on.cores
-    return OnProcessor(flops, *PASSES[family](s, work, on), calls, parallel)
+    # the rate that a target states is that of a stream
+    last_level = on.last_level if family == "vector" else np.zeros(np.shape(work.flops))
+    return OnProcessor(flops, *PASSES[family](s, work, on), calls, parallel, last_level)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from codesign.costmodels.operators.families import KINDS, Shapes
+from codesign.costmodels.operators.families import Shapes
 from codesign.costmodels.operators.tables import Mask, Rows
+from codesign.costmodels.operators.vector_kinds import KINDS
 from codesign.errors import DataError
 
 LARGEST = float(2**31)

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from codesign.costmodels.operators.families import BINARY, UNARY
 from codesign.costmodels.operators.formats import FORMATS, Format
 from codesign.costmodels.operators.routing import SKEW_EXPERTS
+from codesign.costmodels.operators.vector_kinds import BINARY, UNARY
 from codesign.workload.einsum import Axis, Einsum, Extent, Role, Tensor
 from codesign.workload.graph import Group
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from codesign.costmodels.operators.families import BINARY, FUNCTION, NORMALISATION, SOFTMAX, UNARY
+from codesign.costmodels.operators.vector_kinds import BINARY, FUNCTION, LOOKUP, NORMALISATION, SOFTMAX, UNARY
 
 
 class Operator(NamedTuple):
@@ -48,6 +48,6 @@ OPERATORS: dict[str, Operator] = {
     "moe": Operator("moe", _MOE),
     "conv": Operator("convolution", _CONVOLUTION),
     **{name: Operator("vector", {"rows": "B", "length": "H"}, {"kind": kind}) for name, kind in VECTOR_KINDS.items()},
-    "embedding": Operator("vector", {"rows": "B", "length": "H"}, {"kind": UNARY}, measured=False),
+    "embedding": Operator("vector", {"rows": "B", "length": "H"}, {"kind": LOOKUP}, measured=False),
 }
 """Name of an operator -> how it is asked for. A product of ``linear`` and ``bmm`` is M x N times N x K."""

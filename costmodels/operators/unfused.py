@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from codesign.costmodels.operators.families import BINARY, FUNCTION, NORMALISATION, UNARY
 from codesign.costmodels.operators.shapes import Shape, form_of
+from codesign.costmodels.operators.vector_kinds import BINARY, FUNCTION, NORMALISATION, UNARY
 from codesign.workload.einsum import Einsum, Role, Tensor
 
 KEPT = 2.0**23

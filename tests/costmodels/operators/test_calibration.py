@@ -10,15 +10,22 @@ import numpy as np
 import polars as pl
 import pytest
 
+from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.asked import Asked
 from codesign.costmodels.operators.calibration import calibrate_rows
+from codesign.costmodels.operators.chosen_shapes import candidates, work_of
+from codesign.costmodels.operators.device import device_of
 from codesign.costmodels.operators.fit import predict
 from codesign.costmodels.operators.lookup import served_by, shipped_model
+from codesign.costmodels.operators.measured_here import as_frame
 from codesign.costmodels.operators.measured_rows import calibrate_files, holds_operators
+from codesign.costmodels.operators.processors import PRIORS
 from codesign.costmodels.operators.tables import Rows
 from codesign.errors import DataError
+from codesign.profilers.operators import Operator, Timing
 from codesign.quantity import Array, Method
 from codesign.targets import OperatorCalibration, Target, load_target
+from codesign.testing.synthetic_machine import processor
 
 PLANTED = np.array([0.5, 0.3, -0.2, 0.0, 0.0, 0.0, 0.0])
 """Of a card with a longer floor, faster matrix units and slower memory than others."""
@@ -253,3 +260,23 @@ def test_files_of_operators_are_told_from_others(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         assert not holds_operators(tmp_path / name)
     assert not holds_operators(tmp_path / "none.csv")
+
+
+def test_a_narrow_format_without_a_kernel_is_known_from_two_rows() -> None:
+    """Number by number, bf16 is two orders slower than its peak says; fp32 does as processors are assumed to."""
+    target = processor()
+    asked = [Operator("generation_attention", dtype, dict(shape)) for dtype in ("fp32", "bf16")
+             for shape in candidates("generation_attention")]  # fmt: skip
+    hidden = {"fp32": np.log(PRIORS["decode"]), "bf16": np.log([1e-5, 0.003, 0.75, 0.45])}
+    frame = as_frame(
+        [Timing(one, median=float(physics.seconds(hidden[one.dtype], *of)[0])) for one in asked
+         for of in [work_of(one.op, [one.shape], device_of(target), one.dtype)]]
+    )  # fmt: skip
+    narrow = frame.filter(pl.col("dtype") == "bf16")
+    measured = pl.concat([frame.filter(pl.col("dtype") == "fp32")[::24], narrow[[10, 40]]])
+    moved = msgspec.structs.replace(target, operators=calibrate_rows(measured, target, "a test").overlay)
+    (group,) = Asked(narrow.drop("latency_ms", "spread"), "a test", target=moved).groups()
+    served = served_by(shipped_model(), "decode", "bf16", moved)
+    ratio = predict(served.model, group.rows) / (narrow["latency_ms"].cast(pl.Float64).to_numpy() * 1e-3)[group.at]
+    assert np.median(np.abs(ratio - 1.0)) < 0.05
+    assert np.all(np.abs(np.log(ratio)) < served.half)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from codesign.costmodels.operators import physics
 from codesign.costmodels.operators.device import Columns, device_of
-from codesign.costmodels.operators.families import BINARY, FAMILIES, NORMALISATION, SOFTMAX, UNARY
+from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.formats import FORMATS, format_of
+from codesign.costmodels.operators.vector_kinds import BINARY, NORMALISATION, SOFTMAX, UNARY
 from codesign.errors import UsageError
 from codesign.targets import load_target
 

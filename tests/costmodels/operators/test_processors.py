@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,13 +12,15 @@ from hypothesis import strategies as st
 
 from codesign.costmodels.operators import physics, processors
 from codesign.costmodels.operators.device import Columns, Device, device_of
-from codesign.costmodels.operators.families import BINARY, FAMILIES, FUNCTION, NORMALISATION, SOFTMAX, UNARY, features
+from codesign.costmodels.operators.families import FAMILIES, features
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.processors import COPY, PART, PRIORS, passes
+from codesign.costmodels.operators.vector_kinds import BINARY, FUNCTION, LOOKUP, NORMALISATION, SOFTMAX, UNARY
 from codesign.targets import load_target
 from codesign.testing.synthetic_machine import processor
 
 HERE = device_of(processor())
+STATED = msgspec.structs.replace(HERE, last_level=50e9)
 SHAPES: dict[str, dict[str, float]] = {
     "gemm": {"batch": 1, "m": 256, "n": 1024, "k": 512},
     "convolution": {"batch": 8, "inputs": 64, "outputs": 128, "size": 56, "kernel": 3, "stride": 1, "padding": 1},
@@ -86,6 +89,26 @@ def test_a_decode_step_reads_again_for_every_head_that_shares() -> None:
     assert every_byte("decode") == pytest.approx(kept + 3.0 * kept + queries)
 
 
+def test_rows_of_a_table_come_from_memory_and_what_is_made_of_them_passes_a_cache() -> None:
+    one = 4.0 * 64 * 768
+    assert (here("vector", kind=LOOKUP).memory[0], every_byte("vector", kind=LOOKUP)) == (one, 2.0 * one)
+    assert (here("vector", kind=UNARY).memory[0], every_byte("vector", kind=UNARY)) == (0.0, 2.0 * one)
+
+
+@pytest.mark.parametrize("kind", [UNARY, BINARY, SOFTMAX, NORMALISATION])
+def test_streams_pass_the_last_level_cache_at_the_rate_that_the_target_states(kind: float) -> None:
+    """A second half of what fits the last-level cache alone takes as long as that rate says."""
+    on = columns(device=STATED)
+    tensors = 3 if kind == BINARY else 2
+    rows = [share * HERE.cache / (4.0 * 768 * tensors) for share in (0.5, 1.0)]
+    half, full = (work("vector", on, kind=kind, rows=count) for count in rows)
+    took = [physics.seconds(np.log(PRIORS["vector"]), one, on)[0] for one in (half, full)]
+    assert half.processor is not None
+    assert full.processor is not None
+    computed = (full.processor.flops - half.processor.flops)[0] / (HERE.vector * PRIORS["vector"].matrix)
+    assert took[1] - took[0] == pytest.approx(HERE.cache / 2.0 / STATED.last_level + computed, rel=1e-6)
+
+
 def test_small_elementwise_operators_run_on_one_core_and_functions_cost_more() -> None:
     assert here("vector", rows=1, length=PART).parallel[0] == 1.0 / HERE.cores
     assert here("vector", rows=HERE.cores, length=PART).parallel[0] == 1.0
@@ -96,6 +119,8 @@ def test_small_elementwise_operators_run_on_one_core_and_functions_cost_more() -
     assert took == sorted(took)
     function = physics.seconds(np.log(PRIORS["vector"]), work("vector", kind=FUNCTION), columns())[0]
     assert function > took[0]
+    lookup = physics.seconds(np.log(PRIORS["vector"]), work("vector", kind=LOOKUP), columns())[0]
+    assert lookup > took[0]
 
 
 def test_accelerators_have_no_such_form_and_see_no_functions() -> None:
@@ -103,12 +128,12 @@ def test_accelerators_have_no_such_form_and_see_no_functions() -> None:
     for family in FAMILIES:
         assert work(family, on).processor is None
     seen = []
-    for kind in (UNARY, FUNCTION):
+    for kind in (UNARY, LOOKUP, FUNCTION):
         s = {name: np.array([value], np.float64) for name, value in {**SHAPES["vector"], "kind": kind}.items()}
         found = FAMILIES["vector"].work(s, on)
         one = np.ones(1)
         seen.append((found.flops[0], features(FAMILIES["vector"], s, found, on, one, one, by_power=False).tolist()))
-    assert seen[0] == seen[1]
+    assert seen[0] == seen[1] == seen[2]
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -117,8 +142,9 @@ def test_more_work_never_takes_less(family: str, data: st.DataObject, parameters
     name = data.draw(st.sampled_from(FAMILIES[family].grows))
     value = max(SHAPES[family][name], 1.0)
     factor = data.draw(st.sampled_from([1.01, 2.0, 3.0, 64.0]))
+    on = columns(device=data.draw(st.sampled_from([HERE, STATED])))
     few, many = (
-        physics.seconds(np.array(parameters), work(family, **{name: amount}), columns())[0]
+        physics.seconds(np.array(parameters), work(family, on, **{name: amount}), on)[0]
         for amount in (value, np.ceil(value * factor))
     )
     assert many >= few * (1 - 1e-9)

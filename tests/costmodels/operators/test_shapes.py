@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.costmodels.operators.device import Columns, device_of
-from codesign.costmodels.operators.families import BINARY, FAMILIES, UNARY
+from codesign.costmodels.operators.families import FAMILIES
 from codesign.costmodels.operators.physics import Work
 from codesign.costmodels.operators.shape_limits import faults
 from codesign.costmodels.operators.shapes import Shape, form_of, shapes_of
+from codesign.costmodels.operators.vector_kinds import BINARY, UNARY
 from codesign.costmodels.work import phase_work
 from codesign.models import load_model
 from codesign.targets import load_target

@@ -9,10 +9,10 @@ import pytest
 from codesign.costmodels.factors import COUNT, F
 from codesign.costmodels.kernel_models import KernelTime, kernel_times
 from codesign.costmodels.machine import machine
-from codesign.costmodels.operators.families import BINARY, FUNCTION, NORMALISATION, UNARY
 from codesign.costmodels.operators.formats import format_of
 from codesign.costmodels.operators.shapes import Shape
 from codesign.costmodels.operators.unfused import FRESH, KEPT, SECONDS_A_FRESH_BYTE, fresh_seconds, unfused
+from codesign.costmodels.operators.vector_kinds import BINARY, FUNCTION, NORMALISATION, UNARY
 from codesign.costmodels.work import group_work
 from codesign.models import load_model
 from codesign.quantity import Column

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from codesign.costmodels.operators.families import BINARY, NORMALISATION, UNARY
+from codesign.costmodels.operators.vector_kinds import BINARY, NORMALISATION, UNARY
 
 
 @pytest.fixture(scope="module")
