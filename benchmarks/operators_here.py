@@ -16,17 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from codesign.costmodels.operators.chosen_shapes import (
-    LONGEST_S,
-    QUOTAS,
-    allowed,
-    candidates,
-    chosen_shapes,
-    coordinates,
-    dtypes,
-    pool_bytes,
-)
-from codesign.costmodels.operators.device import device_of
+from codesign.costmodels.operators.chosen_shapes import chosen_shapes, pool_bytes, pools
 from codesign.costmodels.operators.lookup import shipped_model
 from codesign.costmodels.operators.measured_here import as_frame
 from codesign.costmodels.operators.queries import predict_frame
@@ -60,18 +50,10 @@ def drawn(target: Target, count: int) -> Iterator[Operator]:
     """Yield up to ``count`` operators of each kind and format that calibration measures, none of which it takes."""
     draw = np.random.default_rng(0)
     taken = {(one.op, one.dtype, tuple(one.shape.items())) for one in chosen_shapes(target)}
-    kind = "cpu" if target.kind == "cpu" else "gpu"
-    main_dtype, *_ = dtypes(target)
-    for dtype in dtypes(target):
-        for quota in QUOTAS[kind]:
-            if not (quota.main if dtype == main_dtype else quota.further):
-                continue
-            pool = [shape for shape in candidates(quota.op) if allowed(quota.op, shape, target)
-                    and (quota.op, dtype, tuple(shape.items())) not in taken]  # fmt: skip
-            _, bound = coordinates(quota.op, pool, device_of(target), dtype)
-            short = np.flatnonzero(bound <= LONGEST_S[kind])
-            for place in sorted(draw.choice(short, min(count, len(short)), replace=False).tolist()):
-                yield Operator(quota.op, dtype, dict(pool[place]))
+    for pool in pools(target):
+        others = [shape for shape in pool.shapes if (pool.op, pool.dtype, tuple(shape.items())) not in taken]
+        for place in sorted(draw.choice(len(others), min(count, len(others)), replace=False).tolist()):
+            yield Operator(pool.op, pool.dtype, dict(others[place]))
 
 
 def report(others: pl.DataFrame, rows: pl.DataFrame, target: Path, overlay: Path) -> None:

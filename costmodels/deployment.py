@@ -38,7 +38,7 @@ from codesign.costmodels.serving import (
     with_burst,
     with_waiting,
 )
-from codesign.costmodels.structure import Load, Structure, at_least, check_serving, check_split, check_structure
+from codesign.costmodels.structure import Load, Structure, at_least, check_serving, check_structure
 from codesign.costmodels.work import PhaseWork, phase_work
 from codesign.errors import UsageError
 from codesign.models import Model
@@ -147,7 +147,7 @@ def price(model: Model, target: Target, structure: Structure, load: Load, site: 
         busy = f"arrivals take {float(service.utilisation[0]):.2%} of what a replica can do"
         notes = (f"{busy}; throughput, energy, carbon and price are of full slots", *notes)
     notes = (*facts, *grid_notes(site), *notes)
-    placement = check_structure(structure, target) or check_split(structure, model)
+    placement = check_structure(structure, target, model)
     estimate = _with_limits(columns, here, needed, service, structure, batch, placement, notes)
     estimate = msgspec.structs.replace(estimate, factors=at_site(here.factors, site))
     executed = np.asarray(work.flops) * structure.devices / (batch * generate)

@@ -14,7 +14,7 @@ from codesign.costmodels.impact import Site, at_site, dollars, embodied_grams, g
 from codesign.costmodels.latency import PhaseCost, phase_cost
 from codesign.costmodels.machine import Machine, machine
 from codesign.costmodels.power_limit import check_limit, limited, sentence
-from codesign.costmodels.structure import Load, Structure, check_split, check_structure
+from codesign.costmodels.structure import Load, Structure, check_structure
 from codesign.errors import UsageError
 from codesign.models import Model
 from codesign.quantity import Column, total
@@ -34,17 +34,20 @@ def price_pass(model: Model, target: Target, structure: Structure, load: Load, s
         raise UsageError(
             f"pp is {structure.pp}", "pipeline stages are priced for served language models only; use --tp"
         )
-    return price_workload(
-        _workload(model, structure, load), target, structure, load, site, check_split(structure, model)
-    )
+    return price_workload(_workload(model, structure, load), target, structure, load, site, model)
 
 
 def price_workload(
-    workload: Workload, target: Target, structure: Structure, load: Load, site: Site | None = None, unsplit: str = ""
+    workload: Workload,
+    target: Target,
+    structure: Structure,
+    load: Load,
+    site: Site | None = None,
+    model: Model | None = None,
 ) -> Priced:
     """Price one run of ``workload`` for every point that its arrays are over.
 
-    ``load`` gives a power limit, if any, and ``unsplit`` says why its model cannot be split so, if it cannot.
+    ``load`` gives a power limit, if any; where ``model`` is given, what engines do not split so is refused.
     """
     site = site or Site()
     here = machine(target, structure.axes(), structure.nodes)
@@ -71,7 +74,7 @@ def price_workload(
     columns, notes = _columns(seconds, joules, count, float(structure.devices), here, site)
     shape = np.broadcast_shapes(needed.shape, seconds.value.shape)
     columns["memory"] = Column.exact(np.broadcast_to(needed, shape), len(here.factors))
-    misplaced = check_structure(structure, target) or unsplit
+    misplaced = check_structure(structure, target, model)
     reasons = ("", f"memory: exceeds {MEMORY_SHARE:.0%} of {target.id}", f"placement: {misplaced}")
     code = np.where(needed > MEMORY_SHARE * here.capacity, 1, 0)
     code = np.full_like(code, 2) if misplaced else code

@@ -96,8 +96,8 @@ class Load(msgspec.Struct, frozen=True, eq=False):
         return tuple(np.atleast_1d(a).astype(np.float64) for a in together)  # type: ignore[return-value]
 
 
-def check_structure(structure: Structure, target: Target) -> str:
-    """Return why this structure cannot run on this target, or an empty string."""
+def check_structure(structure: Structure, target: Target, model: Model | None = None) -> str:
+    """Return why this structure cannot run on this target, or why engines do not split ``model`` so; or nothing."""
     per_node = target.devices_per_node or 1
     if structure.devices > structure.nodes * per_node:
         return f"{structure.devices} devices exceed {structure.nodes} node(s) of {per_node}"
@@ -105,7 +105,7 @@ def check_structure(structure: Structure, target: Target) -> str:
         return f"{structure.devices} devices do not split over {structure.nodes} nodes"
     if structure.nodes > structure.devices:
         return f"{structure.nodes} nodes for {structure.devices} device(s)"
-    return ""
+    return "" if model is None else check_split(structure, model)
 
 
 def check_split(structure: Structure, model: Model) -> str:

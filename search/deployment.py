@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codesign.costmodels.deployment import MEMORY_SHARE, METRICS, price
 from codesign.costmodels.merit_columns import MERITS, with_merits
 from codesign.costmodels.siting import placed
-from codesign.costmodels.structure import Load, Structure, check_split, check_structure
+from codesign.costmodels.structure import Load, Structure, check_structure
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.models import Model, load_model
 from codesign.quantity import headline
@@ -208,7 +208,7 @@ class Deployment(Problem):
         def refused(reason: str) -> _Block:
             return _Block({}, {}, {}, {}, np.ones(shape, np.int64), ("", reason))
 
-        misplaced = check_structure(structure, target) or check_split(structure, self.model)
+        misplaced = check_structure(structure, target, self.model)
         if misplaced:
             return refused(f"placement: {misplaced}")
         try:

@@ -87,29 +87,61 @@ def chosen_shapes(target: Target) -> tuple[Operator, ...]:
     Raises:
         UsageError: it does not state its cores, clock or cache.
     """
-    device = device_of(target)
-    kind = "cpu" if target.kind == "cpu" else "gpu"
-    main, *further = dtypes(target)
     found: list[Operator] = []
-    for dtype, quota in [(main, q) for q in QUOTAS[kind]] + [(d, q) for d in further for q in QUOTAS[kind]]:
-        count = quota.main if dtype == main else quota.further
-        pool = [shape for shape in candidates(quota.op) if allowed(quota.op, shape, target)]
-        for place in _chosen(quota.op, pool, device, dtype, count, LONGEST_S[kind]):
-            found.append(Operator(quota.op, dtype, dict(pool[place])))
+    for pool in pools(target):
+        found += [Operator(pool.op, pool.dtype, dict(pool.shapes[place])) for place in _chosen(pool)]
     return tuple(found)
 
 
-def _chosen(op: str, pool: Sequence[Shape], device: Device, dtype: str, count: int, longest: float) -> list[int]:
-    """Return the positions of ``count`` shapes of ``pool``, none of a bound above ``longest`` s."""
-    where, bound = coordinates(op, pool, device, dtype)
-    short = np.flatnonzero(bound <= longest)
-    if op != "gemm" or count < 2:
-        return [int(place) for place in short[spread_out(where[short], count)]]
-    one = np.array([shape["m"] == 1 for shape in pool])[short]
-    peak = short[np.argmax(np.where(where[short, 1] > 0.0, bound[short], 0.0))]
-    stream = short[np.argmax(np.where(one, bound[short], 0.0))]
-    inner = (short != peak) & (short != stream)
-    skinny, others, rows = short[one & inner], short[~one & inner], max(round(SKINNY * count), 1)
+class Pool(NamedTuple):
+    """Shapes of an operator that a target can be measured with.
+
+    Attributes:
+        op: The operator.
+        dtype: Its dtype.
+        quota: How many of them are measured.
+        shapes: None of a bound above ``LONGEST_S``.
+        where: Their coordinates, shape (n, d).
+        bound: Their bounds, s, shape (n,).
+    """
+
+    op: str
+    dtype: str
+    quota: int
+    shapes: Sequence[Shape]
+    where: Array
+    bound: Array
+
+
+def pools(target: Target) -> Iterator[Pool]:
+    """Yield the pool of each operator and dtype that is measured on ``target``.
+
+    Raises:
+        UsageError: it does not state its cores, clock or cache.
+    """
+    device = device_of(target)
+    kind = "cpu" if target.kind == "cpu" else "gpu"
+    main, *further = dtypes(target)
+    for dtype, quota in [(main, q) for q in QUOTAS[kind]] + [(d, q) for d in further for q in QUOTAS[kind]]:
+        if not (count := quota.main if dtype == main else quota.further):
+            continue
+        shapes = [shape for shape in candidates(quota.op) if _allowed(quota.op, shape, target)]
+        where, bound = coordinates(quota.op, shapes, device, dtype)
+        short = np.flatnonzero(bound <= LONGEST_S[kind])
+        yield Pool(quota.op, dtype, count, [shapes[place] for place in short], where[short], bound[short])
+
+
+def _chosen(pool: Pool) -> list[int]:
+    """Return the positions of the shapes of ``pool`` that are measured."""
+    count, where, bound = pool.quota, pool.where, pool.bound
+    if pool.op != "gemm" or count < 2:
+        return [int(place) for place in spread_out(where, count)]
+    one = np.array([shape["m"] == 1 for shape in pool.shapes])
+    peak = np.argmax(np.where(where[:, 1] > 0.0, bound, 0.0))
+    stream = np.argmax(np.where(one, bound, 0.0))
+    places = np.arange(len(bound))
+    inner = (places != peak) & (places != stream)
+    skinny, others, rows = places[one & inner], places[~one & inner], max(round(SKINNY * count), 1)
     taken = (skinny[spread_out(where[skinny], rows - 1)], others[spread_out(where[others], count - rows - 1)])
     return [int(place) for place in (stream, *np.concatenate(taken), peak)]
 
@@ -124,7 +156,7 @@ def dtypes(target: Target) -> tuple[str, ...]:
     return tuple(ranked)
 
 
-def allowed(op: str, shape: Shape, target: Target) -> bool:
+def _allowed(op: str, shape: Shape, target: Target) -> bool:
     """Return whether two weights at least have room in the pool, and no activation needs pages of its own."""
     if 8 * weight_elements(op, shape) > LEAST_POOL:
         return False

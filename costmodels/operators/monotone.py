@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.costmodels.operators.device import Columns
-from codesign.costmodels.operators.families import (
-    Family,
-    Shapes,
-)
+from codesign.costmodels.operators.families import Family, Shapes
 from codesign.costmodels.operators.physics import Grid, Work, rate
 from codesign.costmodels.operators.vector_kinds import BINARY, NORMALISATION, SOFTMAX, UNARY
 from codesign.quantity import Array

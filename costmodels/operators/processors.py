@@ -182,10 +182,9 @@ def on_processor(family: str, s: Shapes, work: Work, on: Columns) -> OnProcessor
     flops, calls, parallel = work.flops, np.ones(np.shape(work.flops)), np.ones(np.shape(work.flops))
     if family == "vector":
         elements, kind = s["rows"] * s["length"], s["kind"].astype(np.int64)
-        function = s["kind"] == FUNCTION
+        function, lookup = s["kind"] == FUNCTION, s["kind"] == LOOKUP
         flops = np.where(function, FUNCTION_FLOP, VECTOR_FLOP[kind]) * elements
-        lookup = np.where(s["kind"] == LOOKUP, LOOKUP_CALLS, VECTOR_CALLS[kind])
-        calls = np.where(function, FUNCTION_CALLS, lookup)
+        calls = np.select([function, lookup], [FUNCTION_CALLS, LOOKUP_CALLS], VECTOR_CALLS[kind])
         parallel = np.clip(elements / PART, 1.0, on.cores) / on.cores
     # the rate that a target states is that of a stream
     last_level = on.last_level if family == "vector" else np.zeros(np.shape(work.flops))
