@@ -148,12 +148,10 @@ def _chosen(pool: Pool) -> list[int]:
 
 def dtypes(target: Target) -> tuple[str, ...]:
     """Return the dtypes to measure, the main one first: fp32 on processors, and what is faster than it."""
-    known = {dtype: target.peak(dtype).value for dtype in target.dtypes}
+    device = device_of(target)
     if target.kind == "cpu":
-        fast = known.get("bf16", 0.0) > FAST * known.get("fp32", np.inf)
-        return ("fp32", "bf16") if fast else ("fp32",)
-    ranked = [dtype for dtype in ("bf16", "fp16", "tf32", "fp32") if dtype in known]
-    return tuple(ranked)
+        return ("fp32", "bf16") if device.matrix.get("bf16", 0.0) > FAST * device.vector else ("fp32",)
+    return tuple(dtype for dtype in ("bf16", "fp16", "tf32", "fp32") if dtype in {*device.matrix, "fp32"})
 
 
 def _allowed(op: str, shape: Shape, target: Target) -> bool:

@@ -48,7 +48,7 @@ class Device(msgspec.Struct, frozen=True):
         id: Of the target.
         vendor: Who makes it.
         architecture: Devices of one share how efficiency varies.
-        matrix: Dtype -> dense peak of its matrix units, FLOP/s.
+        matrix: Dtype -> dense peak of its matrix units, FLOP/s; on processors of those units that have it.
         vector: Peak of its vector units in fp32, FLOP/s.
         bandwidth: Of main memory, B/s.
         cache: Capacity of the last-level cache, B.
@@ -114,7 +114,10 @@ def device_of(target: Target) -> Device:
     cores, clock, cache = target.cores or 0.0, target.clock or 0.0, target.cache_bytes or 0.0
     cache_bandwidth = cache_bytes_per_core_cycle(target.kind) * cores * clock
     stated = target.exponentials
-    matrix = {k: v.value for unit in target.units if unit.name != "vector" for k, v in unit.peak.items()}
+    # processors without matrix units, or without them for a narrow format, have instructions for it
+    units = [unit for unit in target.units if unit.name == "vector" and target.kind == "cpu"]
+    units += [unit for unit in target.units if unit.name != "vector"]
+    matrix = {k: v.value for unit in units for k, v in unit.peak.items() if unit.name != "vector" or k != "fp32"}
     return Device(
         id=target.id, vendor=target.vendor, architecture=target.architecture, matrix=matrix, vector=vector_peak(target),
         bandwidth=float(target.memory_bandwidth), cache=float(cache),

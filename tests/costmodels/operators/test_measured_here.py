@@ -20,7 +20,7 @@ from codesign.costmodels.operators.chosen_shapes import (
     spread_out,
     weight_elements,
 )
-from codesign.costmodels.operators.device import device_of
+from codesign.costmodels.operators.device import PREDICTED_KINDS, device_of
 from codesign.costmodels.operators.lookup import ANALYTICAL_HALF, served_by, shipped_model
 from codesign.costmodels.operators.measured_here import BUSY, DISTURBED, MeasuredHere, disturbance, measure_target
 from codesign.costmodels.operators.spellings import OPERATORS
@@ -30,6 +30,7 @@ from codesign.profilers.disturbance import Share
 from codesign.profilers.operators import SMALL_PASSES, Answer, Operator, PassTiming, Request, Timing
 from codesign.quantity import Method
 from codesign.targets import Target, load_target
+from codesign.targets.loader import shipped
 from codesign.targets.target import Unit
 from codesign.testing.synthetic_machine import IN_MODELS, LAUNCH_S, measuring, processor
 
@@ -170,6 +171,16 @@ def test_a_narrow_dtype_is_measured_only_where_it_is_fast(cpu: Target) -> None:
     slow = msgspec.structs.replace(cpu, units=(same, wide))
     assert dtypes(slow) == ("fp32",)
     assert dtypes(load_target("v100-pcie"))[0] == "fp16"
+
+
+def test_every_processor_and_card_that_states_its_cores_can_be_calibrated() -> None:
+    """Some have narrow formats on their vector units alone: processors compute in them, cards are not predicted."""
+    assert dtypes(load_target("epyc-9654")) == ("fp32", "bf16")
+    assert dtypes(load_target("p100-pcie")) == ("fp32",)
+    stated = [target for target in map(load_target, shipped())
+              if target.kind in PREDICTED_KINDS and target.cores and target.clock and target.cache_bytes]  # fmt: skip
+    assert len(stated) >= 30
+    assert {20 <= len(chosen_shapes(target)) <= 50 for target in stated} == {True}
 
 
 def test_points_are_the_middles_of_their_parts() -> None:
